@@ -1,0 +1,168 @@
+"""Typed model -> Structure: which unknowns are jointly Gaussian given all the others.
+
+The Gaussian block is the largest set of Gaussian unknowns in which every outcome that they reach
+is affine with Gaussian noise, no product joins two of them, and no scale, kernel or point depends
+on them. It is found by starting with all candidates and taking out what some use forbids, until
+nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mercer.compiler import typed as ir
+from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
+from mercer.compiler.walk import names_below, nodes
+from mercer.dsl.spaces import Real, Vector
+
+
+@dataclass(frozen=True)
+class Structure:
+    """`block`: what can be integrated out. `locations`: the affine form of each outcome that it
+    reaches. `means`: that of each unknown of the block itself. `sites`: by key, the sites of the
+    block and of the functions outside it. `latent`: functions outside the block.
+    """
+
+    model: ir.TypedModel
+    block: frozenset[str]
+    locations: Mapping[str, Affine]
+    quantities: Mapping[str, Affine]
+    sites: Mapping[str, SiteUse]
+    latent: tuple[str, ...]
+
+
+def analyse(model: ir.TypedModel) -> Structure:
+    """The structure of a typed model."""
+    block = frozenset(_candidates(model))
+    while True:
+        taken = _forbidden(model, block)
+        if not taken:
+            break
+        block -= taken
+    used = frozenset().union(*(names_below(model, o.law) for o in model.observations.values()))
+    reached = block & _closure(model, block, used)
+    locations = {
+        name: affine_in(model, o.law.arguments["loc"], reached)
+        for name, o in model.observations.items()
+        if names_below(model, o.law) & reached and isinstance(o.law, ir.Distribution)
+    }
+    applies = _applies(model)
+    quantities: dict[str, Affine] = {}
+    sites: dict[str, SiteUse] = {}
+    for name in (n for n in model.order if n in reached and n in model.unknowns):
+        unknown = model.unknowns[name]
+        quantities[name] = affine_in(
+            model, ir.Ref(unknown.type, unknown.span, name), reached
+        )
+    for text, apply in applies.items():
+        owner = owner_of(apply)
+        dims = tuple(sorted(apply.type.dims, key=model.dims.index))
+        sites[text] = SiteUse(text, owner, dims, apply)
+        if owner in reached:
+            quantities[text] = affine_in(model, apply, reached)
+    for form in (*locations.values(), *quantities.values()):
+        for term in form.terms:
+            sites[term.site.key] = term.site
+    latent = tuple(f for f in model.functions if f not in reached)
+    return Structure(model, reached, locations, quantities, sites, latent)
+
+
+def owner_of(apply: ir.Apply) -> str:
+    """The unknown function that an application is of, operators looked through."""
+    function = apply.function
+    while isinstance(function, ir.Derivative | ir.Laplacian | ir.Integral):
+        function = function.of
+    return function.name if isinstance(function, ir.FunctionRef) else ""
+
+
+def _candidates(model: ir.TypedModel) -> list[str]:
+    numbers = [
+        u.name
+        for u in model.unknowns.values()
+        if isinstance(u.prior, ir.Distribution)
+        and u.prior.entry == "Normal"
+        and (isinstance(u.space, Real) or (isinstance(u.space, Vector) and u.space.base == Real()))
+    ]
+    functions = [
+        f.name
+        for f in model.functions.values()
+        if f.entry == "GP" and not isinstance(f.type.codomain, Vector | Real) is False
+    ]
+    return numbers + functions
+
+
+def _forbidden(model: ir.TypedModel, block: frozenset[str]) -> frozenset[str]:
+    """Members of `block` that some use does not allow there."""
+    taken: set[str] = set()
+
+    def free(*parts: object) -> None:
+        for part in parts:
+            taken.update(names_below(model, part) & block)
+
+    def affine(expr: ir.Expr) -> None:
+        try:
+            affine_in(model, expr, block)
+        except NotAffine as error:
+            taken.update(error.names)
+
+    for observation in model.observations.values():
+        law = observation.law
+        if isinstance(law, ir.Distribution) and law.entry == "Normal" and "loc" in law.arguments:
+            affine(law.arguments["loc"])
+            free(law.arguments.get("scale"))
+        else:
+            free(law)
+    for unknown in model.unknowns.values():
+        if unknown.name in block and isinstance(unknown.prior, ir.Distribution):
+            arguments = unknown.prior.arguments
+            if "loc" in arguments:
+                affine(arguments["loc"])
+            free(arguments.get("scale"))
+        else:
+            free(unknown.prior)
+        free(unknown.low, unknown.high)
+    for function in model.functions.values():
+        free(function.kernel, function.outputs, dict(function.settings))
+        if function.mean is not None:
+            if function.name in block:
+                affine(function.mean)
+            else:
+                free(function.mean)
+    for text, apply in _applies(model).items():
+        free(apply.point)
+        if owner_of(apply) in taken and text:
+            continue
+    return frozenset(taken)
+
+
+def _applies(model: ir.TypedModel) -> dict[str, ir.Apply]:
+    """Every application of an unknown function in the model, by its text, in order."""
+    found: dict[str, ir.Apply] = {}
+    places: list[object] = [d.value for d in model.definitions.values()]
+    places += [o.law for o in model.observations.values()]
+    places += [u.prior for u in model.unknowns.values()]
+    for place in places:
+        for node in nodes(place):
+            if isinstance(node, ir.Apply) and owner_of(node) in model.functions:
+                found.setdefault(node.text, node)
+    return found
+
+
+def _closure(model: ir.TypedModel, block: frozenset[str], used: frozenset[str]) -> set[str]:
+    """`used`, and what the means of its members lead to."""
+    seen: set[str] = set()
+    waiting = list(used)
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        part: object = None
+        if name in model.unknowns:
+            part = model.unknowns[name].prior
+        elif name in model.functions:
+            part = model.functions[name].mean
+        if part is not None:
+            waiting += names_below(model, part)
+    return seen

@@ -1,0 +1,83 @@
+"""Walks over typed expressions: children, names used, substitution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+from mercer.compiler import typed as ir
+from mercer.dsl.span import Span
+
+T = TypeVar("T")
+
+
+def children(node: object) -> Iterator[object]:
+    """The typed nodes directly inside `node`, whatever holds them (fields, tuples, mappings)."""
+    if is_dataclass(node):
+        for entry in fields(node):
+            yield from _inside(getattr(node, entry.name))
+
+
+def nodes(node: object) -> Iterator[object]:
+    """`node` and every typed node below it, parents first."""
+    yield node
+    for child in children(node):
+        yield from nodes(child)
+
+
+def names_of(node: object) -> set[str]:
+    """The names of values and functions that `node` refers to directly."""
+    return {n.name for n in nodes(node) if isinstance(n, ir.Ref | ir.FunctionRef)}
+
+
+def names_below(model: ir.TypedModel, node: object) -> set[str]:
+    """The names that `node` refers to, definitions followed to what they are made of."""
+    seen: set[str] = set()
+    waiting = list(names_of(node))
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in model.definitions:
+            waiting += names_of(model.definitions[name].value)
+    return seen
+
+
+def rewrite(node: T, change: Callable[[Any], Any]) -> T:
+    """A copy of `node` with `change` applied to every node, children first."""
+
+    def visit(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(visit(v) for v in value)
+        if isinstance(value, dict):
+            return {k: visit(v) for k, v in value.items()}
+        if not isinstance(value, ir.Expr | ir.FunctionExpr | ir.Kernel | ir.Law):
+            return value
+        parts = {f.name: visit(getattr(value, f.name)) for f in fields(value)}
+        return change(replace(value, **parts))
+
+    result: T = visit(node)
+    return result
+
+
+def substitute(node: T, values: dict[str, ir.Expr]) -> T:
+    """`node` with each `Ref` to a name of `values` replaced."""
+
+    def change(part: Any) -> Any:
+        return values.get(part.name, part) if isinstance(part, ir.Ref) else part
+
+    return rewrite(node, change)
+
+
+def _inside(value: object) -> Iterator[object]:
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from _inside(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _inside(item)
+    elif is_dataclass(value) and not isinstance(value, Span | type):
+        if isinstance(value, ir.Expr | ir.FunctionExpr | ir.Kernel | ir.Law | ir.Declared):
+            yield value
