@@ -14,7 +14,8 @@ class Source:
 
     def line(self, number: int) -> str:
         """The text of line `number` (from 1), without its line end."""
-        lines = self.text.splitlines()
+        # Not `splitlines`: it also splits at characters that end no line of a model.
+        lines = self.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         return lines[number - 1] if 1 <= number <= len(lines) else ""
 
 

@@ -214,7 +214,10 @@ class Comment(Node):
 
 @dataclass(frozen=True)
 class Model(Node):
+    """`lost` names what declarations with syntax errors would have declared (`parse_partial`)."""
+
     declarations: tuple[Declaration, ...]
     doc: str | None = None
     source: Source = field(compare=False, repr=False, kw_only=True)
     comments: tuple[Comment, ...] = field(default=(), compare=False, repr=False)
+    lost: tuple[str, ...] = field(default=(), compare=False, repr=False)
