@@ -1,0 +1,180 @@
+"""A covariance matrix into its factor, and a Gaussian vector into its log density and gradient.
+
+One Cholesky factorisation is shared by everything that needs it. The gradient of the log density
+
+    log N(y; 0, K) = -(y' K^-1 y + log|K| + n log 2 pi) / 2,    alpha = K^-1 y,
+    d log N = tr((alpha alpha' - K^-1) dK) / 2 - alpha' dy
+
+comes from the inverse, n^3 flops, instead of 4.33 n^3 for a differentiated factorisation. The
+pieces of that rule have derivative rules themselves, so that Hessians and `vmap` work.
+(Written by hand: no library does it, and it is most of the time of every exact fit.)
+
+Jitter belongs to the factorisation: `level` times the mean diagonal is added to the diagonal, with
+the first of `levels` at which the factorisation succeeds; after the last the factor is NaN. A
+pivot that rounding alone could have made counts as a failure.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.scipy.linalg import solve_triangular
+
+EXACT = (0.0, 1e-12, 1e-10, 1e-8, 1e-6)
+"""Levels for a covariance that has noise on its diagonal, or is wanted exactly."""
+
+LATENT = (1e-9, 1e-8, 1e-6, 1e-4)
+"""Levels for a noise-free covariance that is differentiated: smooth kernels are singular to
+rounding, and the derivative of their factor divides by the smallest pivot."""
+
+_LEAF = 128  # below this, LAPACK's triangular solve beats the recursion
+_PIVOT = 4 * 2.220446049250313e-16  # relative to its diagonal entry: rounding, not information
+
+
+class Factor(NamedTuple):
+    """`lower @ lower.T` is the covariance plus `jitter` (absolute) on its diagonal."""
+
+    lower: Array
+    jitter: Array
+
+
+class Solution(NamedTuple):
+    """`alpha` = K^-1 y, `inverse` = K^-1, of a covariance K with `level` of relative jitter."""
+
+    value: Array  # log N(y; 0, K)
+    alpha: Array
+    inverse: Array
+    level: Array
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def factor(covariance: Array, levels: tuple[float, ...] = EXACT) -> Factor:
+    """The lower Cholesky factor of a covariance [n, n], and the jitter that it took."""
+    lower, level = _factorise(covariance, levels)
+    return Factor(lower, level * jnp.mean(jnp.diagonal(covariance)))
+
+
+@factor.defjvp
+def _factor_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) -> tuple[Factor, Factor]:
+    (covariance,), (change,) = primals, tangents
+    lower, jitter = factor(covariance, levels)
+    level = lax.stop_gradient(jitter / jnp.mean(jnp.diagonal(covariance)))
+    shift = level * jnp.mean(jnp.diagonal(change))
+    change = 0.5 * (change + change.T) + shift * jnp.eye(len(change), dtype=change.dtype)
+    # dL = L Phi(L^-1 dK L^-T), Phi the lower triangle with half its diagonal (Murray 2016).
+    half = solve_triangular(lower, change, lower=True)
+    inner = solve_triangular(lower, half.T, lower=True)
+    inner = jnp.tril(inner) - 0.5 * jnp.diag(jnp.diagonal(inner))
+    return Factor(lower, jitter), Factor(lower @ inner, shift)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def log_normal(
+    covariance: Array, deviation: Array, levels: tuple[float, ...] = EXACT
+) -> tuple[Array, Array]:
+    """log N(deviation; 0, covariance) and the jitter used, relative to the mean diagonal."""
+    lower, level = _factorise(covariance, levels)
+    return _value(lower, solve_triangular(lower, deviation, lower=True)), level
+
+
+@log_normal.defjvp
+def _log_normal_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) -> tuple[Any, Any]:
+    covariance, deviation = primals
+    solution = solve(covariance, deviation, levels)
+    tangent = _value_tangent(solution, *tangents)
+    return (solution.value, solution.level), (tangent, jnp.zeros_like(solution.level))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def solve(covariance: Array, deviation: Array, levels: tuple[float, ...] = EXACT) -> Solution:
+    """Log density, weights and inverse of a covariance [n, n] and a vector [n], one factor."""
+    lower, level = _factorise(covariance, levels)
+    white = solve_triangular(lower, deviation, lower=True)
+    alpha = solve_triangular(lower, white, lower=True, trans=1)
+    return Solution(_value(lower, white), alpha, inverse_from_factor(lower), level)
+
+
+@solve.defjvp
+def _solve_jvp(
+    levels: tuple[float, ...], primals: Any, tangents: Any
+) -> tuple[Solution, Solution]:
+    solution = solve(*primals, levels)
+    change, deviation_change = tangents
+    inverse = solution.inverse
+    shift = solution.level * jnp.mean(jnp.diagonal(change))
+    change = change + shift * jnp.eye(len(change), dtype=change.dtype)
+    return solution, Solution(
+        _value_tangent(solution, *tangents),
+        inverse @ (deviation_change - change @ solution.alpha),
+        -inverse @ change @ inverse,
+        jnp.zeros_like(solution.level),
+    )
+
+
+def inverse_from_factor(lower: Array) -> Array:
+    """K^-1 from the lower factor of K, by recursion on 2 x 2 blocks; symmetric.
+
+    With L = [[A, 0], [B, C]], S = (C C')^-1, W = B A^-1:
+    K^-1 = [[(A A')^-1 + W' S W, -W' S], [-S W, S]]. All but the leaves is matrix products.
+    """
+    n = lower.shape[-1]
+    if n <= _LEAF:
+        root = solve_triangular(lower, jnp.eye(n, dtype=lower.dtype), lower=True)
+        return root.T @ root
+    cut = _LEAF * max(1, round(n / 2 / _LEAF))
+    a, b, c = lower[:cut, :cut], lower[cut:, :cut], lower[cut:, cut:]
+    w = lax.linalg.triangular_solve(a, b, left_side=False, lower=True)
+    s = inverse_from_factor(c)
+    sw = s @ w
+    corner = inverse_from_factor(a) + w.T @ sw
+    return jnp.block([[corner, -sw.T], [-sw, s]])
+
+
+def _factorise(covariance: Array, levels: tuple[float, ...]) -> tuple[Array, Array]:
+    """The first factor that succeeds and its level; NaN after the last."""
+    diagonal = jnp.diagonal(covariance)
+    scale = jnp.mean(diagonal)
+    steps = jnp.asarray(levels, covariance.dtype)
+    eye = jnp.eye(len(covariance), dtype=covariance.dtype)
+
+    def attempt(step: Array) -> Array:
+        shifted = covariance + steps[step] * scale * eye
+        return lax.linalg.cholesky(shifted, symmetrize_input=False)
+
+    def failed(lower: Array) -> Array:
+        pivots = jnp.diagonal(lower)
+        return ~jnp.all(pivots**2 > _PIVOT * diagonal)  # also true of NaN
+
+    def again(state: tuple[Array, Array]) -> Array:
+        step, lower = state
+        return failed(lower) & (step + 1 < len(levels)) & jnp.isfinite(scale)
+
+    def escalate(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        return state[0] + 1, attempt(state[0] + 1)
+
+    zero = jnp.asarray(0)
+    first = (
+        lax.linalg.cholesky(covariance, symmetrize_input=False)
+        if levels[0] == 0.0
+        else attempt(zero)
+    )
+    step, lower = lax.while_loop(again, escalate, (zero, first))
+    return lower, steps[step]
+
+
+def _value(lower: Array, white: Array) -> Array:
+    half_log_determinant = jnp.sum(jnp.log(jnp.diagonal(lower)))
+    return -0.5 * white @ white - half_log_determinant - 0.5 * len(white) * math.log(2 * math.pi)
+
+
+def _value_tangent(solution: Solution, change: Array, deviation_change: Array) -> Array:
+    alpha, inverse = solution.alpha, solution.inverse
+    # One matrix, formed once: under reverse mode it is the cotangent of the covariance.
+    slope = 0.5 * (alpha[:, None] * alpha - inverse)
+    shift = solution.level * jnp.mean(jnp.diagonal(change))  # jitter follows the mean diagonal
+    return jnp.sum(slope * change) + shift * jnp.trace(slope) - alpha @ deviation_change
