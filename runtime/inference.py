@@ -1,0 +1,24 @@
+"""What a plan settled on, as it stands at the top of an emitted program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Lane = Literal["exact", "latent", "direct"]
+Method = Literal["nuts", "map", "svi"]
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How a program is run.
+
+    `lane`: "exact", the Gaussian block is integrated out; "latent", random functions are whitened
+    at the data and sampled; "direct", there is none. `method`: what is done with the unknowns that
+    are left. `settings`: keyword arguments of the method that the model asks for.
+    """
+
+    lane: Lane
+    method: Method
+    settings: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,64 @@
+"""gp_regr.mercer: a GP under Gaussian noise, f integrated out exactly, rho, alpha, sigma by NUTS."""
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+from numpyro import distributions as dist
+
+from mercer.runtime.gaussian import Affine, Dense, Gaussian, RandomFunction, Site, Term
+from mercer.runtime.inference import Inference
+from mercer.stdlib.kernels import RBF
+from mercer.stdlib.points import Points
+
+INFERENCE = Inference(lane="exact", method="nuts", settings={})
+NAMES = {"x": "x", "y": "y", "rho": "rho", "alpha": "alpha", "sigma": "sigma"}
+DIMS = {"x": ("n",), "y": ("n",), "rho": (), "alpha": (), "sigma": (), "f(x)": ("n",)}
+
+
+def prepare(*, x, y=None):
+    x = np.asarray(x, float)
+    y_keep = None
+    if y is not None:
+        y = np.asarray(y, float)
+        if np.isnan(y).any():
+            y_keep = np.flatnonzero(~np.isnan(y))
+    return {"x": x, "y": y, "y_keep": y_keep}
+
+
+def summaries(*, x, y=None):
+    return {}
+
+
+def model(*, x, y=None, y_keep=None):
+    rho = numpyro.sample("rho", dist.Gamma(25.0, 4.0))
+    alpha = numpyro.sample("alpha", dist.HalfNormal(2.0))
+    sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
+    known = {"x": x, "rho": rho, "alpha": alpha, "sigma": sigma}
+    laws = outcomes({}, **known)
+    observed = {} if y is None else {"y": (laws["y"], y, y_keep)}
+    engine = Dense(processes(**known), sites(**known), observed)
+    if y is None:
+        at = engine.draw(numpyro.prng_key(), {"y": laws["y"].mean})
+        numpyro.sample("y", dist.Normal(at["y"], laws["y"].noise))
+    else:
+        numpyro.factor("y", engine.log_density())
+
+
+def processes(*, rho, alpha, **_):
+    return {"f": RandomFunction(RBF(lengthscale=rho, scale=alpha))}
+
+
+def sites(*, x, **_):
+    return {"f(x)": Site(process="f", points=Points((x[:, None],)), size=x.shape[0])}
+
+
+def quantities(*, x, **_):
+    return {"f(x)": Affine(0.0, (Term("f(x)"),), shape=x.shape)}
+
+
+def outcomes(at, *, x, sigma, **_):
+    return {"y": Gaussian(mean=Affine(0.0, (Term("f(x)"),), shape=x.shape), noise=jnp.sqrt(sigma))}
+
+
+def definitions(at, **_):
+    return {}
