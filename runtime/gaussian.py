@@ -1,0 +1,88 @@
+"""The Gaussian block as an emitted program sees it: its vocabulary, its engines, and `observe`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro
+from jax import Array
+
+from mercer.runtime.dense import Dense, LeaveOneOut, Observations
+from mercer.runtime.sites import Processes, Sites, spread
+from mercer.runtime.terms import (
+    Affine,
+    Gaussian,
+    Process,
+    RandomFunction,
+    Site,
+    Term,
+    Weights,
+)
+from mercer.runtime.weights import WeightSpace
+
+__all__ = [
+    "Affine",
+    "Dense",
+    "Gaussian",
+    "LeaveOneOut",
+    "Observations",
+    "Process",
+    "RandomFunction",
+    "Site",
+    "Term",
+    "WeightSpace",
+    "Weights",
+    "observe",
+]
+
+
+def observe(
+    processes: Processes,
+    sites: Sites,
+    outcomes: Mapping[str, Gaussian],
+    data: Mapping[str, Any],
+    *,
+    keep: Mapping[str, Any] | None = None,
+    engine: type[Dense] | type[WeightSpace] = Dense,
+    name: str = "block",
+) -> dict[str, Any]:
+    """The outcomes of a block inside a NumPyro model, its Gaussian unknowns integrated out.
+
+    Outcomes with data enter the joint density as the factor `name`. An outcome that is None is
+    simulated from the joint law, given the others, and recorded as a deterministic site.
+    """
+    keep = keep or {}
+    known = {
+        outcome: (law, data[outcome], keep.get(outcome))
+        for outcome, law in outcomes.items()
+        if data.get(outcome) is not None
+    }
+    block = engine(processes, sites, known)
+    if known:
+        numpyro.factor(name, block.log_density())
+    unknown = {outcome: law for outcome, law in outcomes.items() if outcome not in known}
+    values = {outcome: value for outcome, (_, value, _) in known.items()}
+    if unknown:
+        key = numpyro.prng_key()
+        if key is None:
+            raise ValueError(f"observe: simulating {', '.join(unknown)} needs a seeded model")
+        for outcome, value in simulate(key, block, unknown).items():
+            values[outcome] = numpyro.deterministic(outcome, value)
+    return values
+
+
+def simulate(
+    key: Array, block: Dense | WeightSpace, outcomes: Mapping[str, Gaussian], sites: Any = None
+) -> dict[str, Array]:
+    """Outcomes, noise included, drawn jointly given what the block has observed."""
+    draw_key, noise_key = jax.random.split(key)
+    latent = block.draw(draw_key, {name: law.mean for name, law in outcomes.items()}, sites)
+    result = {}
+    for number, (name, law) in enumerate(outcomes.items()):
+        shape = law.mean.shape
+        normal = jax.random.normal(jax.random.fold_in(noise_key, number), shape)
+        result[name] = latent[name] + jnp.reshape(spread(law.noise, shape), shape) * normal
+    return result

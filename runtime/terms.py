@@ -1,0 +1,84 @@
+"""The affine algebra of Gaussian unknowns: processes, their sites, and what is affine in them.
+
+All are frozen pytrees: arrays are leaves, names and sizes are structure, so that engines are pure
+functions under `jit`, `vmap` and `grad`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+from jax import Array
+
+_pytree = jax.tree_util.register_dataclass
+
+
+@partial(_pytree, data_fields=("kernel", "outputs"), meta_fields=())
+@dataclass(frozen=True)
+class RandomFunction:
+    """A zero-mean Gaussian process. `outputs`: covariance [k, k] between the coordinates of its
+    codomain, or None: they are independent."""
+
+    kernel: Any
+    outputs: Array | None = None
+
+
+@partial(_pytree, data_fields=("sd", "covariance"), meta_fields=())
+@dataclass(frozen=True)
+class Weights:
+    """A finite Gaussian unknown [p] of mean zero: standard deviations `sd` (scalar or [p]), or a
+    `covariance` [p, p]."""
+
+    sd: Array | float = 1.0
+    covariance: Array | None = None
+
+
+Process = RandomFunction | Weights
+
+
+@partial(_pytree, data_fields=("points",), meta_fields=("process", "size"))
+@dataclass(frozen=True)
+class Site:
+    """`size` Gaussian values: the process named `process` at `points`, or all of some `Weights`."""
+
+    process: str
+    points: Any = None
+    size: int = 1
+
+
+@partial(_pytree, data_fields=("coefficient", "index"), meta_fields=("site",))
+@dataclass(frozen=True)
+class Term:
+    """Adds sum_r coefficient[i, r] * value[index[i, r]] of a site's values to row i.
+
+    `coefficient`: scalar, [N] or [N, R]; `index`: [N] or [N, R], or None: row i reads value i
+    (a `coefficient` [N, 1] or [N] then).
+    """
+
+    site: str
+    coefficient: Array | float = 1.0
+    index: Array | None = None
+
+
+@partial(_pytree, data_fields=("constant", "terms"), meta_fields=("shape",))
+@dataclass(frozen=True)
+class Affine:
+    """N = prod(shape) quantities, affine in the values of sites; `constant` of `shape`, [N] or a
+    scalar."""
+
+    constant: Array | float = 0.0
+    terms: tuple[Term, ...] = ()
+    shape: tuple[int, ...] = ()
+
+
+@partial(_pytree, data_fields=("mean", "noise"), meta_fields=())
+@dataclass(frozen=True)
+class Gaussian:
+    """The law of an outcome: `mean` plus independent noise of standard deviation `noise`
+    (a scalar, or one for each row)."""
+
+    mean: Affine
+    noise: Array | float = 0.0
