@@ -14,7 +14,7 @@ import numpy as np
 
 from mercer.dsl.diagnostic import Diagnostic
 from mercer.dsl.spaces import Dim, Product
-from mercer.runtime.needs import DataNeed, Needs, size_of
+from mercer.runtime.needs import DataNeed, Needs, base_of, size_of
 from mercer.runtime.tables import Table, Tables
 
 
@@ -249,8 +249,11 @@ def _whole(need: DataNeed, table: Table, column: str, tables: Tables) -> Piece:
             why=f"its shape is {_shape(values.shape)}",
             mend=f"declare {need.name} with the dims that it has, or give the array that is meant",
         )
+    # The second copy of an index has the labels of the first.
     keys = tuple(
-        _key(dim, table, tables, size) for dim, size in zip(need.dims, values.shape, strict=True)
+        key if (key := _key(dim, table, tables, size)) is not None
+        else _key(base_of(dim), table, tables, size)
+        for dim, size in zip(need.dims, values.shape, strict=True)
     )
     if not need.dims:
         return Piece(need, table, values, columns=(column,))
