@@ -87,7 +87,7 @@ def _candidates(model: ir.TypedModel) -> list[str]:
     functions = [
         f.name
         for f in model.functions.values()
-        if f.entry == "GP" and not isinstance(f.type.codomain, Vector | Real) is False
+        if f.entry == "GP" and isinstance(f.type.codomain, Vector | Real)
     ]
     return numbers + functions
 

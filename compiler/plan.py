@@ -1,0 +1,341 @@
+"""Structure -> Plan: what is integrated out, what is sampled or optimised, at what cost, and why.
+
+The table `_REFUSALS` names what has no engine yet; `_ROWS` says which engine serves a Gaussian
+block. Both are read from top to bottom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from mercer.compiler import typed as ir
+from mercer.compiler.structure import Structure, owner_of
+from mercer.compiler.walk import names_below, nodes
+from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.dsl.spaces import Bool, Count, Interval, Label, Real, Space, Vector
+from mercer.dsl.span import Span
+from mercer.stdlib import catalog
+
+Method = Literal["nuts", "map", "svi"]
+
+SECONDS_FOR_NUTS = 300.0
+"""`auto` samples where the sampler's estimated time stays below this, and optimises elsewhere."""
+
+_FLOPS_A_SECOND = 1e10  # of one factorisation in float64 on two cores of a laptop
+_GRADIENTS = 4 * 1000 * 15  # four chains, 1,000 iterations, some 15 steps in each
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`engine` integrates the block out: "Dense" (joint covariance of the rows), "WeightSpace"
+    (normal equations of the unknowns) or "" (there is no block). `latent` are the functions that
+    are whitened and sampled, `sampled` the other unknowns that are left to `method`.
+    """
+
+    structure: Structure
+    engine: Literal["Dense", "WeightSpace", ""]
+    latent: tuple[str, ...]
+    sampled: tuple[str, ...]
+    method: Method
+    sentences: tuple[str, ...]
+
+    @property
+    def lane(self) -> str:
+        if self.latent:
+            return "latent"
+        return "exact" if self.engine else "direct"
+
+
+def plan(
+    structure: Structure, sizes: Mapping[str, int] | None = None, method: str = "auto"
+) -> Plan:
+    """The plan of a model, for data of the given sizes of dims where they are known.
+
+    Raises MercerError where some part has no engine yet, naming it.
+    """
+    model = structure.model
+    refusals = [d for row in _REFUSALS for d in row(model)]
+    if refusals:
+        raise MercerError(_distinct(refusals), model.sources)
+    functions = [f for f in model.functions if f in structure.block]
+    engine: Literal["Dense", "WeightSpace", ""] = ""
+    if structure.locations:
+        engine = "Dense" if functions else "WeightSpace"
+    engine = _overridden(model, engine)
+    used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
+    latent = tuple(f for f in structure.latent if f in used)
+    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
+    cost = _cost(structure, engine, latent, sizes)
+    asked = _asked(model, method)
+    chosen, reason = _method(asked, cost, latent, sampled, sizes)
+    sentences = tuple(_sentences(structure, engine, latent, sampled, sizes, cost, reason))
+    return Plan(structure, engine, latent, sampled, chosen, sentences)
+
+
+# --- choice -------------------------------------------------------------------------------------
+
+
+def _asked(model: ir.TypedModel, method: str) -> str:
+    """What the caller asks for, or else what the model's `infer` says."""
+    if method != "auto":
+        return method.lower()
+    said = [d.method.lower() for d in model.directives if not d.name]
+    return said[-1] if said else "auto"
+
+
+def _overridden(
+    model: ir.TypedModel, engine: Literal["Dense", "WeightSpace", ""]
+) -> Literal["Dense", "WeightSpace", ""]:
+    known = {"nuts", "map", "svi", "auto"}
+    for directive in model.directives:
+        if not directive.name and directive.method.lower() in known:
+            continue
+        raise MercerError(
+            [
+                Diagnostic(
+                    "M320",
+                    f"`{directive.method}` cannot be chosen here yet",
+                    directive.span,
+                    why="the plan of this version overrides the method of the whole model only.",
+                    mend="write `infer nuts()`, `infer map()` or `infer svi()`, or leave it out.",
+                )
+            ],
+            model.sources,
+        )
+    return engine
+
+
+def _cost(
+    structure: Structure, engine: str, latent: tuple[str, ...], sizes: Mapping[str, int] | None
+) -> float | None:
+    """Floating point operations of one log density with its gradient; None without sizes."""
+    if sizes is None:
+        return None
+
+    def count(dims: Iterable[str]) -> int:
+        return prod(size_of(d, sizes) for d in dims)
+
+    model = structure.model
+    flops = 0.0
+    rows = sum(count(model.observations[o].type.dims) for o in structure.locations)
+    if engine == "Dense":
+        flops += 1.0 * rows**3 + 20.0 * rows**2 * len(structure.sites)
+    elif engine == "WeightSpace":
+        width = sum(count(s.dims) for s in structure.sites.values() if not s.apply)
+        flops += 3.0 * rows * width**2 + width**3
+    for name in latent:
+        uses = (s for s in structure.sites.values() if s.owner == name)
+        flops += 4.3 * sum(count(s.dims) for s in uses) ** 3
+    return flops + 1e5
+
+
+def _method(
+    asked: str,
+    cost: float | None,
+    latent: tuple[str, ...],
+    sampled: tuple[str, ...],
+    sizes: Mapping[str, int] | None,
+) -> tuple[Method, str]:
+    if asked in ("nuts", "map", "svi"):
+        return asked, f"Inference is {asked.upper()}, as asked."  # type: ignore[return-value]
+    if not sampled and not latent:
+        return "nuts", "Nothing is left to sample: the posterior is exact."
+    if cost is None:
+        return "nuts", "With few rows what remains is sampled by NUTS; give data for a costed plan."
+    seconds = cost * _GRADIENTS / _FLOPS_A_SECOND
+    if seconds <= SECONDS_FOR_NUTS:
+        text = f"Sampling by NUTS is estimated at {_duration(seconds)}, so it is sampled."
+        return "nuts", text
+    return "map", (
+        f"Sampling by NUTS is estimated at {_duration(seconds)}, over the {SECONDS_FOR_NUTS:.0f} s "
+        "that `auto` allows: the mode is found by L-BFGS and the uncertainty around it by Laplace's "
+        "approximation. `--infer nuts` samples all the same."
+    )
+
+
+def size_of(dim: str, sizes: Mapping[str, int]) -> int:
+    """The length of a dim: of its index (without prime), or the number that is its name."""
+    name = dim.rstrip("'")
+    return int(name) if name.isdigit() else sizes.get(name, 1)
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+def _sentences(
+    structure: Structure,
+    engine: str,
+    latent: tuple[str, ...],
+    sampled: tuple[str, ...],
+    sizes: Mapping[str, int] | None,
+    cost: float | None,
+    reason: str,
+) -> Iterator[str]:
+    model = structure.model
+    block = [n for n in model.order if n in structure.block]
+    outcomes = _listed(structure.locations)
+    if engine == "Dense":
+        yield (
+            f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
+            "exactly, as one joint Gaussian with one Cholesky factorisation."
+        )
+    elif engine == "WeightSpace":
+        yield (
+            f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
+            "exactly, through the normal equations of the unknowns."
+        )
+    for name in latent:
+        over = _listed(
+            o for o, d in model.observations.items() if name in names_below(model, d.law)
+        )
+        yield f"{name} is a random function under {over}: its values are whitened and sampled."
+    if sizes is not None and structure.locations:
+        rows = sum(
+            prod(size_of(d, sizes) for d in model.observations[o].type.dims)
+            for o in structure.locations
+        )
+        yield f"The joint Gaussian has {rows:,} rows."
+    if cost is not None:
+        yield f"One log density with its gradient takes about {cost:.1e} operations."
+    if sampled:
+        yield f"Left to inference: {_listed(sampled)}."
+    defaults = [u for u in model.unknowns.values() if u.is_default]
+    if defaults:
+        yield f"Default priors (nobody wrote one): {_listed(u.name for u in defaults)}."
+    yield reason
+
+
+def _listed(names: Iterable[str]) -> str:
+    words = list(names)
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "under a second"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+# --- what has no engine yet ----------------------------------------------------------------------
+
+
+def _refused(code: str, what: str, span: Span, mend: str | None = None) -> Diagnostic:
+    return Diagnostic(
+        code,
+        f"{what} has no engine yet",
+        span,
+        why="the model is well formed; this version cannot run that part of it.",
+        mend=mend,
+    )
+
+
+def _function_priors(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    for function in model.functions.values():
+        if function.entry != "GP":
+            yield _refused("M301", f"the function prior `{function.entry}`", function.span)
+            continue
+        for space in (function.type.domain, function.type.codomain):
+            if not _is_plain(space):
+                yield _refused("M302", f"a GP over or to `{space}`", function.span)
+                break
+
+
+def _is_plain(space: Space) -> bool:
+    factors = getattr(space, "factors", (space,))
+    return all(
+        isinstance(f, Label | Real)
+        or (isinstance(f, Vector) and f.size != "inf")
+        or type(f).__name__ in ("Positive", "Unit", "Interval", "Count", "Circle", "Bool")
+        for f in factors
+    )
+
+
+def _kernels(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    entries = catalog.kernels()
+    for function in model.functions.values():
+        for node in nodes(function):
+            if isinstance(node, ir.KernelCall) and not getattr(entries[node.entry], "runs", True):
+                yield _refused("M303", f"the kernel `{node.entry}`", node.span)
+
+
+def _compositions(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    for node in _expressions(model):
+        if not isinstance(node, ir.Apply):
+            continue
+        below = names_below(model, node.point)
+        inner = sorted(below & set(model.functions))
+        unknown = sorted(below & set(model.unknowns))
+        if inner:
+            yield _refused(
+                "M304", f"a deep composition (`{owner_of(node)}` of `{inner[0]}`)", node.span
+            )
+        elif unknown:
+            yield _refused("M305", f"an unknown input (`{unknown[0]}`) of a function", node.span)
+
+
+def _recurrences(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    for node in _expressions(model):
+        if isinstance(node, ir.Lag | ir.Else):
+            yield _refused("M306", "a recurrence", node.span)
+            return
+
+
+def _finite(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    for unknown in model.unknowns.values():
+        if isinstance(unknown.space, Label | Bool | Count):
+            yield _refused("M307", f"a finite unknown (`{unknown.name}`)", unknown.span)
+
+
+def _shapes(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    for shape in model.shapes.values():
+        kind = type(shape.space).__name__
+        yield _refused("M308", f"`{getattr(shape.space, 'kind', kind)}`", shape.span)
+
+
+def _laws(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    laws = [o.law for o in model.observations.values()]
+    laws += [u.prior for u in model.unknowns.values()]
+    for law in laws:
+        if not isinstance(law, ir.Distribution):
+            yield _refused("M309", f"`{type(law).__name__}`", law.span)
+    for name, observation in model.observations.items():
+        used = set().union(*(names_below(model, o.law) for o in model.observations.values()))
+        if name in used:
+            yield _refused("M310", f"imputing `{name}`, which is used elsewhere,", observation.span)
+
+
+def _bounds(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    for unknown in model.unknowns.values():
+        if isinstance(unknown.space, Interval) and any(
+            bound is not None and names_below(model, bound) & set(model.unknowns)
+            for bound in (unknown.low, unknown.high)
+        ):
+            yield _refused("M311", f"an unknown bound of `{unknown.name}`", unknown.span)
+
+
+def _expressions(model: ir.TypedModel) -> Iterator[object]:
+    for definition in model.definitions.values():
+        yield from nodes(definition.value)
+    for unknown in model.unknowns.values():
+        yield from nodes(unknown.prior)
+    for observation in model.observations.values():
+        yield from nodes(observation.law)
+
+
+_REFUSALS: tuple[Callable[[ir.TypedModel], Iterator[Diagnostic]], ...] = (
+    _function_priors,
+    _kernels,
+    _compositions,
+    _recurrences,
+    _finite,
+    _shapes,
+    _laws,
+    _bounds,
+)
+
+
+def _distinct(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    return list(dict.fromkeys(diagnostics))
