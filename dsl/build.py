@@ -147,7 +147,7 @@ def _infer_one(parts: list[Any], span: Span) -> syntax.Infer:
                 code="M117",
                 problem="the name of one unknown is expected before `by`",
                 span=unknown.span,
-                mend="write `infer NAME by METHOD(...)`, or leave `by` out for the whole model",
+                mend="write `infer f by Inducing(...)`, or leave `f by` out for the whole model",
             )
         )
     return syntax.Infer(name, parts[3], name_span=unknown.span, span=span)
