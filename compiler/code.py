@@ -1,0 +1,243 @@
+"""Typed expressions into JAX text, with the dims of its value.
+
+Every array has its axes in the model's one order of dims, so that two arrays meet by inserting
+axes of length one, never by moving any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mercer.compiler import typed as ir
+from mercer.compiler.structure import Structure, owner_of
+from mercer.compiler.walk import names_below
+from mercer.dsl.spaces import Dim, Label
+from mercer.stdlib import catalog
+
+Dims = tuple[Dim, ...]
+
+_INFIX = {
+    "add": ("+", 1, False),
+    "subtract": ("-", 1, True),
+    "multiply": ("*", 2, False),
+    "divide": ("/", 2, True),
+}
+_COMPARISONS = {
+    "less": "<",
+    "less_equal": "<=",
+    "greater": ">",
+    "greater_equal": ">=",
+    "equal": "==",
+    "not_equal": "!=",
+}
+_ATOM = 9
+
+
+@dataclass(frozen=True)
+class Code:
+    text: str
+    dims: Dims
+    precedence: int = _ATOM
+
+    def inside(self, precedence: int, strict: bool = False) -> str:
+        """The text as an operand of an operator of this precedence."""
+        weak = self.precedence < precedence or (strict and self.precedence == precedence)
+        return f"({self.text})" if weak else self.text
+
+
+@dataclass
+class Body:
+    """The body of one emitted function while it is written: its statements and what it reads."""
+
+    structure: Structure
+    identifiers: Mapping[str, str]
+    summaries: dict[ir.Expr, str]
+    lines: list[str] = field(default_factory=list)
+    reads: dict[str, None] = field(default_factory=dict)
+    locals: set[str] = field(default_factory=set)
+
+    @property
+    def model(self) -> ir.TypedModel:
+        return self.structure.model
+
+    def order(self, dims: Dims | list[Dim] | set[Dim]) -> Dims:
+        return tuple(sorted(dict.fromkeys(dims), key=self.model.dims.index))
+
+    # --- names and sizes ---
+
+    def read(self, name: str) -> str:
+        self.reads[name] = None
+        return self.identifiers[name]
+
+    def size(self, dim: Dim) -> str:
+        """The length of a dim: a number, or the shape of an input that has it."""
+        name = dim.rstrip("'")
+        if name.isdigit():
+            return name
+        index = self.model.indices.get(name)
+        if index is not None and index.labels is not None:
+            return str(len(index.labels))
+        for data in self.model.data.values():
+            if data.name not in self.model.observations and name in data.type.dims:
+                return f"{self.read(data.name)}.shape[{self.order(data.type.dims).index(name)}]"
+        return f"{self.read(name)}.shape[0]"
+
+    def shape(self, dims: Dims) -> str:
+        sizes = ", ".join(self.size(d) for d in dims)
+        return f"({sizes},)" if len(dims) == 1 else f"({sizes})"
+
+    # --- expressions ---
+
+    def value(self, expr: ir.Expr) -> Code:
+        """The text of an expression; definitions that it needs become statements first."""
+        if expr in self.summaries:
+            return Code(self.read(self.summaries[expr]), self.order(expr.type.dims))
+        match expr:
+            case ir.Constant(_, _, value):
+                return Code(repr(float(value)), (), _ATOM if value >= 0 else 3)
+            case ir.Ref(_, _, name):
+                return Code(self.reference(name), self.order(expr.type.dims))
+            case ir.Labels(kind, _, index):
+                return Code(self.labels(index, isinstance(kind.space, Label)), (index,))
+            case ir.LabelConstant(_, _, index, label):
+                labels = self.model.indices[index].labels or ()
+                return Code(str(list(labels).index(label)), ())
+            case ir.Elementwise():
+                return self.elementwise(expr)
+            case ir.Gather(_, _, base, dim, at):
+                return self.gather(self.value(base), dim, self.value(at))
+            case ir.Rename(_, _, base, old, new):
+                inner = self.value(base)
+                dims = tuple(new if d == old else d for d in inner.dims)
+                return self.arranged(Code(inner.text, dims, inner.precedence), self.order(dims))
+            case ir.Reduce():
+                return self.reduce(expr)
+            case ir.Apply():
+                key = repr(expr.text)
+                self.reads["at"] = None
+                return Code(f"at[{key}]", self.order(expr.type.dims))
+            case ir.Spread(_, _, kind, argument, link):
+                self.reads["*spread"] = None
+                inner = self.value(argument)
+                tail = f", {link!r}" if kind == "outcome" else ""
+                return Code(f"{kind}_spread({inner.text}{tail})", ())
+            case _:
+                raise AssertionError(f"no text for {type(expr).__name__}")
+
+    def reference(self, name: str) -> str:
+        if name in self.model.definitions:
+            word = self.identifiers[name]
+            if name not in self.locals:
+                self.locals.add(name)
+                definition = self.model.definitions[name]
+                text = self.value(definition.value).text
+                self.lines.append(f"{word} = {text}  # line {definition.span.line}")
+            return word
+        if name in self.structure.block and name in self.model.unknowns:
+            self.reads["at"] = None
+            return f"at[{name!r}]"
+        return self.read(name)
+
+    def labels(self, index: str, as_codes: bool) -> str:
+        if as_codes:
+            return f"jnp.arange({self.size(index)})"
+        declared = self.model.indices[index].labels
+        if declared is not None:
+            return f"jnp.array({[float(x) for x in declared]})"
+        return self.read(index)
+
+    def elementwise(self, expr: ir.Elementwise) -> Code:
+        parts = [self.value(a) for a in expr.arguments]
+        dims = self.order([d for p in parts for d in p.dims])
+        parts = [self.arranged(p, dims) for p in parts]
+        word = expr.function
+        if word in _INFIX:
+            sign, level, strict = _INFIX[word]
+            left, right = parts
+            text = f"{left.inside(level)} {sign} {right.inside(level, strict)}"
+            return Code(text, dims, level)
+        if word == "negative":
+            return Code(f"-{parts[0].inside(3)}", dims, 3)
+        if word == "power":
+            return Code(f"{parts[0].inside(5)} ** {parts[1].inside(4)}", dims, 4)
+        if word in _COMPARISONS:
+            text = f"{parts[0].inside(1)} {_COMPARISONS[word]} {parts[1].inside(1)}"
+            return Code(f"jnp.asarray({text}, float)", dims)
+        template = catalog.elementwise()[word].source
+        return Code(template.format(*(p.text for p in parts)), dims)
+
+    def gather(self, base: Code, dim: Dim, at: Code) -> Code:
+        axis = base.dims.index(dim)
+        others = tuple(d for d in base.dims if d != dim)
+        result = self.order((*others, *at.dims))
+        if not set(others) & set(at.dims):
+            if not others:
+                return Code(f"{base.inside(_ATOM)}[{at.text}]", at.dims)
+            dims = (*base.dims[:axis], *at.dims, *base.dims[axis + 1 :])
+            text = f"jnp.take({base.text}, {at.text}, axis={axis})"
+            return self.arranged(Code(text, dims), result)
+        # An index that both share: one entry for each of its labels.
+        grid = tuple(
+            at if d == dim else Code(f"jnp.arange({self.size(d)})", (d,)) for d in base.dims
+        )
+        places = ", ".join(self.arranged(g, result, full=True).text for g in grid)
+        return Code(f"{base.inside(_ATOM)}[{places}]", result)
+
+    def reduce(self, expr: ir.Reduce) -> Code:
+        inner = self.value(expr.argument)
+        if expr.function == "size":
+            return Code(" * ".join(f"{self.size(d)}" for d in expr.over) or "1", (), 2)
+        axes = tuple(inner.dims.index(d) for d in expr.over if d in inner.dims)
+        dims = tuple(d for d in inner.dims if d not in expr.over)
+        where = str(axes[0]) if len(axes) == 1 else str(axes)
+        everything = "" if not dims and inner.dims else f", axis={where}"
+        template = catalog.reductions()[expr.function].source
+        if expr.by is not None:
+            self.reads["*by"] = None
+            at = self.value(expr.by)
+            assert isinstance(expr.by.type.space, Label)
+            group = expr.by.type.space.index
+            text = (
+                f"reduce_by({expr.function!r}, {inner.text}, {at.text}, "
+                f"{self.size(group)}, axis={where})"
+            )
+            kept = tuple(group if d in expr.over else d for d in inner.dims)
+            return self.arranged(Code(text, kept), self.order(kept))
+        return Code(template.format(inner.text + everything), dims)
+
+    def arranged(self, code: Code, dims: Dims, full: bool = False) -> Code:
+        """`code` with the axes of `dims`, in that order; missing ones get length 1.
+
+        Leading missing axes are left to broadcasting, unless `full`.
+        """
+        if not code.dims:
+            return code
+        present = tuple(d for d in dims if d in code.dims)
+        text, level = code.text, code.precedence
+        if present != code.dims:
+            axes = tuple(code.dims.index(d) for d in present)
+            text, level = f"jnp.transpose({text}, {axes})", _ATOM
+        first = 0 if full else dims.index(present[0])
+        if any(d not in present for d in dims[first:]):
+            pattern = ", ".join(":" if d in present else "None" for d in dims[first:])
+            text = f"{Code(text, (), level).inside(_ATOM)}[{pattern}]"
+            level = _ATOM
+        return Code(text, dims, level)
+
+
+def is_summary(model: ir.TypedModel, expr: object) -> bool:
+    """Whether `expr` is computed from data by reducing: taken once, at the fit, and kept."""
+    if isinstance(expr, ir.Spread):
+        return True
+    if not isinstance(expr, ir.Reduce) or not names_below(model, expr.argument):
+        return False
+    below = names_below(model, expr.argument)
+    return all(n in model.data or n in model.definitions for n in below) and all(
+        model.definitions[n].is_data for n in below if n in model.definitions
+    )
+
+
+def applied_function(model: ir.TypedModel, apply: ir.Apply) -> ir.Function:
+    """The unknown function of an application."""
+    return model.functions[owner_of(apply)]

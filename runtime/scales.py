@@ -1,0 +1,35 @@
+"""Scales of data that default priors are relative to: taken once, at the fit, and kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def input_spread(x: Any) -> float:
+    """Root mean square over coordinates of the standard deviations of the rows; 1 if constant.
+
+    `x`: [n] or [n, d], coordinates last.
+    """
+    x = np.asarray(x, float)
+    rows = x.reshape(-1, 1) if x.ndim == 1 else x.reshape(-1, x.shape[-1])
+    return _positive(float(np.sqrt(np.mean(np.var(rows, axis=0))))) if rows.size else 1.0
+
+
+def outcome_spread(y: Any, link: str = "identity") -> float:
+    """Standard deviation of an outcome on the scale of its link; missing ones left out.
+
+    log: of log(y + 1/2), which counts need; logit: 1, since a Bool tells nothing of its scale.
+    """
+    if y is None or link == "logit":
+        return 1.0
+    y = np.asarray(y, float)
+    y = y[np.isfinite(y)]
+    if link == "log":
+        y = np.log(np.maximum(y, 0) + 0.5)
+    return _positive(float(np.std(y))) if y.size else 1.0
+
+
+def _positive(value: float) -> float:
+    return value if np.isfinite(value) and value > 0 else 1.0
