@@ -33,3 +33,18 @@ def outcome_spread(y: Any, link: str = "identity") -> float:
 
 def _positive(value: float) -> float:
     return value if np.isfinite(value) and value > 0 else 1.0
+
+
+def reduce_by(word: str, values: Any, codes: Any, count: int, *, axis: int) -> Any:
+    """A reduction over the rows of each label: axis `axis` becomes the `count` labels."""
+    rows = np.moveaxis(np.asarray(values, float), axis, 0)
+    codes = np.asarray(codes)
+    reduce = {
+        "mean": np.mean,
+        "sum": np.sum,
+        "max": np.max,
+        "min": np.min,
+        "sd": lambda v, axis: np.std(v, axis=axis, ddof=1),
+    }[word]
+    parts = [reduce(rows[codes == g], axis=0) for g in range(count)]
+    return np.moveaxis(np.stack(parts), 0, axis)

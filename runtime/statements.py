@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 from jax import Array
 from numpyro import distributions as dist
@@ -63,3 +64,11 @@ def observe(name: str, law: Any, value: Any, keep: Any = None) -> None:
     seen = jnp.zeros(value.size, bool).at[keep].set(True).reshape(value.shape)
     some = value.reshape(-1)[keep[0]]
     numpyro.sample(name, law.mask(seen), obs=jnp.where(seen, value, some))
+
+
+def observed_rows(value: Any) -> Any:
+    """The positions of the rows that are not missing, in flat order; None: all, or no outcome."""
+    if value is None:
+        return None
+    seen = np.isfinite(np.asarray(value, float).reshape(-1))
+    return None if seen.all() else np.flatnonzero(seen)

@@ -1,0 +1,241 @@
+"""Parts of the Gaussian algebra as text: processes, sites, and what is affine in them."""
+
+from __future__ import annotations
+
+from mercer.compiler import typed as ir
+from mercer.compiler.affine import Affine, SiteUse, Term
+from mercer.compiler.code import Body, Code, Dims, applied_function
+from mercer.dsl.spaces import Dim, Label, Product, Space, Vector, coordinates_of
+from mercer.stdlib import catalog
+
+
+def process_text(body: Body, declared: ir.Unknown | ir.Function) -> str:
+    """`RandomFunction(kernel)` or `Weights(sd)`."""
+    if isinstance(declared, ir.Unknown):
+        assert isinstance(declared.prior, ir.Distribution)
+        scale = declared.prior.arguments.get("scale")
+        if scale is None:
+            return "Weights(sd=1.0)"
+        dims = body.order(declared.type.dims)
+        code = body.arranged(body.value(scale), dims)
+        sd = f"flat({code.text}, {body.shape(dims)})" if code.dims else code.text
+        return f"Weights(sd={sd})"
+    assert declared.kernel is not None
+    kernel = kernel_text(body, declared.kernel, declared)
+    if declared.outputs is None:
+        return f"RandomFunction({kernel})"
+    return f"RandomFunction({kernel}, outputs={_outputs(body, declared)})"
+
+
+def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
+    """A kernel as the constructors of the library write it."""
+    match kernel:
+        case ir.KernelSum(_, parts):
+            return "(" + " + ".join(kernel_text(body, p, function) for p in parts) + ")"
+        case ir.KernelProduct(_, parts):
+            return " * ".join(kernel_text(body, p, function) for p in parts)
+        case ir.KernelScaled(_, factor, inner):
+            inside = _argument(body, factor, function)
+            return f"{inside} * {kernel_text(body, inner, function)}"
+        case ir.KernelPower(_, inner, exponent):
+            return f"({kernel_text(body, inner, function)}) ** {exponent}"
+        case ir.KernelCall(_, entry, arguments, factor, coordinates):
+            known = catalog.kernels()[entry]
+            words = []
+            for name, value in arguments.items():
+                parameter = known.parameter(name)
+                if parameter is not None and parameter.structural:
+                    assert isinstance(value, ir.Constant)
+                    words.append(f"{name}={value.value:g}")
+                else:
+                    words.append(f"{name}={_argument(body, value, function)}")
+            text = f"{entry}({', '.join(words)})"
+            if factor is None and coordinates is None:
+                return text
+            return f"{text}.on(factor={factor}, coordinates={coordinates})"
+        case _:
+            raise AssertionError(f"no text for {type(kernel).__name__}")
+
+
+def site_text(body: Body, use: SiteUse) -> str:
+    """`Site(process, points, size)`."""
+    size = body.shape(use.dims)
+    count = _product(body, use.dims)
+    if use.apply is None:
+        return f"Site({use.owner!r}, size={count})"
+    function = applied_function(body.model, use.apply)
+    words = [f"({_factors(body, use, function)},)"]
+    copies = _copies(body, use, function)
+    if copies:
+        words.append(f"labels=flat_code({size}, {', '.join(copies)})")
+    outputs = coordinates_of(function.type.codomain)
+    for output in outputs:
+        code = body.arranged(Code(f"jnp.arange({body.size(output)})", (output,)), use.dims)
+        words.append(f"output=flat({code.text}, {size})")
+    operators = _operators(body, use, use.apply.function, function)
+    if operators:
+        words.append(f"operators=({', '.join(operators)},)")
+    return f"Site({use.owner!r}, Points({', '.join(words)}), size={count})"
+
+
+def affine_text(body: Body, form: Affine, dims: Dims) -> str:
+    """`Affine(constant, terms, shape)` of rows over `dims`."""
+    shape = body.shape(dims)
+    constant = "0.0"
+    if form.constant is not None:
+        code = body.arranged(body.value(form.constant), dims)
+        constant = f"flat({code.text}, {shape})" if code.dims else code.text
+    terms = [_term_text(body, t, dims) for t in form.terms]
+    inside = "".join(f"{t}, " for t in terms)
+    return f"Affine({constant}, ({inside.rstrip() if terms else ''}), shape={shape})"
+
+
+def _term_text(body: Body, term: Term, dims: Dims) -> str:
+    sums = body.order(term.sums)
+    grid = (*dims, *sums)
+    rows, over = body.shape(dims), body.shape(sums)
+    words = [repr(term.site.key)]
+    if term.coefficient is not None:
+        code = body.arranged(body.value(term.coefficient), grid)
+        if not code.dims:
+            words.append(f"coefficient={code.text}")
+        else:
+            full = body.arranged(body.value(term.coefficient), grid)
+            words.append(f"coefficient=table({full.text}, {rows}, {over})")
+    if sums or term.access != dims or term.site.dims != dims:
+        codes = []
+        for own, access in zip(term.site.dims, term.access, strict=True):
+            code = (
+                Code(f"jnp.arange({body.size(own)})", (access,))
+                if isinstance(access, str)
+                else body.value(access)
+            )
+            codes.append(f"({body.arranged(code, grid).text}, {body.size(own)})")
+        whole = f"({rows[1:-1].rstrip(',')}{', ' if dims and sums else ''}{over[1:-1].rstrip(',')}"
+        whole += ",)" if dims or sums else ")"
+        index = f"flat_code({whole}, {', '.join(codes)})" if codes else f"flat(0, {whole})"
+        if sums:
+            index += f".reshape(-1, {_product(body, sums)})"
+        words.append(f"index={index}")
+    return f"Term({', '.join(words)})"
+
+
+# --- points ---------------------------------------------------------------------------------------
+
+
+def _factors(body: Body, use: SiteUse, function: ir.Function) -> str:
+    assert use.apply is not None
+    shape = body.shape(use.dims)
+    if not use.apply.point:
+        return f"jnp.zeros(({_product(body, use.dims)}, 1))"
+    words = []
+    for space, expr in zip(domain_factors(function.type.domain), use.apply.point, strict=True):
+        code = body.value(expr)
+        if isinstance(space, Vector):
+            own = _coordinate(space, expr)
+            aligned = body.arranged(code, (*[d for d in use.dims if d != own], own))
+            if own in use.dims:  # the gradient: its own dim varies over the rows
+                dims = tuple(d for d in use.dims if d != own)
+                place = use.dims.index(own)
+                text = body.arranged(code, (*dims, own), full=True).text
+                text = f"jnp.expand_dims({text}, {place})"
+                words.append(f"vectors({text}, {shape}, {body.size(own)})")
+            else:
+                words.append(f"vectors({aligned.text}, {shape}, {body.size(own)})")
+        elif isinstance(space, Label):
+            words.append(f"flat({body.arranged(code, use.dims).text}, {shape})")
+        else:
+            words.append(f"flat({body.arranged(code, use.dims).text}, {shape})[:, None]")
+    return ", ".join(words)
+
+
+def domain_factors(domain: Space) -> tuple[Space, ...]:
+    """The factors of a domain: itself, where it is no product."""
+    return domain.factors if isinstance(domain, Product) else (domain,)
+
+
+def _coordinate(space: Vector, expr: ir.Expr) -> Dim:
+    if space.size in expr.type.dims:
+        return space.size
+    return expr.type.coordinates[-1]
+
+
+def _copies(body: Body, use: SiteUse, function: ir.Function) -> list[str]:
+    assert use.apply is not None
+    reference = _reference(use.apply.function)
+    looked = dict(reference.at)
+    words = []
+    for dim in function.type.dims:
+        code = (
+            body.value(looked[dim])
+            if dim in looked
+            else Code(f"jnp.arange({body.size(dim)})", (dim,))
+        )
+        words.append(f"({body.arranged(code, use.dims).text}, {body.size(dim)})")
+    return words
+
+
+def _reference(function: ir.FunctionExpr) -> ir.FunctionRef:
+    while isinstance(function, ir.Derivative | ir.Laplacian | ir.Integral):
+        function = function.of
+    assert isinstance(function, ir.FunctionRef)
+    return function
+
+
+def _operators(
+    body: Body, use: SiteUse, operator: ir.FunctionExpr, function: ir.Function
+) -> list[str]:
+    """The operators of a site, innermost first."""
+    if isinstance(operator, ir.FunctionRef):
+        return []
+    assert isinstance(operator, ir.Derivative | ir.Laplacian | ir.Integral)
+    inner = _operators(body, use, operator.of, function)
+    shape, count = body.shape(use.dims), _product(body, use.dims)
+    if isinstance(operator, ir.Laplacian):
+        return [*inner, "Laplace()"]
+    if isinstance(operator, ir.Integral):
+        low, high = (body.arranged(body.value(e), use.dims).text for e in (operator.low, operator.high))
+        return [*inner, f"Integrate(flat({low}, {shape}), flat({high}, {shape}))"]
+    factors = domain_factors(function.type.domain)
+    factor = operator.factor or 0
+    space = factors[factor]
+    if operator.factor is None and len(factors) == 1 and isinstance(space, Vector):
+        dim = space.size if space.size in use.dims else use.dims[-1]
+        code = body.arranged(Code(f"jnp.arange({body.size(dim)})", (dim,)), use.dims)
+        return [*inner, f"Directional(directions({code.text}, {body.size(dim)}, {shape}), factor=0)"]
+    width = body.size(space.size) if isinstance(space, Vector) else "1"
+    place = operator.coordinate or 0
+    return [*inner, f"Directional(jnp.tile(jnp.eye({width})[{place}], ({count}, 1)), factor={factor})"]
+
+
+# --- parameters -----------------------------------------------------------------------------------
+
+
+def _argument(body: Body, value: ir.Expr, function: ir.Function) -> str:
+    """A parameter of a kernel: one number, one for each coordinate, for each label, or both."""
+    code = body.value(value)
+    labels = [d for d in code.dims if d in function.type.dims]
+    if not labels:
+        return code.text
+    rest = tuple(d for d in code.dims if d not in function.type.dims)
+    wanted = (*function.type.dims, *rest)
+    aligned = body.arranged(code, wanted, full=True)
+    sizes = ", ".join(body.size(d) for d in function.type.dims)
+    tail = ", ".join(body.size(d) for d in rest)
+    shape = f"({sizes}{', ' if tail else ''}{tail},)"
+    flat = f"(-1, {tail})" if rest else "-1"
+    return f"PerLabel(jnp.broadcast_to({aligned.text}, {shape}).reshape({flat}))"
+
+
+def _outputs(body: Body, function: ir.Function) -> str:
+    (output,) = coordinates_of(function.type.codomain)
+    if isinstance(function.outputs, ir.Kernel):
+        kernel = kernel_text(body, function.outputs, function)
+        points = f"Points((jnp.arange({body.size(output)}),))"
+        return f"covariance({kernel}, {points}, {points})"
+    assert isinstance(function.outputs, ir.Expr)
+    return body.value(function.outputs).text
+
+
+def _product(body: Body, dims: Dims) -> str:
+    return " * ".join(body.size(d) for d in dims) or "1"

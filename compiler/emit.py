@@ -1,0 +1,338 @@
+"""Plan -> the text of a NumPyro program, which is what runs.
+
+The functions of the program, and what each is for, are described in docs/emitted.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from mercer.compiler import typed as ir
+from mercer.compiler.affine import Affine
+from mercer.compiler.blocks import affine_text, process_text, site_text
+from mercer.compiler.code import Body, is_summary
+from mercer.compiler.names import identifiers
+from mercer.compiler.plan import Plan
+from mercer.compiler.prior import law_text, prior_text
+from mercer.compiler.walk import nodes
+
+Write = Callable[[Body], str | None]
+
+
+def emit(plan: Plan) -> str:
+    """The complete source of the module that runs a plan."""
+    return _Emitter(plan).module()
+
+
+class _Emitter:
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.structure = plan.structure
+        self.model = plan.structure.model
+        model = self.model
+        self.summaries = self._summaries()
+        names = [*model.order, *model.indices, *model.data, *self.summaries.values()]
+        keeps = [f"{o} keep" for o in model.observations]
+        self.identifiers = identifiers(dict.fromkeys([*names, *keeps]))
+
+    # --- the module ---
+
+    def module(self) -> str:
+        functions = [
+            self.prepare(),
+            self.summaries_function(),
+            self.model_function(),
+            self.function("processes", self.processes),
+            self.function("sites", self.sites),
+            self.function("quantities", self.quantities),
+            self.function("outcomes", self.outcomes, at=True),
+            self.function("definitions", self.definitions, at=True),
+        ]
+        return "\n\n\n".join([self.head("\n".join(functions)), *functions]) + "\n"
+
+    def head(self, body: str) -> str:
+        model = self.model
+        title = (model.doc or "A model.").strip()
+        doc = f'"""{_safe(title)}\n\nMade by Mercer from {_safe(model.source.name)}; '
+        doc += 'comments give the lines of the model.\n"""'
+        lines = [doc, "", "import jax.numpy as jnp", "import numpy as np", "import numpyro"]
+        lines += ["from numpyro import distributions as dist", ""]
+        for module, words in _IMPORTS.items():
+            used = [w for w in words if _uses(body, w)]
+            if used:
+                lines.append(f"from {module} import {', '.join(used)}")
+        kernels = sorted(
+            {n.entry for f in model.functions.values() for n in nodes(f) if _is_kernel(n)}
+        )
+        if kernels:
+            lines.append(f"from mercer.stdlib.kernels import {', '.join(kernels)}")
+        settings = {
+            k: v.value
+            for d in model.directives
+            if not d.name
+            for k, v in d.settings.items()
+            if isinstance(v, ir.Constant | ir.Text)
+        }
+        lines += [
+            "",
+            f"INFERENCE = Inference({self.plan.lane!r}, {self.plan.method!r}, {settings!r})",
+            f"INDICES = {tuple(self.index_arguments())!r}",
+            f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
+            f"DIMS = {_dict(self.dims())}",
+        ]
+        return "\n".join(lines)
+
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        model = self.model
+        order = model.dims.index
+        found: dict[str, tuple[str, ...]] = {}
+        for group in (model.data, model.unknowns, model.definitions, model.observations):
+            for name, declared in group.items():
+                found[name] = tuple(sorted(declared.type.dims, key=order))
+        for key, use in self.structure.sites.items():
+            found.setdefault(key, use.dims)
+        return found
+
+    # --- functions of the data ---
+
+    def index_arguments(self) -> list[str]:
+        """Indices whose labels no input can count."""
+        counted: set[str] = set()
+        for data in self.model.data.values():
+            if data.name not in self.model.observations:
+                counted |= set(data.type.dims)
+        return [
+            n
+            for n, index in self.model.indices.items()
+            if index.labels is None and n not in counted and f"{n}'" not in counted
+        ] + [n for n in self._free_dims() if n not in counted]
+
+    def _free_dims(self) -> list[str]:
+        """Dims that only outcomes have, and that are no declared index."""
+        found: dict[str, None] = {}
+        for name in self.model.observations:
+            kind = self.model.observations[name].type
+            for dim in kind.dims:
+                word = dim.rstrip("'")
+                if not word.isdigit() and word not in self.model.indices:
+                    found[word] = None
+        return list(found)
+
+    def data_arguments(self) -> str:
+        outcomes = [d for d in self.model.data if d in self.model.observations]
+        inputs = [d for d in self.model.data if d not in self.model.observations]
+        words = [self.identifiers[n] for n in (*inputs, *self.index_arguments())]
+        words += [f"{self.identifiers[n]}=None" for n in outcomes]
+        return _keywords(words)
+
+    def prepare(self) -> str:
+        lines = [f"def prepare({self.data_arguments()}):"]
+        entries = []
+        outcomes = [d for d in self.model.data if d in self.model.observations]
+        for name in outcomes:
+            word, keep = self.identifiers[name], self.identifiers[f"{name} keep"]
+            lines.append(f"    {keep} = observed_rows({word})")
+            entries.append(f'"{keep}": {keep}')
+        words = [self.identifiers[n] for n in (*self.model.data, *self.index_arguments())]
+        entries = [f'"{w}": {w}' for w in words] + entries
+        lines.append("    return {" + ", ".join(entries) + "}")
+        return "\n".join(lines)
+
+    def summaries_function(self) -> str:
+        body = Body(self.structure, self.identifiers, {})
+        entries = [
+            f'"{self.identifiers[name]}": np.asarray({body.value(node).text})'
+            for node, name in self.summaries.items()
+        ]
+        lines = [f"def summaries({self.data_arguments()}):", *_indented(body.lines)]
+        return "\n".join([*lines, "    return {" + ", ".join(entries) + "}"])
+
+    def _summaries(self) -> dict[ir.Expr, str]:
+        """Reductions over data, each once, with a name."""
+        found: dict[ir.Expr, str] = {}
+        model = self.model
+        places: list[object] = [u.prior for u in model.unknowns.values()]
+        places += [d.value for d in model.definitions.values()]
+        places += [o.law for o in model.observations.values()]
+        places += list(model.functions.values())
+        for place in places:
+            for node in nodes(place):
+                if isinstance(node, ir.Expr) and is_summary(model, node) and node not in found:
+                    word = node.function if isinstance(node, ir.Reduce) else "spread"
+                    inner = node.argument if isinstance(node, ir.Reduce | ir.Spread) else node
+                    of = inner.name if isinstance(inner, ir.Ref) else str(len(found) + 1)
+                    name = f"{word} of {of}"
+                    while name in found.values():
+                        name += "_"
+                    found[node] = name
+        return found
+
+    # --- the joint density ---
+
+    def model_function(self) -> str:
+        body = self.body()
+        model, plan = self.model, self.plan
+        for name in model.order:
+            if name in plan.sampled:
+                unknown = model.unknowns[name]
+                text = prior_text(body, unknown)
+                word = self.identifiers[name]
+                body.lines.append(
+                    f'{word} = numpyro.sample({name!r}, {text})  # line {unknown.span.line}'
+                )
+        outcomes = [o for o in model.observations if o in model.data]
+        reads = [*model.data, *self.index_arguments(), *self.summaries.values()]
+        arguments = [self.identifiers[n] for n in reads if n not in outcomes]
+        arguments += [f"{self.identifiers[n]}=None" for n in outcomes]
+        arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
+        known = [self.identifiers[n] for n in (*reads, *plan.sampled)]
+        body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
+        at = "{}"
+        if plan.latent:
+            body.lines.append("places = {k: s for k, s in sites(**known).items() if k in LATENT}")
+            body.lines.append("wanted = {k: q for k, q in quantities(**known).items() if k in LATENT}")
+            body.lines.append("at = sample_whitened(processes(**known), places, wanted)")
+            at = "at"
+        body.lines.append(f"laws = outcomes({at}, **known)")
+        joint = list(self.structure.locations)
+        if joint:
+            entries = ", ".join(f"{o!r}: (laws[{o!r}], {self._observed(body, o)})" for o in joint)
+            body.lines.append("places = {k: s for k, s in sites(**known).items() if k not in LATENT}")
+            body.lines.append(
+                f"observe_jointly({plan.engine}, processes(**known), places, {{{entries}}})"
+            )
+        for name, observation in model.observations.items():
+            if name not in joint:
+                line = f"  # line {observation.span.line}"
+                body.lines.append(
+                    f"observe({name!r}, laws[{name!r}], {self._observed(body, name)}){line}"
+                )
+        latent = tuple(
+            key for key, use in self.structure.sites.items() if use.owner in plan.latent
+        )
+        head = f"LATENT = {latent!r}\n\n\ndef model({_keywords(arguments)}):"
+        return "\n".join([head, *_indented(body.lines)])
+
+    def _observed(self, body: Body, name: str) -> str:
+        if name in self.model.data:
+            return f"{self.identifiers[name]}, {self.identifiers[f'{name} keep']}"
+        dims = body.order(self.model.observations[name].type.dims)
+        text = body.reference(name)
+        return f"jnp.broadcast_to({text}, {body.shape(dims)}), None"
+
+    # --- the random functions, and the laws given them ---
+
+    def body(self) -> Body:
+        return Body(self.structure, self.identifiers, self.summaries)
+
+    def function(self, name: str, write: Callable[[Body], Mapping[str, str]], at: bool = False) -> str:
+        body = self.body()
+        entries = write(body)
+        reads = [self.identifiers[n] for n in body.reads if n in self.identifiers]
+        arguments = _keywords([*reads, "**_"], star=bool(reads))
+        arguments = f"at, {arguments}" if at else arguments
+        lines = [f"def {name}({arguments}):", *_indented(body.lines)]
+        if not entries:
+            return "\n".join([*lines, "    return {}"])
+        inside = [f"        {key!r}: {text}" for key, text in entries.items()]
+        return "\n".join([*lines, "    return {", *_with_commas(inside), "    }"])
+
+    def processes(self, body: Body) -> dict[str, str]:
+        model = self.model
+        owners = {use.owner for use in self.structure.sites.values()}
+        return {
+            name: process_text(body, model.unknowns.get(name) or model.functions[name])
+            for name in model.order
+            if name in owners
+        }
+
+    def sites(self, body: Body) -> dict[str, str]:
+        return {key: site_text(body, use) for key, use in self.structure.sites.items()}
+
+    def quantities(self, body: Body) -> dict[str, str]:
+        found: dict[str, Affine] = dict(self.structure.quantities)
+        entries = {}
+        for key, form in found.items():
+            use = self.structure.sites.get(key)
+            dims = use.dims if use else body.order(self.model.unknowns[key].type.dims)
+            entries[key] = affine_text(body, form, dims)
+        return entries
+
+    def outcomes(self, body: Body) -> dict[str, str]:
+        entries = {}
+        for name, observation in self.model.observations.items():
+            dims = body.order(observation.type.dims)
+            law = observation.law
+            if name in self.structure.locations and isinstance(law, ir.Distribution):
+                mean = affine_text(body, self.structure.locations[name], dims)
+                scale = law.arguments.get("scale")
+                noise = "1.0" if scale is None else self._noise(body, scale, dims)
+                entries[name] = f"Gaussian({mean}, noise={noise})"
+            else:
+                entries[name] = law_text(body, law, dims, observation.type)
+        return entries
+
+    def _noise(self, body: Body, scale: ir.Expr, dims: tuple[str, ...]) -> str:
+        code = body.arranged(body.value(scale), dims)
+        return f"flat({code.text}, {body.shape(dims)})" if code.dims else code.text
+
+    def definitions(self, body: Body) -> dict[str, str]:
+        kept = [n for n, d in self.model.definitions.items() if not d.is_data]
+        return {name: body.reference(name) for name in kept}
+
+
+_IMPORTS: dict[str, tuple[str, ...]] = {
+    "mercer.runtime.fill": (),
+    "mercer.runtime.gaussian": (
+        "Affine",
+        "Dense",
+        "Gaussian",
+        "RandomFunction",
+        "Site",
+        "Term",
+        "WeightSpace",
+        "Weights",
+    ),
+    "mercer.runtime.inference": ("Inference",),
+    "mercer.runtime.rows": ("directions", "flat", "flat_code", "table", "vectors"),
+    "mercer.runtime.scales": ("input_spread", "outcome_spread", "reduce_by"),
+    "mercer.runtime.statements": (
+        "observe",
+        "observe_jointly",
+        "observed_rows",
+        "sample_whitened",
+    ),
+    "mercer.stdlib.laws": ("conditioned", "flat_prior", "vector_law"),
+    "mercer.stdlib.operators": ("Directional", "Integrate", "Laplace"),
+    "mercer.stdlib.points": ("PerLabel", "Points", "covariance"),
+}
+
+
+def _uses(text: str, word: str) -> bool:
+    return word == "Inference" or f"{word}(" in text or f"({word}," in text
+
+
+def _is_kernel(node: object) -> bool:
+    return isinstance(node, ir.KernelCall)
+
+
+def _keywords(words: list[str], star: bool = True) -> str:
+    text = ", ".join(words)
+    return f"*, {text}" if words and star else text
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def _with_commas(lines: list[str]) -> list[str]:
+    return [f"{line}," for line in lines]
+
+
+def _dict(entries: Mapping[str, object]) -> str:
+    inside = "".join(f"    {k!r}: {v!r},\n" for k, v in entries.items())
+    return "{\n" + inside + "}" if entries else "{}"
+
+
+def _safe(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', "'")
