@@ -86,9 +86,9 @@ def bind(
     axes = resolve_labels(needs, located, known)
     problems = [*located.problems, *axes.problems]
     problems += _absent(needs, located, axes, tables, fitted, require_outcomes)
-    for piece in located.pieces.values():
-        # Values are checked where they stand, also when lengths or labels are already wrong.
-        problems += cells_of(piece).problems
+    # Values are checked where they stand, also when lengths or labels are already wrong.
+    cells = {name: cells_of(piece) for name, piece in located.pieces.items()}
+    problems += [problem for found in cells.values() for problem in found.problems]
     _stop(problems, needs)
     sizes = _sizes(needs, axes, problems)
     _stop(problems, needs)
@@ -99,7 +99,7 @@ def bind(
         if fitted is not None and need.name in fitted.arrays:
             start = _carried(need, fitted, axes, sizes)
         if piece is not None:
-            values, wrong = fill(piece, needs, axes, sizes, start)
+            values, wrong = fill(piece, cells[need.name], needs, axes, sizes, start)
             problems += wrong
             if values is not None:
                 problems += _together(need, values, axes)
@@ -205,7 +205,9 @@ def _uncovered(need: DataNeed, values: np.ndarray, axes: Axes) -> list[Diagnosti
     if not gap.any():
         return []
     first = np.argwhere(gap)[0]
-    dim, place = next((d, p) for d, p in zip(need.dims, first, strict=True) if base_of(d) in axes.labels)
+    dim, place = next(
+        (d, p) for d, p in zip(need.dims, first, strict=True) if base_of(d) in axes.labels
+    )
     label = label_text(axes.labels[base_of(dim)][place])
     return [
         Diagnostic(
@@ -240,9 +242,7 @@ def _together(need: DataNeed, values: np.ndarray, axes: Axes) -> list[Diagnostic
     ]
 
 
-def _worth_a_word(
-    needs: Needs, arrays: Mapping[str, np.ndarray], is_fit: bool
-) -> list[Diagnostic]:
+def _worth_a_word(needs: Needs, arrays: Mapping[str, np.ndarray], is_fit: bool) -> list[Diagnostic]:
     """Nothing observed at all (an error), a column that never varies (a warning)."""
     problems = []
     empty = []

@@ -52,20 +52,24 @@ def cells_of(piece: Piece) -> Cells:
         return cells
     wrong, wanted = outside(space, values)
     if wanted and wrong.any():
-        said = f"is {_shown(values, wrong)}, but {need.space} is {wanted}"
+        said = f"is {_shown(values, wrong)}, but {need.space} wants {wanted}"
         _report(cells, piece, "M410", wrong, said, None)
     return cells
 
 
 def fill(
-    piece: Piece, needs: Needs, axes: Axes, sizes: Mapping[Dim, int], start: np.ndarray | None
+    piece: Piece,
+    cells: Cells,
+    needs: Needs,
+    axes: Axes,
+    sizes: Mapping[Dim, int],
+    start: np.ndarray | None,
 ) -> tuple[np.ndarray | None, list[Diagnostic]]:
-    """The array of `piece`, axes as declared, each cell at the place of its labels.
+    """The array of `piece` with its `cells`, axes as declared, each cell at the place of its labels.
 
     `start` holds the values that cells not given have (NaN and -1: none).
     """
     need = piece.need
-    cells = cells_of(piece)
     problems: list[Diagnostic] = []
     values = cells.values
     if isinstance(need.space, Label):
@@ -219,7 +223,9 @@ def _gap(piece: Piece, is_there: np.ndarray, axes: Axes) -> Diagnostic:
     )
 
 
-def _labels_at(dims: tuple[Dim, ...], where: tuple[int, ...] | tuple[np.intp, ...], axes: Axes) -> str:
+def _labels_at(
+    dims: tuple[Dim, ...], where: tuple[int, ...] | tuple[np.intp, ...], axes: Axes
+) -> str:
     words = []
     for dim, place in zip(dims, where, strict=True):
         among = axes.labels.get(base_of(dim))

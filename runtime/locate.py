@@ -135,9 +135,7 @@ def _piece(need: DataNeed, needs: Needs, tables: Tables) -> Piece | None:
     return _spread(need, table, columns, tables)
 
 
-def _columns(
-    need: DataNeed, needs: Needs, table: Table, tables: Tables
-) -> tuple[str, ...] | None:
+def _columns(need: DataNeed, needs: Needs, table: Table, tables: Tables) -> tuple[str, ...] | None:
     """The columns of `table` that hold `need`; None where it does not."""
     wanted = tables.columns.get(need.name)
     if wanted == "*":
@@ -251,7 +249,8 @@ def _whole(need: DataNeed, table: Table, column: str, tables: Tables) -> Piece:
         )
     # The second copy of an index has the labels of the first.
     keys = tuple(
-        key if (key := _key(dim, table, tables, size)) is not None
+        key
+        if (key := _key(dim, table, tables, size)) is not None
         else _key(base_of(dim), table, tables, size)
         for dim, size in zip(need.dims, values.shape, strict=True)
     )

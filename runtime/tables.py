@@ -51,10 +51,11 @@ def read(paths: Any, *, columns: Mapping[str, Sequence[str] | str] | None = None
     Errors: `MercerError` with the M42x and M5xx of all the files at once; `ValueError` for what is
     no data at all.
     """
+    problems: list[Diagnostic] = []
     if isinstance(paths, Tables):
-        tables, problems = list(paths.tables), []
+        tables = list(paths.tables)
     else:
-        tables, problems = [], []
+        tables = []
         for item in _items(paths):
             try:
                 tables += _tables_of(item)
@@ -110,7 +111,7 @@ def _tables_of(item: Any) -> list[Table]:
         return [frame(item, "the DataFrame")]
     if isinstance(item, pd.Series):
         return [frame(item.to_frame(), "the Series")]
-    if type(item).__module__.startswith("xarray"):
+    if hasattr(item, "to_dataset") or hasattr(item, "data_vars"):
         return [_xarray(item)]
     if isinstance(item, Mapping):
         return _mapping(item)
@@ -159,7 +160,7 @@ def arrays(given: Mapping[str, Any], name: str) -> Table:
     for key, value in given.items():
         try:
             columns[key] = array(value)
-        except ValueError:
+        except (ValueError, TypeError):
             problems.append(
                 Diagnostic(
                     "M407",
@@ -178,7 +179,7 @@ def array(value: Any) -> np.ndarray:
     if isinstance(value, (pd.Series, pd.Index)):
         return series(pd.Series(value))
     if isinstance(value, Mapping):
-        raise ValueError("a mapping inside a mapping")
+        raise TypeError("a mapping inside a mapping")
     found = np.asarray(value)
     if found.dtype.kind in "US" and not _is_all_text(value):
         # NumPy turned the numbers of a mixed list into text.
@@ -211,12 +212,8 @@ def _is_all_text(value: Any) -> bool:
 
 
 def _xarray(given: Any) -> Table:
-    import xarray
-
-    if isinstance(given, xarray.DataArray):
+    if not hasattr(given, "data_vars"):  # a DataArray
         given = given.to_dataset(name=given.name or "data")
-    if not isinstance(given, xarray.Dataset):
-        raise ValueError(f"data: wanted an xarray Dataset, got {type(given).__name__}")
     columns = {str(k): array(v.values) for k, v in given.variables.items()}
     dims = {str(k): tuple(str(d) for d in v.dims) for k, v in given.variables.items()}
     return Table("the Dataset", columns, is_frame=False, dims=dims)

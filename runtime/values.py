@@ -115,18 +115,18 @@ def outside(space: Space, values: np.ndarray) -> tuple[np.ndarray, str]:
     with np.errstate(invalid="ignore"):
         match space:
             case Positive():
-                return values <= 0, "more than 0"
+                return values <= 0, "a number above 0"
             case Unit():
-                return (values < 0) | (values > 1), "between 0 and 1"
+                return (values < 0) | (values > 1), "a number from 0 to 1"
             case Count():
                 return (values < 0) | (values != np.round(values)) & ~np.isnan(values), (
-                    "a count: 0, 1, 2, ..."
+                    "0, 1, 2, ..."
                 )
             case Bool():
-                return (values != 0) & (values != 1) & ~np.isnan(values), "0 or 1 (true or false)"
+                return (values != 0) & (values != 1) & ~np.isnan(values), "0 or 1, false or true"
             case Interval(low, high):
                 lowest, highest = _bound(low, -np.inf), _bound(high, np.inf)
-                return (values < lowest) | (values > highest), f"between {low} and {high}"
+                return (values < lowest) | (values > highest), f"a number from {low} to {high}"
     return nothing, ""
 
 
