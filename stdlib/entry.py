@@ -24,6 +24,7 @@ class Parameter:
     `space` is how a model would write its space (`Positive`, `Real`, `Unit`, `Simplex(k)`, ...).
     `structural` arguments are constants of the program (a degree, a rank), never unknown.
     `per_coordinate`: may carry the coordinate dim of the input (`lengthscale[d]`).
+    `per_label`: has one value for each label of the kernel's input, always (`Coregion`).
     """
 
     name: str
@@ -32,6 +33,7 @@ class Parameter:
     required: bool = True
     structural: bool = False
     per_coordinate: bool = False
+    per_label: bool = False
     doc: str = ""
 
 
@@ -63,6 +65,7 @@ class KernelEntry(Entry):
     input: Literal["vector", "number", "label", "shape"] = "vector"
     gram: bool = False
     runs: bool = True  # False: known to the language, no implementation yet
+    smoothness_of: Callable[[dict[str, float]], float] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Words of the language into their signatures (without JAX) and their implementations (with it)."""

@@ -1,0 +1,55 @@
+"""Names of kernels into their constructors: `from mercer.stdlib.kernels import RBF`.
+
+Importing this package does not import JAX; making a kernel does.
+"""
+
+from mercer.stdlib.kernels.dot import Brownian, Constant, Linear, Polynomial
+from mercer.stdlib.kernels.labels import Coregion
+from mercer.stdlib.kernels.promised import PROMISED
+from mercer.stdlib.kernels.stationary import (
+    RBF,
+    Cosine,
+    Matern12,
+    Matern32,
+    Matern52,
+    Periodic,
+    RationalQuadratic,
+    White,
+)
+from mercer.stdlib.kernels.word import Word
+
+WORDS: tuple[Word, ...] = (
+    RBF,
+    Matern12,
+    Matern32,
+    Matern52,
+    RationalQuadratic,
+    Periodic,
+    Cosine,
+    Linear,
+    Polynomial,
+    White,
+    Constant,
+    Brownian,
+    Coregion,
+)
+"""The kernels that run, in the order in which a manual should show them."""
+
+__all__ = [
+    "PROMISED",
+    "RBF",
+    "WORDS",
+    "Brownian",
+    "Constant",
+    "Coregion",
+    "Cosine",
+    "Linear",
+    "Matern12",
+    "Matern32",
+    "Matern52",
+    "Periodic",
+    "Polynomial",
+    "RationalQuadratic",
+    "White",
+    "Word",
+]

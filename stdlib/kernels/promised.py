@@ -1,0 +1,101 @@
+"""Kernels that the language knows by signature; a plan refuses them by name until they run."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from mercer.stdlib.entry import KernelEntry, Parameter
+from mercer.stdlib.kernels.word import lengthscale, scale
+
+
+def _promised(
+    name: str,
+    doc: str,
+    *parameters: Parameter,
+    formula: str = "",
+    smoothness: float = math.inf,
+    input: Literal["vector", "number", "label", "shape"] = "vector",
+    gram: bool = False,
+    **rest: Any,
+) -> KernelEntry:
+    return KernelEntry(
+        name, parameters, doc, None, formula, smoothness, input, gram, runs=False, **rest
+    )
+
+
+def _matern_smoothness(constants: dict[str, float]) -> float:
+    # Mean-square differentiable k times if and only if nu > k (Stein 1999, section 2.7).
+    return float(max(math.ceil(constants["nu"]) - 1, 0))
+
+
+PROMISED = (
+    _promised(
+        "Matern",
+        "Functions of any smoothness: nu = 1/2, 3/2, 5/2 are Matern12, Matern32, Matern52.",
+        Parameter("nu", "Positive", None, True, structural=True, doc="smoothness"),
+        lengthscale(),
+        scale(),
+        formula="scale^2 * 2^(1 - nu) / Gamma(nu) * (sqrt(2 nu) r)^nu * K_nu(sqrt(2 nu) r)",
+        smoothness=0,
+        gram=True,
+        smoothness_of=_matern_smoothness,
+    ),
+    _promised(
+        "ArcCosine",
+        "A wide layer of units max(0, x)^order with Gaussian weights (Cho & Saul 2009).",
+        Parameter("order", "Count", 1.0, False, structural=True, doc="0 steps, 1 ReLU"),
+        lengthscale(),
+        scale(),
+        smoothness=0,
+        gram=True,
+    ),
+    _promised(
+        "NNGP",
+        "An infinitely wide Bayesian network (Neal 1996; Lee et al. 2018).",
+        Parameter("depth", "Count", 2.0, False, structural=True, doc="number of hidden layers"),
+        Parameter("activation", "Text", "relu", False, structural=True),
+        Parameter("weights", "Positive", 1.0, False, doc="standard deviation of the weights"),
+        Parameter("bias", "Positive", 1.0, False, doc="standard deviation of the biases"),
+        scale(),
+        smoothness=0,
+        gram=True,
+    ),
+    _promised(
+        "NTK",
+        "An infinitely wide network trained by gradient descent (Jacot et al. 2018).",
+        Parameter("depth", "Count", 2.0, False, structural=True, doc="number of hidden layers"),
+        Parameter("activation", "Text", "relu", False, structural=True),
+        Parameter("weights", "Positive", 1.0, False, doc="standard deviation of the weights"),
+        Parameter("bias", "Positive", 1.0, False, doc="standard deviation of the biases"),
+        scale(),
+        smoothness=0,
+        gram=True,
+    ),
+    _promised(
+        "SpectralMixture",
+        "A sum of q waves of drifting phase (Wilson & Adams 2013).",
+        Parameter("q", "Count", None, True, structural=True, doc="number of waves"),
+        scale(),
+    ),
+    _promised(
+        "Invariant",
+        "Functions that do not change under a group: a kernel averaged over it.",
+        Parameter("kernel", "Kernel", None, True, structural=True),
+        Parameter("over", "Group", None, True, structural=True, doc="such as SO(2)"),
+    ),
+    _promised(
+        "Heat",
+        "Functions after heat has flowed for a time over a surface or a graph.",
+        Parameter("time", "Positive", "dimensionless", False),
+        scale(),
+        input="shape",
+    ),
+    _promised(
+        "Intrinsic",
+        "Differences between neighbours of a graph are Gaussian; the sum is zero (Besag 1974).",
+        scale(),
+        input="shape",
+        smoothness=0,
+    ),
+)

@@ -1,0 +1,108 @@
+"""Two sets of inputs into covariances that depend on their difference only.
+
+Rasmussen & Williams (2006), chapter 4, unless said otherwise. `r` is the distance between x and z
+after each coordinate is divided by its lengthscale.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mercer.stdlib.entry import Parameter
+from mercer.stdlib.kernels.word import kernel, lengthscale
+from mercer.stdlib.lazy import LazyModule, jnp
+
+distance: Any = LazyModule("mercer.stdlib.distance")
+
+_PERIOD = Parameter(
+    "period", "Positive", "period", False, per_coordinate=True, doc="in units of the input"
+)
+
+_WITHIN = Parameter(
+    "lengthscale",
+    "Positive",
+    "dimensionless",
+    False,
+    per_coordinate=True,
+    doc="how fast it changes within a period, without units: large is nearly a sine",
+)
+
+
+@kernel(lengthscale(), formula="scale^2 * exp(-r^2 / 2)", smoothness=math.inf, gram=True)
+def RBF(a: Any, b: Any) -> Any:
+    """Functions with derivatives of every order: the squared exponential covariance."""
+    return jnp.exp(-0.5 * distance.squared(a.x / a.lengthscale, b.x / b.lengthscale))
+
+
+@kernel(lengthscale(), formula="scale^2 * exp(-r)", smoothness=0, gram=True)
+def Matern12(a: Any, b: Any) -> Any:
+    """Continuous functions without derivatives: the Ornstein-Uhlenbeck process."""
+    return distance.matern12(distance.squared(a.x / a.lengthscale, b.x / b.lengthscale))
+
+
+@kernel(lengthscale(), formula="scale^2 * (1 + sqrt(3) r) * exp(-sqrt(3) r)", smoothness=1, gram=True)
+def Matern32(a: Any, b: Any) -> Any:
+    """Functions with one derivative."""
+    return distance.matern32(3.0 * distance.squared(a.x / a.lengthscale, b.x / b.lengthscale))
+
+
+@kernel(
+    lengthscale(),
+    formula="scale^2 * (1 + sqrt(5) r + 5 r^2 / 3) * exp(-sqrt(5) r)",
+    smoothness=2,
+    gram=True,
+)
+def Matern52(a: Any, b: Any) -> Any:
+    """Functions with two derivatives."""
+    return distance.matern52(5.0 * distance.squared(a.x / a.lengthscale, b.x / b.lengthscale))
+
+
+@kernel(
+    lengthscale(),
+    Parameter("alpha", "Positive", "dimensionless", False, doc="large: one lengthscale, as RBF"),
+    formula="scale^2 * (1 + r^2 / (2 alpha))^(-alpha)",
+    smoothness=math.inf,
+    gram=True,
+)
+def RationalQuadratic(a: Any, b: Any) -> Any:
+    """Smooth functions with lengthscales of all sizes: a scale mixture of RBF."""
+    r2 = distance.squared(a.x / a.lengthscale, b.x / b.lengthscale)
+    return jnp.exp(-a.alpha * jnp.log1p(r2 / (2.0 * a.alpha)))
+
+
+@kernel(
+    _PERIOD,
+    _WITHIN,
+    formula="scale^2 * exp(-2 sum_j sin(pi (x_j - z_j) / period_j)^2 / lengthscale_j^2)",
+    smoothness=math.inf,
+)
+def Periodic(a: Any, b: Any) -> Any:
+    """Smooth functions that repeat themselves (MacKay 1998).
+
+    The covariance is RBF on the circle x -> (cos, sin)(2 pi x / period), since the squared chord
+    between two of its points is 4 sin(pi (x - z) / period)^2.
+    """
+    return jnp.exp(-0.5 * distance.squared(_on_circle(a), _on_circle(b)))
+
+
+@kernel(_PERIOD, formula="scale^2 * cos(2 pi sum_j (x_j - z_j) / period_j)", smoothness=math.inf)
+def Cosine(a: Any, b: Any) -> Any:
+    """One wave of fixed period, of random amplitude and phase."""
+    left = jnp.sum(2.0 * math.pi * a.x / a.period, axis=-1, keepdims=True)
+    right = jnp.sum(2.0 * math.pi * b.x / b.period, axis=-1, keepdims=True)
+    return distance.inner(jnp.cos(left), jnp.cos(right)) + distance.inner(
+        jnp.sin(left), jnp.sin(right)
+    )
+
+
+@kernel(formula="scale^2 where x = z, else 0", smoothness=0)
+def White(a: Any, b: Any) -> Any:
+    """Independent values at distinct inputs; the same value at the same input."""
+    return distance.same(a.x, b.x)
+
+
+def _on_circle(side: Any) -> Any:
+    angle = 2.0 * math.pi * side.x / side.period
+    parts = (jnp.cos(angle) / side.lengthscale, jnp.sin(angle) / side.lengthscale)
+    return jnp.concatenate(parts, axis=-1)

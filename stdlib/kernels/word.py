@@ -1,0 +1,91 @@
+"""A decorated function into a word for a kernel: its entry, and a constructor for programs.
+
+A kernel's body gets two sides and gives their covariance without the factor `scale ** 2`. A side
+has the inputs `x` and every argument of the kernel, each shaped to meet `x`:
+
+    set     x [n, d]; an argument is [], [d], or one value a row: [n, 1], [n, d]
+    point   x [d];    an argument is [] or [d]
+
+so that one formula serves Gram matrices, derivatives (through single points) and arguments that
+differ from label to label. What is not a formula of inputs takes an argument from the left side.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mercer.stdlib.entry import KernelEntry, Parameter
+
+Body = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Word:
+    """A kernel's name in a program: `RBF(lengthscale=2.0, scale=1.0)` makes a kernel.
+
+    `scaled`: the factor `scale ** 2` is applied outside of the body.
+    """
+
+    entry: KernelEntry
+    body: Body
+    scaled: bool = True
+
+    def __call__(self, **arguments: Any) -> Any:
+        """The kernel with these arguments; numbers may be left out where the entry has them.
+
+        ValueError: an argument that the kernel does not have, or one that is missing.
+        """
+        from mercer.stdlib.algebra import Leaf
+
+        known = {p.name for p in self.entry.parameters}
+        unknown = sorted(set(arguments) - known)
+        if unknown:
+            raise ValueError(f"{self.entry.name} has no argument {unknown[0]!r}, only {known}")
+        structural, parameters = [], {}
+        for p in self.entry.parameters:
+            value = arguments.get(p.name, 1.0 if p.name == "scale" else p.default)
+            if value is None or isinstance(value, str):
+                raise ValueError(f"{self.entry.name} needs a value for {p.name!r}")
+            if p.structural:
+                structural.append((p.name, value))
+            else:
+                parameters[p.name] = value
+        return Leaf(self, parameters, tuple(structural))
+
+
+def kernel(
+    *parameters: Parameter,
+    formula: str,
+    smoothness: float,
+    input: Literal["vector", "number", "label", "shape"] = "vector",
+    gram: bool = False,
+    scaled: bool = True,
+) -> Callable[[Body], Word]:
+    """Declare a kernel of the language; `scale` is added unless the body applies it itself."""
+
+    def declare(body: Body) -> Word:
+        entry = KernelEntry(
+            name=body.__name__,
+            parameters=(*parameters, scale()) if scaled else parameters,
+            doc=inspect.cleandoc(body.__doc__ or ""),
+            implementation=body,
+            formula=formula,
+            smoothness=smoothness,
+            input=input,
+            gram=gram,
+        )
+        return Word(entry, body, scaled)
+
+    return declare
+
+
+def lengthscale(doc: str = "distance over which the function changes, in units of its input") -> Parameter:
+    return Parameter("lengthscale", "Positive", "lengthscale", False, per_coordinate=True, doc=doc)
+
+
+def scale() -> Parameter:
+    doc = "standard deviation of the function; multiplies the covariance by its square"
+    return Parameter("scale", "Positive", "scale", False, doc=doc)

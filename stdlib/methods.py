@@ -1,0 +1,54 @@
+"""The table of inference methods, for `infer METHOD(...)` and `infer NAME by METHOD(...)`."""
+
+from __future__ import annotations
+
+from mercer.stdlib.entry import Entry, Parameter
+
+
+def _method(name: str, doc: str, *parameters: Parameter) -> Entry:
+    return Entry(name, parameters, doc, None)
+
+
+def _setting(name: str, space: str, default: float | str | None, doc: str) -> Parameter:
+    return Parameter(name, space, default, False, structural=True, doc=doc)
+
+
+_COUNT = _setting("count", "Count", None, "how many inducing points")
+_AT = Parameter("at", "Real", None, False, doc="a column of inducing points, held where they are")
+
+METHODS = (
+    _method(
+        "NUTS",
+        "Draws from the posterior by Hamiltonian Monte Carlo (Hoffman & Gelman 2014).",
+        _setting("chains", "Count", 4.0, "independent chains"),
+        _setting("warmup", "Count", 500.0, "steps that adapt, thrown away"),
+        _setting("draws", "Count", 500.0, "draws kept from each chain"),
+        _setting("target", "Unit", 0.8, "acceptance that the step size aims at"),
+        _setting("depth", "Count", 10.0, "a path has at most 2^depth steps"),
+    ),
+    _method(
+        "MAP",
+        "The point of highest posterior density, with a Normal around it.",
+        _setting("restarts", "Count", 4.0, "starting points"),
+        _setting("steps", "Count", 500.0, "at most so many steps from each"),
+    ),
+    _method(
+        "SVI",
+        "The nearest member of a simple family, by stochastic gradients.",
+        _setting("steps", "Count", 5000.0, "gradient steps"),
+        _setting("rate", "Positive", 0.01, "size of a step"),
+        _setting("batch", "Count", None, "rows a step; all of them if left out"),
+    ),
+    _method("Laplace", "A Normal at the highest density of the latent values."),
+    _method("Exact", "Integrated out by one Cholesky factorisation."),
+    _method("Whitened", "Latent values as a linear map of independent standard Normals."),
+    _method("Inducing", "The process through its values at a few points.", _COUNT, _AT),
+    _method("Kalman", "Integrated out by filtering and smoothing along the line."),
+    _method("Kronecker", "Integrated out factor by factor, on a grid."),
+    _method(
+        "Iterative",
+        "Integrated out by conjugate gradients, to a tolerance.",
+        _setting("tolerance", "Positive", 1e-6, "relative residual"),
+    ),
+    _method("Messages", "Message passing between smoothers."),
+)
