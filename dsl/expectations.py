@@ -31,7 +31,9 @@ _SIDE = Expectation(
     "M153", "`{before}` compares two values; {found} is not one", "write the right side"
 )
 _BODY = Expectation(
-    "M142", "after `=` the body of the `def` is expected, not {found}", "for example `def twice(a) = 2 * a`"
+    "M142",
+    "after `=` the body of the `def` is expected, not {found}",
+    "for example `def twice(a) = 2 * a`",
 )
 _NO_BODY = Expectation(
     "M141", "a `def` needs `=` and its body; here is {found}", "for example `def twice(a) = 2 * a`"
@@ -93,7 +95,9 @@ EXPECTED: dict[str, Expectation] = {
         "write `{name}[n]`, or `{name}[n, k]` for two indices",
     ),
     "names: names ,": Expectation(
-        "M131", "after the comma another name is expected, not {found}", "write it, or remove the comma"
+        "M131",
+        "after the comma another name is expected, not {found}",
+        "write it, or remove the comma",
     ),
     # --- spaces ---
     "declaration: data targets :": Expectation(
@@ -109,7 +113,7 @@ EXPECTED: dict[str, Expectation] = {
     "declaration: target : signature": Expectation(
         "M133",
         "`{name}` has a space, but no prior: {found} stands where `~` is expected",
-        "write `~` and a distribution or a function prior; if it is given, write `data {name} : ...`",
+        "write `~` and a prior; if it is given, write `data {name} : ...`",
     ),
     "signature: expression ->": Expectation(
         "M137",
@@ -222,7 +226,9 @@ EXPECTED: dict[str, Expectation] = {
         "is a comma or an operator missing?",
     ),
     "postfix: postfix ( arguments ,": Expectation(
-        "M157", "after the comma another argument is expected, not {found}", "write it, or close with `)`"
+        "M157",
+        "after the comma another argument is expected, not {found}",
+        "write it, or close with `)`",
     ),
     "argument: expression =": Expectation(
         "M158", "after `=` the value of the argument is expected, not {found}", "write its value"
@@ -244,10 +250,14 @@ EXPECTED: dict[str, Expectation] = {
         "for example `by_cell[age, edu]`",
     ),
     "items: items ,": Expectation(
-        "M162", "after the comma another label is expected, not {found}", "write it, or close with `]`"
+        "M162",
+        "after the comma another label is expected, not {found}",
+        "write it, or close with `]`",
     ),
     "postfix: postfix .": Expectation(
-        "M163", "after `.` the name of a coordinate is expected, not {found}", "for example `z.time`"
+        "M163",
+        "after `.` the name of a coordinate is expected, not {found}",
+        "for example `z.time`",
     ),
     # --- parentheses ---
     "atom: (": Expectation(
@@ -264,7 +274,9 @@ EXPECTED: dict[str, Expectation] = {
         "for example `(u = 1, v = 2)`",
     ),
     "field: NAME =": Expectation(
-        "M166", "after `=` the value of the coordinate is expected, not {found}", "for example `(u = 1, v = 2)`"
+        "M166",
+        "after `=` the value of the coordinate is expected, not {found}",
+        "for example `(u = 1, v = 2)`",
     ),
     "atom: ( fields": Expectation(
         "M167",
@@ -272,19 +284,25 @@ EXPECTED: dict[str, Expectation] = {
         "for example `(u = 1, v = 2)`",
     ),
     "atom: ( fields ,": Expectation(
-        "M168", "after the comma another coordinate is expected, not {found}", "for example `(u = 1, v = 2)`"
+        "M168",
+        "after the comma another coordinate is expected, not {found}",
+        "for example `(u = 1, v = 2)`",
     ),
     # --- lists ---
     "list: [": Expectation(
         "M172", "an item of the list is expected, not {found}", "for example `[3, 10]`"
     ),
     "list: [ items": Expectation(
-        "M173", "between the items of a list `,` is expected, or `]` at the end, not {found}", "for example `[3, 10]`"
+        "M173",
+        "between the items of a list `,` is expected, or `]` at the end, not {found}",
+        "for example `[3, 10]`",
     ),
     "list: [ items ,": Expectation(
-        "M174", "after the comma another item is expected, not {found}", "write it, or close with `]`"
+        "M174",
+        "after the comma another item is expected, not {found}",
+        "write it, or close with `]`",
     ),
-}  # fmt: skip
+}
 
 # Mistakes that are known by the word found as well; "*" is any state.
 _CHAIN = Expectation(
@@ -353,7 +371,7 @@ SPECIAL: dict[tuple[str, str], Expectation] = {
     ("postfix: postfix [ items", ".."): _SLICE,
     **{(f"comparison: sum {a} sum", b): _CHAIN for a in _COMPARE for b in _COMPARE},
     **{("line: declaration", word): e for word, e in (("=", _EQUAL), ("~", _TWO_SIDES))},
-}  # fmt: skip
+}
 
 # Words of other languages, found where an expression is complete.
 FOREIGN = {

@@ -39,7 +39,7 @@ def syntax_error(states: Sequence[int], found: Token, line: Sequence[Token]) -> 
     return Diagnostic(
         code=expectation.code,
         problem=expectation.problem.format_map(words),
-        span=found.span,
+        span=line[0].span if expectation.code == "M184" else found.span,
         mend=expectation.mend.format_map(words),
     )
 

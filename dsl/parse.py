@@ -155,6 +155,5 @@ def _empty(whole: Span) -> Diagnostic:
         code="M101",
         problem="this model declares nothing",
         span=first,
-        why="A first model: `data y[n] : Real`, then `mu ~ Normal(0, 1)`, then `y ~ Normal(mu, 1)`.",
-        mend="write one declaration a line",
+        mend="a first one: `data y[n] : Real`, `mu ~ Flat()` and `y ~ Normal(mu, 1)`, a line each",
     )

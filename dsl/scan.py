@@ -143,9 +143,7 @@ def _begins_declaration(tokens: Sequence[Token]) -> bool:
 
 
 def _begins_with_keyword(tokens: Sequence[Token]) -> bool:
-    return (
-        len(tokens) > 1 and tokens[0].text in KEYWORDS and tokens[1].type in {"NAME", "STRING"}
-    )
+    return len(tokens) > 1 and tokens[0].text in KEYWORDS and tokens[1].type in {"NAME", "STRING"}
 
 
 def _interrupts(line: Line, row: _Row) -> bool:
@@ -181,9 +179,9 @@ def _next_declaration(rows: list[_Row], at: int, line: Line) -> int:
     while at < len(rows):
         tokens = rows[at].tokens
         # A row that ends in a comma is an argument of the bracket that was not closed.
-        if tokens and tokens[0].span.column <= column and tokens[-1].type != ",":
-            if _begins_declaration(tokens):
-                break
+        at_margin = bool(tokens) and tokens[0].span.column <= column
+        if at_margin and tokens[-1].type != "," and _begins_declaration(tokens):
+            break
         at += 1
     return at
 

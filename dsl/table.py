@@ -57,8 +57,9 @@ def build_table(grammar: str) -> Table:
     from lark import Lark
     from lark.parsers.lalr_analysis import LALR_Analyzer
 
+    # Lark's analysis is used, and not its parser: the messages need the items of each state.
     lark = Lark(grammar, parser="lalr", start="line", lexer="basic", keep_all_tokens=True)
-    analysis = LALR_Analyzer(lark.parser.parser_conf)
+    analysis: Any = LALR_Analyzer(lark.parser.parser_conf)
     analysis.compute_lalr()
     spelled = {t.name: str(t.pattern.value) for t in lark.terminals if t.pattern.type == "str"}
     spelled["$END"] = "END"
@@ -79,7 +80,8 @@ def build_table(grammar: str) -> Table:
         for word, candidates in itemset.lookaheads.items():
             if len(candidates) > 1 or shown(word) in shifts:
                 raise ValueError(f"the grammar is ambiguous at {shown(word)} in {read[itemset]}")
-            shifts[shown(word)] = -1 - rules.index(*candidates)
+            (rule,) = candidates
+            shifts[shown(word)] = -1 - rules.index(rule)
         actions.append(dict(sorted(shifts.items())))
         after = {shown(s): number[to] for s, to in itemset.transitions.items() if not s.is_term}
         gotos.append(dict(sorted(after.items())))

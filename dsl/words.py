@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 
@@ -13,8 +14,9 @@ _INSTEAD = {
     "−": "-", "–": "-", "—": "-", "×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/",
     "≤": "<=", "≥": ">=", "≠": "!=", "→": "->", "∼": "~", "˜": "~", "～": "~", "…": "..",
     "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "’": "'", "′": "'",
-    "（": "(", "）": ")", "，": ",", "：": ":", "\u00a0": "a plain blank", "\u3000": "a plain blank",
-    "**": "^", ":=": "=", "<-": "=", "=>": "->", "=<": "<=", "<>": "!=", "!": "!=",
+    "（": "(", "）": ")", "，": ",", "：": ":",
+    "\u00a0": "a plain blank", "\u3000": "a plain blank",
+    "**": "^", ":=": "=", "=>": "->", "=<": "<=", "<>": "!=", "!": "!=",
     "{": "(", "}": ")", "\ufeff": "nothing",
 }  # fmt: skip
 
@@ -84,7 +86,14 @@ def _name_fault(word: str, span: Span) -> Diagnostic | None:
 
 def _number_fault(word: str, span: Span) -> Diagnostic | None:
     if _NUMBER.fullmatch(word):
-        return None
+        if math.isfinite(float(word)):
+            return None
+        return Diagnostic(
+            code="M119",
+            problem=f"`{word}` is too large a number",
+            span=span,
+            mend="numbers go up to 1.8e308; `inf` is infinity",
+        )
     if word.startswith("."):
         mend = f"write `0{word}`" if _NUMBER.fullmatch("0" + word) else None
         return Diagnostic("M105", "a number needs a digit before its dot", span, mend=mend)
@@ -140,7 +149,7 @@ def _string_fault(word: str, span: Span) -> Diagnostic | None:
 
 def _character_fault(word: str, span: Span) -> Diagnostic:
     if word == "'":
-        mend: str | None = 'write strings with `"`; the prime of an index follows its name: `k\'`'
+        mend: str | None = "write strings with `\"`; the prime of an index follows its name: `k'`"
     elif word == ";":
         mend = "write one declaration a line"
     elif word in {"//", "%", "/*"}:
