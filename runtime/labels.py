@@ -174,8 +174,8 @@ def _coordinate(index: IndexNeed, seen: _Evidence, old: Labels | None, found: Ax
     sizes = [size for _, _, size in seen.axes]
     if old is not None:
         fresh = old
-    elif seen.cells:
-        fresh = union(seen.cells, is_sorted=True)
+    elif seen.cells or not sizes:
+        fresh = union(seen.cells + seen.alone + seen.feeders, is_sorted=bool(seen.cells))
     elif len(named) == len(sizes) and all(np.array_equal(named[0], key) for key in named):
         fresh = named[0]
     else:

@@ -57,7 +57,7 @@ def labels(raw: np.ndarray) -> tuple[Labels, np.ndarray]:
     flat = pd.Series(raw.ravel(), dtype=object)
     absent = flat.isna().to_numpy() | (flat == "").to_numpy()
     present = flat[~absent]
-    if len(present) and all(_is_plain_number(cell) for cell in present.unique()):
+    if len(present) and all(map(_is_plain_number, present)):
         filled = np.zeros(len(flat))
         filled[~absent] = present.to_numpy(dtype=np.float64)
         found, missing = labels(np.where(absent, np.nan, filled))

@@ -22,7 +22,13 @@ from mercer.dsl.spaces import (
 from mercer.dsl.span import Source, Span
 from mercer.runtime.needs import DataNeed, IndexNeed, Needs, base_of
 
-_NUMBERS = {"Real": Real(), "Positive": Positive(), "Unit": Unit(), "Count": Count(), "Bool": Bool()}
+_NUMBERS = {
+    "Real": Real(),
+    "Positive": Positive(),
+    "Unit": Unit(),
+    "Count": Count(),
+    "Bool": Bool(),
+}
 
 
 def needs(text: str, *, outcomes: str = "y", order: tuple[str, ...] = ()) -> Needs:
