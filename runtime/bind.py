@@ -1,4 +1,4 @@
-"""Tables turned into `Bound`: one float64 array for each data name, by label, checked by its space."""
+"""Tables turned into `Bound`: one array for each data name, by label, checked by its space."""
 
 from __future__ import annotations
 

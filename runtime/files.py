@@ -1,4 +1,4 @@
-"""Arrays and columns turned into whole files: a reader finds the old file or the new, never half."""
+"""Arrays and columns turned into whole files: a reader finds the old or the new, never half."""
 
 from __future__ import annotations
 

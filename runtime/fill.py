@@ -17,7 +17,7 @@ from mercer.runtime.values import codes, label_text, labels, numbers, outside
 
 @dataclass
 class Cells:
-    """The values of a piece as numbers (or labels, with -1 to come), and what is wrong with them."""
+    """The values of a piece as numbers or labels, and what is wrong with them."""
 
     values: np.ndarray
     is_missing: np.ndarray
@@ -65,7 +65,7 @@ def fill(
     sizes: Mapping[Dim, int],
     start: np.ndarray | None,
 ) -> tuple[np.ndarray | None, list[Diagnostic]]:
-    """The array of `piece` with its `cells`, axes as declared, each cell at the place of its labels.
+    """The array of `piece` from its `cells`, each at the place of its labels, axes as declared.
 
     `start` holds the values that cells not given have (NaN and -1: none).
     """

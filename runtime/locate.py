@@ -272,7 +272,7 @@ def _whole(need: DataNeed, table: Table, column: str, tables: Tables) -> Piece:
 
 
 def _sized(piece: Piece) -> Piece:
-    """The piece, reshaped where its columns are the pixels of an image; sizes of numbers checked."""
+    """The piece, its columns shaped where they are pixels; sizes that are numbers are checked."""
     need, rest, values = piece.need, piece.rest, piece.values
     wanted = tuple(size_of(dim) for dim in rest)
     given = values.shape[len(piece.row_dims[:1]) :]
@@ -377,7 +377,7 @@ def _mixed_rows(needs: Needs, pieces: Mapping[str, Piece]) -> list[Diagnostic]:
 
 
 def _alone(needs: Needs, tables: Tables, pieces: Mapping[str, Piece]) -> dict[Dim, np.ndarray]:
-    """Labels of an index given without any data of it: `c = ["A", "B"]`, or a table of one column."""
+    """Labels given without data of their index: `c = ["A", "B"]`, or a table of one column."""
     used = {dim for p in pieces.values() for dim in (*p.row_dims, *p.rest)}
     found: dict[Dim, np.ndarray] = {}
     for dim in needs.indices:

@@ -20,7 +20,7 @@ _FORMATS = "CSV, NPZ and JSON are read"
 
 
 def read_file(path: Path) -> Table:
-    """The table in the file `path`, by its suffix, or by its first bytes where that says nothing."""
+    """The table in the file `path`, read by its suffix, or else by its first bytes."""
     name = path.name
     try:
         content = path.read_bytes()

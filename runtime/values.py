@@ -1,4 +1,4 @@
-"""Raw cells turned into numbers and labels, and what a space allows of them; all of it vectorised."""
+"""Raw cells turned into numbers and labels, and what a space allows of them, vectorised."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def outside(space: Space, values: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 def outside_together(space: Space, values: np.ndarray) -> tuple[np.ndarray, str]:
-    """Which points (trailing axes; those with a NaN apart) are not in `space`, and what is wanted."""
+    """Which points (trailing axes; NaN apart) are not in `space`, and what is wanted."""
     match space:
         case Constrained("Simplex", _):
             negative = (values < 0).any(-1)

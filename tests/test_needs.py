@@ -20,10 +20,11 @@ from mercer.dsl.span import Source, Span
 from mercer.needs import needs_of
 
 SPAN = Span("m.mercer", 1, 1, 1, 2)
+REAL = Real()
 ROW = value_type(Real(), ("n",))
 
 
-def _data(name: str, space: Space = Real(), indices: tuple[str, ...] = ("n",)) -> DataDeclared:
+def _data(name: str, space: Space = REAL, indices: tuple[str, ...] = ("n",)) -> DataDeclared:
     return DataDeclared(name, SPAN, None, value_type(space, indices), space)
 
 

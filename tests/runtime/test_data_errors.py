@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.runtime.data_models import needs
 
 from mercer.dsl.diagnostic import MercerError
 from mercer.runtime.bind import bind
 from mercer.runtime.tables import columns_of, read
+from tests.runtime.data_models import needs
 
 GOLDEN = Path(__file__).parent / "data_errors"
 
