@@ -100,9 +100,7 @@ def solve(covariance: Array, deviation: Array, levels: tuple[float, ...] = EXACT
 
 
 @solve.defjvp
-def _solve_jvp(
-    levels: tuple[float, ...], primals: Any, tangents: Any
-) -> tuple[Solution, Solution]:
+def _solve_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) -> tuple[Solution, Solution]:
     solution = solve(*primals, levels)
     change, deviation_change = tangents
     inverse = solution.inverse

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +18,7 @@ from jax import Array
 from jax.scipy.linalg import solve_triangular
 
 from mercer.runtime.cholesky import EXACT, Factor, factor, inverse_from_factor, log_normal
+from mercer.runtime.shared import shared_property
 from mercer.runtime.sites import (
     Processes,
     Rows,
@@ -109,9 +109,7 @@ class Dense:
             return jnp.zeros(())
         return log_normal(self.covariance, self.data.deviation, self.levels)[0]
 
-    def condition(
-        self, sites: Sites, affine: Affine, *, full: bool = False
-    ) -> tuple[Array, Array]:
+    def condition(self, sites: Sites, affine: Affine, *, full: bool = False) -> tuple[Array, Array]:
         """Mean and variance (`full`: covariance [N, N]) of an affine vector given the data.
 
         `sites` are further sites, beside those of the block. Mean and variance have the shape
@@ -175,7 +173,7 @@ class Dense:
         """What was added to the diagonal, relative to its mean; 0 where none was needed."""
         return self.factor.jitter / jnp.mean(jnp.diagonal(self.covariance))
 
-    @cached_property
+    @shared_property
     def covariance(self) -> Array:
         """Covariance [n, n] of all observed rows, noise included."""
         parts, noise = self.data.parts, self.data.noise
@@ -188,12 +186,12 @@ class Dense:
         index = jnp.arange(len(noise))
         return prior + jnp.where(index[:, None] == index, noise**2, 0.0)
 
-    @cached_property
+    @shared_property
     def factor(self) -> Factor:
         """The factor of `covariance`, shared by the verbs."""
         return factor(self.covariance, self.levels)
 
-    @cached_property
+    @shared_property
     def alpha(self) -> Array:
         """C^-1 (y - m), [n]."""
         white = solve_triangular(self.factor.lower, self.data.deviation, lower=True)

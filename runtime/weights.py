@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import cached_property
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +20,7 @@ from jax.scipy.linalg import solve_triangular
 
 from mercer.runtime.cholesky import EXACT, Factor, factor
 from mercer.runtime.dense import LeaveOneOut, Observations, observed, split_rows
+from mercer.runtime.shared import shared_property
 from mercer.runtime.sites import Processes, Rows, Sites, rows, weighted_design
 from mercer.runtime.terms import Affine
 
@@ -53,9 +53,7 @@ class WeightSpace:
         n = len(self.data.deviation)
         return -0.5 * square - log_determinant - noise - 0.5 * n * _LOG_TWO_PI
 
-    def condition(
-        self, sites: Sites, affine: Affine, *, full: bool = False
-    ) -> tuple[Array, Array]:
+    def condition(self, sites: Sites, affine: Affine, *, full: bool = False) -> tuple[Array, Array]:
         """Mean and variance (`full`: covariance [N, N]) of an affine vector given the data."""
         target = rows(affine, self._everywhere(sites))
         matrix = self._design(target)
@@ -95,23 +93,23 @@ class WeightSpace:
         """What was added to the precision's diagonal, relative to its mean."""
         return self.factor.jitter / (jnp.mean(jnp.sum(self.factor.lower**2, axis=1)))
 
-    @cached_property
+    @shared_property
     def factor(self) -> Factor:
         """The factor of the posterior precision [p, p] of the whitened weights."""
         scaled = self._scaled
         return factor(jnp.eye(scaled.shape[1]) + scaled.T @ scaled, self.levels)
 
-    @cached_property
+    @shared_property
     def _scaled(self) -> Array:
         blocks = [self._design(part) for part in self.data.parts]
         empty = jnp.zeros((0, sum(self._sizes.values())))
         return jnp.concatenate([empty, *blocks]) / self.data.noise[:, None]
 
-    @cached_property
+    @shared_property
     def _residual(self) -> Array:
         return self.data.deviation / self.data.noise
 
-    @cached_property
+    @shared_property
     def _mean(self) -> Array:
         lower = self.factor.lower
         half = solve_triangular(lower, self._scaled.T @ self._residual, lower=True)

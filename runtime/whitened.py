@@ -31,7 +31,7 @@ def sample(processes: Processes, sites: Sites) -> dict[str, Array]:
             size = next(iter(own.values())).size
             white, root = _standard_normal(name, size), weights_root(process, size)
             value = root * white if root.ndim == 1 else root @ white
-            values.update({key: value for key in own})
+            values.update(dict.fromkeys(own, value))
             continue
         lower = factor(stacked_covariance(processes, list(own.values())), LATENT).lower
         stacked = lower @ _standard_normal(name, lower.shape[0])

@@ -1,0 +1,128 @@
+"""Laws of whitened values, of simulation, and of NumPyro's chains over an exact block."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpyro.handlers import seed, substitute, trace
+from numpyro.infer import MCMC, NUTS
+
+from mercer.runtime import whitened
+from mercer.runtime.gaussian import (
+    Affine,
+    Dense,
+    Gaussian,
+    RandomFunction,
+    Site,
+    Term,
+    Weights,
+    observe,
+)
+from mercer.stdlib.kernels import RBF
+from mercer.stdlib.points import Points
+
+X = np.linspace(0, 3, 6)[:, None]
+
+
+def _processes():
+    return {"f": RandomFunction(RBF(lengthscale=0.8, scale=1.5)), "b": Weights(sd=2.0)}
+
+
+def _sites():
+    return {
+        "f(x)": Site("f", Points((jnp.asarray(X),)), 6),
+        "f(z)": Site("f", Points((jnp.asarray(X[:2] + 0.1),)), 2),
+        "b": Site("b", size=3),
+    }
+
+
+def test_whitened_values_have_the_prior_law():
+    values = jax.vmap(lambda key: seed(lambda: whitened.sample(_processes(), _sites()), key)())(
+        jax.random.split(jax.random.key(0), 20000)
+    )
+    x = np.concatenate([X, X[:2] + 0.1])
+    expected = 1.5**2 * np.exp(-0.5 * ((x - x.T) / 0.8) ** 2)
+    together = jnp.concatenate([values["f(x)"], values["f(z)"]], axis=1)
+    np.testing.assert_allclose(np.cov(together.T) / 2.25, expected / 2.25, atol=0.05)
+    np.testing.assert_allclose(values["b"].std(0), 2.0, rtol=0.03)
+
+
+def test_given_values_are_interpolated_and_drawn_through():
+    values = seed(lambda: whitened.sample(_processes(), _sites()), 1)()
+    block = whitened.given(_processes(), _sites(), values)
+    at_data = Affine(0.0, (Term("f(x)"),), (6,))
+    mean, variance = block.condition({}, at_data)
+    np.testing.assert_allclose(mean, values["f(x)"], atol=1e-3)
+    assert (variance < 1e-6).all()
+    draw = block.draw(jax.random.key(2), {"f": at_data})["f"]
+    np.testing.assert_allclose(draw, values["f(x)"], atol=1e-3)
+
+
+def _law(noise=0.3):
+    return Gaussian(Affine(1.0, (Term("f(x)"),), (6,)), noise)
+
+
+def test_observe_adds_the_joint_density():
+    y = np.arange(6.0)
+    sites = {"f(x)": _sites()["f(x)"]}
+    steps = trace(lambda: observe(_processes(), sites, {"y": _law()}, {"y": y})).get_trace()
+    expected = Dense(_processes(), sites, {"y": (_law(), y, None)}).log_density()
+    np.testing.assert_allclose(steps["block"]["fn"].log_factor, expected)
+
+
+def test_an_outcome_left_out_is_simulated_given_the_others():
+    sites = {"f(x)": _sites()["f(x)"]}
+    laws = {"y": _law(), "again": _law(0.0)}
+    y = np.sin(np.arange(6.0))
+
+    def simulate(key):
+        run = seed(lambda: observe(_processes(), sites, laws, {"y": y, "again": None}), key)
+        return run()["again"]
+
+    draws = jax.jit(jax.vmap(simulate))(jax.random.split(jax.random.key(0), 20000))
+    block = Dense(_processes(), sites, {"y": (laws["y"], y, None)})
+    mean, variance = block.condition({}, laws["again"].mean)
+    np.testing.assert_allclose((draws.mean(0) - mean) / variance**0.5, 0.0, atol=0.04)
+    np.testing.assert_allclose(draws.std(0), variance**0.5, rtol=0.04)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["sequential", "vectorized", "parallel"])
+def test_chains_over_a_thousand_points_finish_in_time(method):
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(0, 10, (1000, 1)), axis=0)
+    y = np.sin(x[:, 0]) + 0.2 * rng.normal(size=1000)
+    sites = {"f(x)": Site("f", Points((jnp.asarray(x),)), 1000)}
+
+    def model():
+        lengthscale = numpyro.sample("lengthscale", dist.LogNormal(0.5, 0.1))
+        noise = numpyro.sample("noise", dist.LogNormal(-1.6, 0.1))
+        processes = {"f": RandomFunction(RBF(lengthscale=lengthscale, scale=1.0))}
+        law = Gaussian(Affine(0.0, (Term("f(x)"),), (1000,)), noise)
+        observe(processes, sites, {"y": law}, {"y": y})
+
+    start = time.monotonic()
+    kernel = NUTS(model, max_tree_depth=3, step_size=0.3)
+    chains = MCMC(
+        kernel, num_warmup=5, num_samples=5, num_chains=2, chain_method=method, progress_bar=False
+    )
+    chains.run(jax.random.key(0))
+    draws = chains.get_samples(group_by_chain=True)["noise"]
+    assert draws.shape == (2, 5) and np.isfinite(draws).all()
+    assert time.monotonic() - start < 60
+
+
+def test_whitened_values_are_differentiable():
+    def total(lengthscale):
+        processes = {"f": RandomFunction(RBF(lengthscale=lengthscale, scale=1.5))}
+        sites = {"f(x)": _sites()["f(x)"]}
+        white = {"f.whitened": jnp.arange(6.0)}
+        run = substitute(lambda: whitened.sample(processes, sites), white)
+        return jnp.sum(jnp.sin(run()["f(x)"]))
+
+    slope = (total(0.8 + 1e-5) - total(0.8 - 1e-5)) / 2e-5
+    np.testing.assert_allclose(jax.grad(total)(0.8), slope, rtol=1e-5)
