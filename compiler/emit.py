@@ -5,6 +5,7 @@ The functions of the program, and what each is for, are described in docs/emitte
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from mercer.compiler import typed as ir
@@ -188,37 +189,50 @@ class _Emitter:
         known = [self.identifiers[n] for n in (*reads, *plan.sampled)]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
         at = "{}"
-        if plan.latent:
-            body.lines.append("places = {k: s for k, s in sites(**known).items() if k in LATENT}")
-            body.lines.append("wanted = {k: q for k, q in quantities(**known).items() if k in LATENT}")
-            body.lines.append("at = sample_whitened(processes(**known), places, wanted)")
+        latent = [k for k, use in self.structure.sites.items() if use.owner in plan.latent]
+        if latent:
+            body.lines.append("places, wanted = sites(**known), quantities(**known)")
+            body.lines.append(
+                "at = sample_whitened(\n"
+                "        processes(**known),\n"
+                "        {k: places[k] for k in LATENT},\n"
+                "        {k: wanted[k] for k in LATENT},\n"
+                "    )"
+            )
             at = "at"
         body.lines.append(f"laws = outcomes({at}, **known)")
         joint = list(self.structure.locations)
         if joint:
-            entries = ", ".join(f"{o!r}: (laws[{o!r}], {self._observed(body, o)})" for o in joint)
-            body.lines.append("places = {k: s for k, s in sites(**known).items() if k not in LATENT}")
+            laws = ", ".join(f"{o!r}: laws[{o!r}]" for o in joint)
+            values = ", ".join(f"{o!r}: {self._value(body, o)}" for o in joint)
+            keeps = ", ".join(f"{o!r}: {self._keep(o)}" for o in joint if o in model.data)
             body.lines.append(
-                f"observe_jointly({plan.engine}, processes(**known), places, {{{entries}}})"
+                "observe(\n"
+                "        processes(**known),\n"
+                "        {k: s for k, s in sites(**known).items() if k not in LATENT},\n"
+                f"        {{{laws}}},\n"
+                f"        {{{values}}},\n"
+                f"        keep={{{keeps}}},\n"
+                f"        engine={plan.engine},\n"
+                "    )"
             )
         for name, observation in model.observations.items():
             if name not in joint:
-                line = f"  # line {observation.span.line}"
-                body.lines.append(
-                    f"observe({name!r}, laws[{name!r}], {self._observed(body, name)}){line}"
-                )
-        latent = tuple(
-            key for key, use in self.structure.sites.items() if use.owner in plan.latent
-        )
-        head = f"LATENT = {latent!r}\n\n\ndef model({_keywords(arguments)}):"
+                text = f"observe_each({name!r}, laws[{name!r}], {self._value(body, name)}"
+                text += f", {self._keep(name)})" if name in model.data else ")"
+                body.lines.append(f"{text}  # line {observation.span.line}")
+        head = f"LATENT = {tuple(latent)!r}\n\n\ndef model({_keywords(arguments)}):"
         return "\n".join([head, *_indented(body.lines)])
 
-    def _observed(self, body: Body, name: str) -> str:
+    def _value(self, body: Body, name: str) -> str:
         if name in self.model.data:
-            return f"{self.identifiers[name]}, {self.identifiers[f'{name} keep']}"
+            return self.identifiers[name]
         dims = body.order(self.model.observations[name].type.dims)
         text = body.reference(name)
-        return f"jnp.broadcast_to({text}, {body.shape(dims)}), None"
+        return f"jnp.broadcast_to({text}, {body.shape(dims)})" if dims else text
+
+    def _keep(self, name: str) -> str:
+        return self.identifiers[f"{name} keep"]
 
     # --- the random functions, and the laws given them ---
 
@@ -282,7 +296,6 @@ class _Emitter:
 
 
 _IMPORTS: dict[str, tuple[str, ...]] = {
-    "mercer.runtime.fill": (),
     "mercer.runtime.gaussian": (
         "Affine",
         "Dense",
@@ -292,13 +305,13 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "Term",
         "WeightSpace",
         "Weights",
+        "observe",
     ),
     "mercer.runtime.inference": ("Inference",),
     "mercer.runtime.rows": ("directions", "flat", "flat_code", "table", "vectors"),
     "mercer.runtime.scales": ("input_spread", "outcome_spread", "reduce_by"),
     "mercer.runtime.statements": (
-        "observe",
-        "observe_jointly",
+        "observe_each",
         "observed_rows",
         "sample_whitened",
     ),
@@ -309,7 +322,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
 
 
 def _uses(text: str, word: str) -> bool:
-    return word == "Inference" or f"{word}(" in text or f"({word}," in text
+    return word == "Inference" or re.search(rf"\b{word}\b", text) is not None
 
 
 def _is_kernel(node: object) -> bool:

@@ -1,4 +1,4 @@
-"""The statements of an emitted `model` that are more than one line of NumPyro."""
+"""The statements of an emitted program that are more than one line of NumPyro."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jax import Array
-from numpyro import distributions as dist
 
-from mercer.runtime.terms import Affine, Gaussian, Process, Site
-from mercer.runtime.whitened import Whitened
+from mercer.runtime import whitened
+from mercer.runtime.sites import apply, rows
+from mercer.runtime.terms import Affine, Process, Site
 
 
 def sample_whitened(
@@ -20,49 +20,36 @@ def sample_whitened(
     sites: Mapping[str, Site],
     quantities: Mapping[str, Affine],
 ) -> dict[str, Array]:
-    """Values of random functions at their points, as a standard normal times a factor.
+    """Values of random functions at their points, inside a NumPyro model.
 
-    Adds a sample `NAME.white` for each site and keeps the value itself under the site's name.
+    What NUTS moves is a standard normal for each function (`NAME.whitened`); the value, prior mean
+    included, is kept under the name of the site.
     """
-    white = {
-        name: numpyro.sample(f"{name}.white", dist.Normal(jnp.zeros(site.size), 1.0).to_event(1))
-        for name, site in sites.items()
-    }
-    used = {site.process for site in sites.values()}
-    engine = Whitened({k: v for k, v in processes.items() if k in used}, sites)
-    values = engine.values(white)
-    return {name: numpyro.deterministic(name, q(values)) for name, q in quantities.items()}
+    values = values_at(whitened.sample(processes, sites), sites, quantities)
+    return {name: numpyro.deterministic(name, value) for name, value in values.items()}
 
 
-def observe_jointly(
-    engine: Any,
-    processes: Mapping[str, Process],
-    sites: Mapping[str, Site],
-    outcomes: Mapping[str, tuple[Gaussian, Any, Any]],
-) -> None:
-    """The density of all Gaussian outcomes of a block at once, or a draw of those left out.
-
-    `outcomes`: law, values or None, and the positions of the observed rows or None (all).
-    """
-    given = {k: v for k, v in outcomes.items() if v[1] is not None}
-    block = engine(processes, sites, given)
-    if given:
-        numpyro.factor("+".join(given), block.log_density())
-    left = {k: law for k, (law, value, _) in outcomes.items() if value is None}
-    if left:
-        at = block.draw(numpyro.prng_key(), {k: law.mean for k, law in left.items()})
-        for name, law in left.items():
-            noise = jnp.broadcast_to(jnp.asarray(law.noise), (at[name].size,))
-            numpyro.sample(name, dist.Normal(at[name], noise.reshape(at[name].shape)))
+def values_at(
+    at: Mapping[str, Array], sites: Mapping[str, Site], quantities: Mapping[str, Affine]
+) -> dict[str, Array]:
+    """Affine quantities at given zero-mean values of their sites, each of its shape."""
+    result = {}
+    for name, quantity in quantities.items():
+        target = rows(quantity, sites)
+        total = target.constant
+        for term, part in zip(quantity.terms, target.parts, strict=True):
+            total = total + apply(part, at[term.site])
+        result[name] = total.reshape(quantity.shape)
+    return result
 
 
-def observe(name: str, law: Any, value: Any, keep: Any = None) -> None:
-    """One outcome given everything else; rows that are missing do not count."""
+def observe_each(name: str, law: Any, value: Any, keep: Any = None) -> None:
+    """One outcome whose rows are independent given the rest; missing rows do not count."""
     if value is None or keep is None:
         numpyro.sample(name, law, obs=value)
         return
     seen = jnp.zeros(value.size, bool).at[keep].set(True).reshape(value.shape)
-    some = value.reshape(-1)[keep[0]]
+    some = value.reshape(-1)[keep[0]]  # a value of the support, where nothing was seen
     numpyro.sample(name, law.mask(seen), obs=jnp.where(seen, value, some))
 
 
