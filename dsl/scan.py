@@ -127,7 +127,9 @@ def _mark_words(tokens: list[Token]) -> None:
         depth = 0
         for i, token in enumerate(tokens):
             depth += (token.type in _CLOSER) - (token.type in _OPENER)
-            if i > 1 and depth == 0 and token.text == "by" and token.type == "NAME":
+            is_by = i > 1 and depth == 0 and token.text == "by"
+            # An expression is complete there: it cannot go on with a name.
+            if is_by and tokens[i - 1].type in _COMPLETE:
                 tokens[i] = Token("by", "by", token.span)
                 return
 
