@@ -18,7 +18,7 @@ def process_text(body: Body, declared: ir.Unknown | ir.Function) -> str:
             return "Weights(sd=1.0)"
         dims = body.order(declared.type.dims)
         code = body.arranged(body.value(scale), dims)
-        sd = f"flat({code.text}, {body.shape(dims)})" if code.dims else code.text
+        sd = flat_text(body, code, dims)
         return f"Weights(sd={sd})"
     assert declared.kernel is not None
     kernel = kernel_text(body, declared.kernel, declared)
@@ -84,10 +84,23 @@ def affine_text(body: Body, form: Affine, dims: Dims) -> str:
     constant = "0.0"
     if form.constant is not None:
         code = body.arranged(body.value(form.constant), dims)
-        constant = f"flat({code.text}, {shape})" if code.dims else code.text
+        constant = flat_text(body, code, dims)
     terms = [_term_text(body, t, dims) for t in form.terms]
-    inside = "".join(f"{t}, " for t in terms)
-    return f"Affine({constant}, ({inside.rstrip() if terms else ''}), shape={shape})"
+    inside = ", ".join(terms) + ("," if len(terms) == 1 else "")
+    text = f"Affine({constant}, ({inside}), shape={shape})"
+    if len(text) < 76:
+        return text
+    lines = "".join(f"                {t},\n" for t in terms)
+    return f"Affine(\n            {constant},\n            (\n{lines}            ),\n            shape={shape},\n        )"
+
+
+def flat_text(body: Body, code: Code, dims: Dims, full: bool = False) -> str:
+    """A value over `dims` as a vector of its rows; a number stays one, unless `full`."""
+    if code.dims == dims and len(dims) == 1:
+        return code.inside(9)
+    if not code.dims and not full:
+        return code.text
+    return f"flat({code.text}, {body.shape(dims)})"
 
 
 def _term_text(body: Body, term: Term, dims: Dims) -> str:
@@ -100,8 +113,8 @@ def _term_text(body: Body, term: Term, dims: Dims) -> str:
         if not code.dims:
             words.append(f"coefficient={code.text}")
         else:
-            full = body.arranged(body.value(term.coefficient), grid)
-            words.append(f"coefficient=table({full.text}, {rows}, {over})")
+            text = f"table({code.text}, {rows}, {over})" if sums else flat_text(body, code, dims)
+            words.append(f"coefficient={text}")
     if sums or term.access != dims or term.site.dims != dims:
         codes = []
         for own, access in zip(term.site.dims, term.access, strict=True):
@@ -143,9 +156,10 @@ def _factors(body: Body, use: SiteUse, function: ir.Function) -> str:
             else:
                 words.append(f"vectors({aligned.text}, {shape}, {body.size(own)})")
         elif isinstance(space, Label):
-            words.append(f"flat({body.arranged(code, use.dims).text}, {shape})")
+            words.append(flat_text(body, body.arranged(code, use.dims), use.dims, full=True))
         else:
-            words.append(f"flat({body.arranged(code, use.dims).text}, {shape})[:, None]")
+            text = flat_text(body, body.arranged(code, use.dims), use.dims, full=True)
+            words.append(f"{text}[:, None]")
     return ", ".join(words)
 
 

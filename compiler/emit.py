@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine
-from mercer.compiler.blocks import affine_text, process_text, site_text
+from mercer.compiler.blocks import affine_text, flat_text, process_text, site_text
 from mercer.compiler.code import Body, is_summary
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.prior import law_text, prior_text
 from mercer.compiler.walk import nodes
+from mercer.stdlib import catalog
 
 Write = Callable[[Body], str | None]
 
@@ -34,7 +35,8 @@ class _Emitter:
         self.summaries = self._summaries()
         names = [*model.order, *model.indices, *model.data, *self.summaries.values()]
         keeps = [f"{o} keep" for o in model.observations]
-        self.identifiers = identifiers(dict.fromkeys([*names, *keeps]))
+        taken = {w for words in _IMPORTS.values() for w in words} | set(catalog.kernels())
+        self.identifiers = identifiers(dict.fromkeys([*names, *keeps]), taken)
 
     # --- the module ---
 
@@ -287,8 +289,7 @@ class _Emitter:
         return entries
 
     def _noise(self, body: Body, scale: ir.Expr, dims: tuple[str, ...]) -> str:
-        code = body.arranged(body.value(scale), dims)
-        return f"flat({code.text}, {body.shape(dims)})" if code.dims else code.text
+        return flat_text(body, body.arranged(body.value(scale), dims), dims)
 
     def definitions(self, body: Body) -> dict[str, str]:
         kept = [n for n, d in self.model.definitions.items() if not d.is_data]

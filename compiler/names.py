@@ -7,17 +7,22 @@ import keyword
 import re
 from collections.abc import Iterable
 
-_TAKEN = {"jnp", "np", "numpyro", "dist", "known", "at", "laws", *dir(builtins), *keyword.kwlist}
+_OWN = "jnp np numpyro dist known at laws places wanted prepare summaries model processes sites"
+_OWN += " quantities outcomes definitions INFERENCE INDICES NAMES DIMS LATENT jax k s_"
+_TAKEN = {*_OWN.split(), *dir(builtins), *keyword.kwlist}
 
 
-def identifiers(names: Iterable[str]) -> dict[str, str]:
-    """`trend.lengthscale` -> `trend_lengthscale`; Python's own words get a low line behind."""
+def identifiers(names: Iterable[str], taken: set[str]) -> dict[str, str]:
+    """`trend.lengthscale` -> `trend_lengthscale`; Python's own words get a low line behind.
+
+    `taken` are further words that the program uses itself.
+    """
     found: dict[str, str] = {}
-    used: set[str] = set()
+    used = _TAKEN | taken
     for name in names:
         word = re.sub(r"\W", "_", name).strip("_") or "value"
         word = f"v_{word}" if word[0].isdigit() else word
-        while word in used or word in _TAKEN or not word.isidentifier():
+        while word in used or not word.isidentifier():
             word += "_"
         used.add(word)
         found[name] = word
