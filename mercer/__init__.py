@@ -1,0 +1,56 @@
+"""Mercer: a model of Gaussian processes as text, compiled to a NumPyro program and fitted.
+
+    import mercer
+
+    model = mercer.load("co2.mercer")
+    fit = model.fit("co2.csv")
+    fit.summary()
+
+Nothing here imports JAX: that happens when a model is first simulated or fitted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mercer.dsl.diagnostic import Diagnostic, MercerError
+
+if TYPE_CHECKING:
+    from mercer.model import Model
+    from mercer.runtime.fit import Fit
+
+__version__ = "0.1.0"
+__all__ = ["Diagnostic", "MercerError", "Model", "__version__", "compile", "load", "open"]
+
+
+def compile(text: str, name: str = "<model>") -> Model:
+    """The model that `text` declares; `name` stands for the file in messages.
+
+    Raises MercerError with all the mistakes of the text.
+    """
+    from mercer.model import Model
+
+    return Model.from_text(text, name)
+
+
+def load(path: str | Path) -> Model:
+    """The model in the file `path`; `use` finds files beside or below it."""
+    from mercer.model import Model
+
+    return Model.from_file(path)
+
+
+def open(path: str | Path) -> Fit:
+    """The fit that `fit.save(path)` wrote: it predicts as it did, to the last digit."""
+    from mercer.model import open_fit
+
+    return open_fit(path)
+
+
+def __getattr__(name: str) -> object:
+    if name == "Model":
+        from mercer.model import Model
+
+        return Model
+    raise AttributeError(f"module 'mercer' has no attribute {name!r}")

@@ -1,0 +1,258 @@
+"""The text of a model turned into a `Model`: what can be checked, explained, simulated, fitted."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from mercer.compiler.front import compile_front
+from mercer.compiler.typed import TypedModel
+from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.dsl.parse import parse
+
+if TYPE_CHECKING:
+    from mercer.compiler.plan import Plan
+    from mercer.compiler.structure import Structure
+    from mercer.runtime.bind import Bound
+    from mercer.runtime.fit import Fit
+
+Stage = Literal["syntax", "types", "graph", "plan", "numpyro", "jaxpr"]
+STAGES: tuple[Stage, ...] = ("syntax", "types", "graph", "plan", "numpyro", "jaxpr")
+METHODS = ("auto", "nuts", "map", "svi")
+
+
+class Model:
+    """A model that is well typed. Made by `mercer.compile` and `mercer.load`.
+
+    `text` and `name` are as they were given; `typed` is the typed model.
+    """
+
+    def __init__(self, text: str, name: str, folder: Path | None) -> None:
+        self.text = text
+        self.name = name
+        self._folder = folder
+        self.typed: TypedModel = compile_front(text, name, folder)
+
+    @classmethod
+    def from_text(cls, text: str, name: str = "<model>") -> Model:
+        """The model of a text that lies beside no file, so that it cannot `use` one."""
+        if not isinstance(text, str):
+            raise ValueError(f"text: a string is wanted, got {type(text).__name__}")
+        return cls(text, name, None)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Model:
+        """The model in the file `path`. Raises MercerError M501 to M503 where it cannot be read."""
+        path = Path(path)
+        return cls(read_model_text(path), str(path), path.parent)
+
+    @classmethod
+    def from_sources(cls, name: str, sources: Mapping[str, str]) -> Model:
+        """The model `name` out of the texts that it was made of, by name, files used included."""
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            for used, text in sources.items():
+                inside = PurePosixPath(used)
+                if used != name and not inside.is_absolute() and ".." not in inside.parts:
+                    (folder / inside).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / inside).write_text(text, encoding="utf-8")
+            return cls(sources[name], name, folder)
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self.typed.data)} data", f"{len(self.typed.unknowns)} unknowns"]
+        if self.typed.functions:
+            parts.append(f"{len(self.typed.functions)} functions")
+        return f"<mercer.Model {self.name}: {', '.join(parts)}>"
+
+    # --- the stages ---
+
+    @cached_property
+    def structure(self) -> Structure:
+        """Which unknowns are Gaussian and linear, and the sum of terms of each outcome."""
+        from mercer.compiler.structure import analyse
+
+        return analyse(self.typed)
+
+    def plan(self, sizes: Mapping[str, int] | None = None, infer: str = "auto") -> Plan:
+        """What is integrated out, sampled or optimised, for data of these sizes.
+
+        Raises MercerError M3xx where a part of the model has no engine yet.
+        """
+        from mercer.compiler.plan import plan
+
+        return plan(self.structure, sizes, method=_checked_method(infer))
+
+    @property
+    def source(self) -> str:
+        """The NumPyro program, as `mercer compile` writes it."""
+        return self.source_of(self.plan())
+
+    def source_of(self, plan: Plan) -> str:
+        """The program of one plan."""
+        from mercer.compiler.emit import emit
+
+        return emit(plan)
+
+    def show(self, stage: Stage, data: Any = None) -> str:
+        """One stage of the compiler as text; `jaxpr` takes the shapes of `data`, or small ones."""
+        if stage == "syntax":
+            from mercer.dsl.show import show_syntax
+
+            return show_syntax(parse(self.text, self.name))
+        if stage == "types":
+            from mercer.compiler.show import show_types
+
+            return show_types(self.typed)
+        if stage == "graph":
+            from mercer.compiler.show import show_graph
+
+            return show_graph(self.typed)
+        if stage == "plan":
+            return self.explain(data)
+        if stage == "numpyro":
+            return self.source if data is None else self.source_of(self.plan(self.bind(data).sizes))
+        if stage == "jaxpr":
+            from mercer.trace import show_jaxpr
+
+            return show_jaxpr(self, data)
+        raise ValueError(f"stage: one of {', '.join(STAGES)} is wanted, got {stage!r}")
+
+    def explain(self, data: Any = None, *, infer: str = "auto", columns: Any = None) -> str:
+        """The plan in sentences, one a line; with sizes and costs where there are data."""
+        if data is None:
+            return "\n".join(self.plan(infer=infer).sentences)
+        bound = self.bind(data, columns=columns)
+        sizes = ", ".join(f"{dim} = {size}" for dim, size in bound.sizes.items())
+        lines = [bound.describe(), "", f"Sizes: {sizes}." if sizes else "No index.", ""]
+        return "\n".join([*lines, *self.plan(bound.sizes, infer).sentences])
+
+    # --- data ---
+
+    def bind(
+        self,
+        data: Any,
+        *,
+        columns: Mapping[str, Sequence[str] | str] | None = None,
+        require_outcomes: bool = True,
+    ) -> Bound:
+        """The arrays of `data` (paths, a dict, a DataFrame, ...) that the model asks for.
+
+        Raises MercerError M4xx with every mistake in the data.
+        """
+        from mercer.needs import needs_of
+        from mercer.runtime.bind import bind
+        from mercer.runtime.tables import read
+
+        needs = needs_of(self.typed)
+        tables = read(data, columns=columns)
+        return bind(needs, tables, require_outcomes=require_outcomes)
+
+    def program(self, plan: Plan | None = None) -> ModuleType:
+        """The emitted program as a module."""
+        from mercer.program import program_of
+
+        return program_of(self.source_of(plan or self.plan()), self.name)
+
+    # --- inference ---
+
+    def fit(
+        self,
+        data: Any,
+        infer: str = "auto",
+        *,
+        seed: int = 0,
+        chains: int = 4,
+        warmup: int = 500,
+        draws: int = 500,
+        columns: Mapping[str, Sequence[str] | str] | None = None,
+        progress: Any = None,
+    ) -> Fit:
+        """The posterior given `data`.
+
+        `infer` is "auto" (the plan chooses), "nuts", "map" or "svi". `chains`, `warmup` and `draws`
+        are those of NUTS; `map` and `svi` give `chains * draws` draws. The same seed gives the same
+        draws. Raises MercerError: M3xx of the plan, M4xx of the data, M6xx of the numerics.
+        """
+        for name, value, least in (
+            ("chains", chains, 1),
+            ("warmup", warmup, 0),
+            ("draws", draws, 1),
+            ("seed", seed, 0),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}: a whole number >= {least} is wanted, got {value!r}")
+        self.plan(infer=infer)  # refuses what has no engine before any data are read
+        bound = self.bind(data, columns=columns)
+        plan = self.plan(bound.sizes, infer)
+        from mercer.inference import fit_program
+
+        return fit_program(
+            self,
+            plan,
+            bound,
+            seed=seed,
+            chains=chains,
+            warmup=warmup,
+            draws=draws,
+            progress=progress,
+        )
+
+    def simulate(self, data: Any = None, *, seed: int = 0, columns: Any = None) -> Any:
+        """An xarray Dataset: one draw from the prior of all unknowns, and of the outcomes.
+
+        `data` are the inputs; outcomes among them are not used.
+        """
+        self.plan()
+        bound = self.bind({} if data is None else data, columns=columns, require_outcomes=False)
+        from mercer.inference import simulate_program
+
+        return simulate_program(self, self.plan(bound.sizes), bound, seed=seed)
+
+
+def open_fit(path: str | Path) -> Fit:
+    """The fit in a file that `fit.save` wrote."""
+    from mercer.inference import open_program_fit
+
+    return open_program_fit(path)
+
+
+def read_model_text(path: Path) -> str:
+    """The text of a model file; raises MercerError M501 to M503 or M505."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise _unreadable("M501", f"there is no file {path}", mend=_nearest_file(path)) from None
+    except IsADirectoryError:
+        mend = "name a model file in it"
+        raise _unreadable("M502", f"{path} is a folder", mend=mend) from None
+    except UnicodeDecodeError:
+        mend = "a model is a text file, in UTF-8"
+        raise _unreadable("M505", f"{path} is not UTF-8 text", mend=mend) from None
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise _unreadable("M503", f"cannot read {path}", why=why) from None
+
+
+def _nearest_file(path: Path) -> str | None:
+    from mercer.dsl.suggest import nearest
+
+    if not path.parent.is_dir():
+        return None
+    near = nearest(path.name, (p.name for p in path.parent.iterdir() if p.is_file()))
+    return None if near is None else f"did you mean {path.parent / near}?"
+
+
+def _unreadable(
+    code: str, problem: str, *, why: str | None = None, mend: str | None = None
+) -> MercerError:
+    return MercerError([Diagnostic(code, problem, why=why, mend=mend)])
+
+
+def _checked_method(infer: str) -> str:
+    if infer not in METHODS:
+        raise ValueError(f"infer: one of {', '.join(METHODS)} is wanted, got {infer!r}")
+    return infer

@@ -1,0 +1,83 @@
+"""Emitted source turned into a module that runs, with its faults told at the model's lines."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import linecache
+import re
+import traceback
+from collections.abc import Iterator
+from types import ModuleType
+
+from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.dsl.span import Source, Span
+
+_LINE = re.compile(r"#\s*line (\d+)\s*$")
+
+
+def program_of(source: str, name: str) -> ModuleType:
+    """The module of an emitted program, executed.
+
+    Its source is known to `linecache`, so that a traceback or a debugger shows its lines.
+    `name` is that of the model, for the name of the file shown there.
+    """
+    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+    file = f"<emitted {name} {digest}>"
+    lines = source.splitlines(keepends=True)
+    # No modification time: linecache then never drops the lines.
+    linecache.cache[file] = (len(source), None, lines, file)
+    module = ModuleType(f"mercer_program_{digest}")
+    module.__file__ = file
+    exec(compile(source, file, "exec"), module.__dict__)
+    return module
+
+
+@contextlib.contextmanager
+def told_at_model_lines(program: ModuleType, model: Source) -> Iterator[None]:
+    """Turns a fault inside `program` into a Diagnostic M601 at the line of the model."""
+    try:
+        yield
+    except (MercerError, KeyboardInterrupt, MemoryError):
+        raise
+    except Exception as error:
+        line = line_of(error, program)
+        if line is None:
+            raise
+        text = model.line(line)
+        start = len(text) - len(text.lstrip()) + 1
+        span = Span(model.name, line, start, line, max(start + 1, len(text.rstrip()) + 1))
+        said = str(error).strip().splitlines()
+        raise MercerError(
+            [
+                Diagnostic(
+                    code="M601",
+                    problem="the program of this line failed while it ran",
+                    span=span,
+                    why=f"{type(error).__name__}: {said[0] if said else 'no message'}",
+                    mend="`mercer compile MODEL -o model.py` writes the program out for a look",
+                )
+            ],
+            {model.name: model},
+        ) from error
+
+
+def line_of(error: BaseException, program: ModuleType) -> int | None:
+    """The line of the model at which `error` arose inside `program`, by its `# line N` comments.
+
+    The innermost frame of the program counts; a statement carries the comment on its own line or
+    on the nearest one above it.
+    """
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == program.__file__]
+    if not frames or not frames[-1].lineno:
+        return None
+    lines = linecache.getlines(frames[-1].filename)
+    for text in reversed(lines[: frames[-1].lineno]):
+        found = _LINE.search(text)
+        if found:
+            return int(found.group(1))
+        if re.match(r"\s*def ", text):
+            return None
+    return None
+
+

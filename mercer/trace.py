@@ -1,0 +1,56 @@
+"""A model turned into the jaxpr of its log density, at the shapes of its data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mercer.dsl.spaces import Label, Positive, Unit
+from mercer.runtime.needs import base_of, size_of
+
+if TYPE_CHECKING:
+    from mercer.model import Model
+
+ROWS = 5
+"""The length of every index that no data fix: enough that no axis is taken for another's."""
+
+
+def show_jaxpr(model: Model, data: Any = None) -> str:
+    """The jaxpr of the log density as a function of the unconstrained unknowns."""
+    import jax
+    from numpyro.infer.util import initialize_model
+
+    from mercer.inference import prepared
+
+    bound = model.bind(stand_in(model) if data is None else data)
+    program = model.program(model.plan(bound.sizes))
+    arguments = prepared(program, bound)
+    start = initialize_model(jax.random.PRNGKey(0), program.model, model_kwargs=arguments)
+    return str(jax.make_jaxpr(start.potential_fn)(start.param_info.z))
+
+
+def stand_in(model: Model) -> dict[str, Any]:
+    """Data of the right spaces and small sizes, for a look at the program."""
+    from mercer.needs import needs_of
+
+    needs = needs_of(model.typed)
+    sizes = {
+        name: ROWS if index.labels is None else len(index.labels)
+        for name, index in needs.indices.items()
+    }
+    values: dict[str, Any] = {}
+    for need in needs.data:
+        shape = tuple(size_of(dim) or sizes.get(base_of(dim), ROWS) for dim in need.dims)
+        count = int(np.prod(shape))
+        if isinstance(need.space, Label):
+            labels = needs.index(need.space.index).labels or [f"label {i}" for i in range(ROWS)]
+            column = np.array([labels[i % len(labels)] for i in range(count)])
+        elif isinstance(need.space, Positive | Unit):
+            column = (np.arange(count) + 1.0) / (count + 1.0)
+        elif str(need.space) in ("Count", "Bool"):
+            column = np.arange(count) % 2
+        else:
+            column = np.arange(count) * 0.1
+        values[need.name] = column.reshape(shape) if shape else column[0]
+    return values
