@@ -1,0 +1,213 @@
+"""Kernels into larger kernels, and a kernel with two sides into covariances.
+
+k1 + k2, k1 * k2, 2.5 * k and k ** 2 are kernels again (Rasmussen & Williams 2006, section 4.2.4).
+All are frozen pytrees: their arguments are leaves, their structure is static.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from mercer.stdlib.kernels.word import Word
+
+
+@partial(register_dataclass, data_fields=("values",), meta_fields=())
+@dataclass(frozen=True)
+class PerLabel:
+    """An argument with one value for each copy of an indexed function: `values` [S, ...]."""
+
+    values: Any
+
+    def __mul__(self, other: Kernel) -> Kernel:
+        return other * self
+
+
+class Side(NamedTuple):
+    """One side of a covariance: N points with the codes of their copies, or a single point.
+
+    `factors`: [N, d] and codes [N], or [d] and a code; `labels`: [N] or a number.
+    """
+
+    factors: tuple[Array, ...]
+    labels: Array | None
+    is_point: bool
+
+
+class Kernel:
+    """A covariance function; made by the names in `mercer.stdlib.kernels` and by arithmetic."""
+
+    __array_ufunc__ = None  # so that numpy leaves `np.float64(2) * kernel` to us
+
+    def evaluate(self, a: Side, b: Side) -> Array:
+        """[N, M] between two sets, a number between two points; one copy for both sides."""
+        raise NotImplementedError
+
+    def on(self, factor: int | None = None, coordinates: tuple[int, ...] | None = None) -> Kernel:
+        """The same kernel on one factor of a product domain, or on some coordinates of it."""
+        raise NotImplementedError
+
+    def __add__(self, other: Any) -> Kernel:
+        if not isinstance(other, Kernel):
+            return self if _is_number(other, 0) else NotImplemented
+        return Sum((*_parts(self, Sum), *_parts(other, Sum)))
+
+    __radd__ = __add__  # only ever for `0 + kernel`, so that `sum(kernels)` works
+
+    def __mul__(self, other: Any) -> Kernel:
+        if not isinstance(other, Kernel):
+            return Scaled(other, self)
+        return Product((*_parts(self, Product), *_parts(other, Product)))
+
+    def __rmul__(self, other: Any) -> Kernel:
+        return Scaled(other, self)
+
+    def __pow__(self, exponent: int) -> Kernel:
+        if int(exponent) != exponent or exponent < 1:
+            raise ValueError(f"a power of a kernel is a whole number from 1 on, not {exponent!r}")
+        return Power(self, int(exponent))
+
+
+@partial(
+    register_dataclass,
+    data_fields=("arguments",),
+    meta_fields=("word", "structural", "factor", "coordinates"),
+)
+@dataclass(frozen=True)
+class Leaf(Kernel):
+    """One kernel of the library with its arguments, on the part of the domain that it sees."""
+
+    word: Word
+    arguments: dict[str, Any]
+    structural: tuple[tuple[str, Any], ...] = ()
+    factor: int | None = None
+    coordinates: tuple[int, ...] | None = None
+
+    def evaluate(self, a: Side, b: Side) -> Array:
+        left, right = self._side(a), self._side(b)
+        value = self.word.body(left, right)
+        return left.scale**2 * value if self.word.scaled else value
+
+    def on(self, factor: int | None = None, coordinates: tuple[int, ...] | None = None) -> Leaf:
+        return replace(
+            self,
+            factor=self.factor if factor is None else factor,
+            coordinates=self.coordinates if coordinates is None else tuple(coordinates),
+        )
+
+    def _side(self, side: Side) -> SimpleNamespace:
+        arguments = {
+            parameter.name: self.arguments[parameter.name]
+            if parameter.per_label
+            else _of_rows(self.arguments[parameter.name], side)
+            for parameter in self.word.entry.parameters
+            if not parameter.structural
+        }
+        return SimpleNamespace(x=self._inputs(side), **arguments, **dict(self.structural))
+
+    def _inputs(self, side: Side) -> Array:
+        chosen = side.factors if self.factor is None else (side.factors[self.factor],)
+        if self.word.entry.input == "label":
+            if len(chosen) != 1:
+                raise ValueError(f"{self.word.entry.name} sees one factor of a product: .on(factor=)")
+            return chosen[0]
+        floats = [_as_vector(f, side.is_point) for f in chosen]
+        x = floats[0] if len(floats) == 1 else jnp.concatenate(floats, axis=-1)
+        return x if self.coordinates is None else x[..., jnp.array(self.coordinates)]
+
+
+@partial(register_dataclass, data_fields=("parts",), meta_fields=())
+@dataclass(frozen=True)
+class Sum(Kernel):
+    """The covariance of a sum of independent functions."""
+
+    parts: tuple[Kernel, ...]
+
+    def evaluate(self, a: Side, b: Side) -> Array:
+        total = self.parts[0].evaluate(a, b)
+        for part in self.parts[1:]:
+            total = total + part.evaluate(a, b)
+        return total
+
+    def on(self, factor: int | None = None, coordinates: tuple[int, ...] | None = None) -> Sum:
+        return Sum(tuple(p.on(factor, coordinates) for p in self.parts))
+
+
+@partial(register_dataclass, data_fields=("parts",), meta_fields=())
+@dataclass(frozen=True)
+class Product(Kernel):
+    """The covariance of a product of independent functions (Schur: positive definite)."""
+
+    parts: tuple[Kernel, ...]
+
+    def evaluate(self, a: Side, b: Side) -> Array:
+        total = self.parts[0].evaluate(a, b)
+        for part in self.parts[1:]:
+            total = total * part.evaluate(a, b)
+        return total
+
+    def on(self, factor: int | None = None, coordinates: tuple[int, ...] | None = None) -> Product:
+        return Product(tuple(p.on(factor, coordinates) for p in self.parts))
+
+
+@partial(register_dataclass, data_fields=("factor", "kernel"), meta_fields=())
+@dataclass(frozen=True)
+class Scaled(Kernel):
+    """`factor` times the covariance."""
+
+    factor: Any
+    kernel: Kernel
+
+    def evaluate(self, a: Side, b: Side) -> Array:
+        return _of_rows(self.factor, a) * self.kernel.evaluate(a, b)
+
+    def on(self, factor: int | None = None, coordinates: tuple[int, ...] | None = None) -> Scaled:
+        return Scaled(self.factor, self.kernel.on(factor, coordinates))
+
+
+@partial(register_dataclass, data_fields=("kernel",), meta_fields=("exponent",))
+@dataclass(frozen=True)
+class Power(Kernel):
+    """A whole power of the covariance."""
+
+    kernel: Kernel
+    exponent: int
+
+    def evaluate(self, a: Side, b: Side) -> Array:
+        return self.kernel.evaluate(a, b) ** self.exponent
+
+    def on(self, factor: int | None = None, coordinates: tuple[int, ...] | None = None) -> Power:
+        return Power(self.kernel.on(factor, coordinates), self.exponent)
+
+
+def _of_rows(argument: Any, side: Side) -> Any:
+    """An argument as a body wants it: one for all rows, or the row's copy's own, [n, 1] or [n, d]."""
+    if not isinstance(argument, PerLabel):
+        return argument
+    if side.labels is None:
+        raise ValueError("an argument for each label needs points with labels")
+    own = jnp.asarray(argument.values)[side.labels]
+    return own[:, None] if own.ndim == 1 and not side.is_point else own
+
+
+def _as_vector(factor: Array, is_point: bool) -> Array:
+    factor = jnp.asarray(factor)
+    if not jnp.issubdtype(factor.dtype, jnp.floating):
+        factor = factor.astype(jnp.result_type(float))
+    missing = factor.ndim == (0 if is_point else 1)
+    return factor[..., None] if missing else factor
+
+
+def _parts(kernel: Kernel, kind: type[Sum] | type[Product]) -> tuple[Kernel, ...]:
+    return kernel.parts if isinstance(kernel, kind) else (kernel,)
+
+
+def _is_number(value: Any, number: int) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, jax.Array) and value == number
