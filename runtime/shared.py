@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
+from jax.extend import core
 
 
 class shared_property:
@@ -25,7 +25,7 @@ class shared_property:
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        now = jax.core.get_opaque_trace_state()
+        now = core.get_opaque_trace_state()
         known = instance.__dict__.get(self.slot)
         if known is None or known[0] != now:
             known = (now, self.compute(instance))

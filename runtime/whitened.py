@@ -1,6 +1,6 @@
 """Values of random functions at their sites, sampled by way of standard normal vectors.
 
-f = L z, z ~ N(0, I), L L' the covariance over all sites of one function: what NUTS moves is z, whose
+f = L z, z ~ N(0, I), L L' the covariance over all sites of one function: NUTS moves z, whose
 prior does not narrow as the hyperparameters change (Murray & Adams 2010). Later the values are
 data, observed without noise, and `Dense` conditions on them.
 """
