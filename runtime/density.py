@@ -1,0 +1,148 @@
+"""A program and its data turned into a density over unconstrained numbers, and back.
+
+Arrays are arguments of every compiled function, never constants in it: a second fit of the same
+model to other data of the same shape compiles nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.flatten_util import ravel_pytree
+from numpyro.infer.initialization import init_to_uniform
+from numpyro.infer.util import initialize_model
+
+from mercer.dsl.diagnostic import Diagnostic, MercerError
+
+
+@dataclass(frozen=True, eq=False)
+class Arguments:
+    """The keywords of a program's functions: `arrays` may be traced, `static` may not."""
+
+    arrays: Mapping[str, np.ndarray]
+    static: Mapping[str, Any]
+
+    def all(self) -> dict[str, Any]:
+        return {**self.arrays, **self.static}
+
+
+def identifiers(program: ModuleType) -> dict[str, str]:
+    """Identifier of the program for each name of the model."""
+    return {name: word for word, name in program.NAMES.items()}
+
+
+def arguments_of(
+    program: ModuleType, bound: Any, *, summaries: Mapping[str, Any] | None = None
+) -> Arguments:
+    """`prepare` and `summaries` applied to bound data; with `summaries`, those of the fit stay."""
+    word = identifiers(program)
+    data = {word.get(name, name): value for name, value in bound.arrays.items()}
+    for index in getattr(program, "INDICES", ()):
+        data[index] = np.arange(bound.sizes[program.NAMES.get(index, index)])
+    everything = {**program.prepare(**data)}
+    everything.update(program.summaries(**data) if summaries is None else summaries)
+    return split(everything)
+
+
+def split(everything: Mapping[str, Any]) -> Arguments:
+    """Arrays apart from what is structure: sizes and what was not given."""
+    arrays = {k: np.asarray(v) for k, v in everything.items() if isinstance(v, np.ndarray | Array)}
+    return Arguments(arrays, {k: v for k, v in everything.items() if k not in arrays})
+
+
+class Density:
+    """log p(unknowns, data) over a flat unconstrained vector, Jacobians included."""
+
+    def __init__(self, program: ModuleType, arguments: Arguments, *, seed: int = 0) -> None:
+        self.program, self.arguments, self.seed = program, arguments, seed
+        self.model: Callable[..., Any] = partial(program.model, **arguments.static)
+
+    @cached_property
+    def _info(self) -> Any:
+        try:
+            return initialize_model(
+                jax.random.key(self.seed),
+                self.model,
+                init_strategy=init_to_uniform(radius=0.5),
+                dynamic_args=True,
+                model_kwargs=dict(self.arguments.arrays),
+            )
+        except RuntimeError as error:
+            if "valid initial" not in str(error):
+                raise
+            problem = "no starting point of finite density was found"
+            why = "the data are impossible under every value of the unknowns that was tried"
+            mend = "check the data and the priors: `simulate` shows what the model expects"
+            raise MercerError([Diagnostic("M603", problem, why=why, mend=mend)]) from error
+
+    @cached_property
+    def has_unknowns(self) -> bool:
+        """Whether anything is left to sample once the Gaussian block is integrated out."""
+        from numpyro.handlers import seed, trace
+
+        sites = trace(seed(self.model, 0)).get_trace(**self.arguments.arrays).values()
+        return any(s["type"] == "sample" and not s["is_observed"] for s in sites)
+
+    @cached_property
+    def start(self) -> Array:
+        """A flat point of finite density."""
+        return ravel_pytree(self._info.param_info.z)[0]
+
+    @cached_property
+    def _unravel(self) -> Callable[[Array], Any]:
+        return ravel_pytree(self._info.param_info.z)[1]
+
+    def as_parameters(self, flat: Array) -> Any:
+        """The unconstrained value of each unknown."""
+        return self._unravel(flat)
+
+    @cached_property
+    def potential(self) -> Callable[[Array, Mapping[str, Array]], Array]:
+        """(flat, arrays) -> -log density."""
+        generate, unravel = self._info.potential_fn, self._unravel
+
+        def potential(flat: Array, arrays: Mapping[str, Array]) -> Array:
+            return generate(**arrays)(unravel(flat))
+
+        return potential
+
+    @cached_property
+    def value_and_grad(self) -> Callable[[Array], tuple[Array, Array]]:
+        """flat -> -log density and its gradient, compiled once."""
+        compiled = jax.jit(jax.value_and_grad(self.potential))
+        return lambda flat: compiled(flat, self.arguments.arrays)
+
+    @cached_property
+    def hessian(self) -> Callable[[Array], Array]:
+        """flat -> Hessian of -log density."""
+        compiled = jax.jit(jax.hessian(self.potential))
+        return lambda flat: compiled(flat, self.arguments.arrays)
+
+    def constrain(self, flat: Array) -> dict[str, Array]:
+        """Unknowns and deterministic values by name, for flat points [s, p]."""
+        generate, unravel = self._info.postprocess_fn, self._unravel
+
+        @jax.jit
+        def constrain(points: Array, arrays: Mapping[str, Array]) -> dict[str, Array]:
+            return jax.lax.map(lambda point: generate(**arrays)(unravel(point)), points)
+
+        return constrain(flat, self.arguments.arrays)
+
+    def prior_start(self, number: int) -> Array:
+        """Start `number`: 0 the found one, then points scattered widely about it."""
+        if number == 0:
+            return self.start
+        key = jax.random.fold_in(jax.random.key(self.seed), number)
+        return self.start + 1.5 * jax.random.normal(key, self.start.shape)
+
+
+def is_finite(values: Any) -> bool:
+    return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(values))

@@ -1,0 +1,27 @@
+"""What an inference driver hands on: draws of the sampled unknowns and what is to be said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Draws by name of the sample site, [chain, draw, ...]; `stats` likewise.
+
+    `notes` are sentences for the user: what went wrong or was approximated. `chains` and `draws`
+    count also where nothing was left to sample.
+    """
+
+    values: Mapping[str, np.ndarray]
+    chains: int
+    draws: int
+    stats: Mapping[str, np.ndarray] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def flat(self) -> dict[str, np.ndarray]:
+        """Chains one after another: [chain * draw, ...]."""
+        return {k: v.reshape(self.chains * self.draws, *v.shape[2:]) for k, v in self.values.items()}

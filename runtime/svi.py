@@ -1,0 +1,74 @@
+"""The density turned into the nearest normal law in unconstrained space (variational inference)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import optax
+from jax import Array
+from numpyro.infer import SVI, Trace_ELBO
+from numpyro.infer.autoguide import AutoMultivariateNormal, AutoNormal
+from numpyro.infer.initialization import init_to_median
+
+from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.density import Density
+from mercer.runtime.draws import Draws
+
+_FULL_UP_TO = 200
+"""Unknowns up to which all correlations are kept: the factor has p (p + 1) / 2 numbers."""
+
+
+def run_svi(
+    density: Density,
+    *,
+    seed: int,
+    chains: int,
+    draws: int,
+    steps: int = 3000,
+    rate: float = 0.02,
+    guide: Literal["auto", "full", "independent"] = "auto",
+) -> Draws:
+    """Draws from the fitted guide, [chains, draws]; the lower bound (ELBO) is in the notes."""
+    is_full = guide == "full" or (guide == "auto" and density.start.size <= _FULL_UP_TO)
+    kind = AutoMultivariateNormal if is_full else AutoNormal
+    auto = kind(density.model, init_loc_fn=init_to_median(num_samples=15), init_scale=0.05)
+    schedule = optax.cosine_decay_schedule(rate, steps, alpha=0.02)
+    svi = SVI(density.model, auto, optax.adam(schedule), Trace_ELBO(num_particles=4))
+    arrays = dict(density.arguments.arrays)
+    key, draw_key = jax.random.split(jax.random.key(seed))
+    state = svi.init(key, **arrays)
+
+    @jax.jit
+    def optimise(state: Any, arrays: Mapping[str, Array]) -> Any:
+        return jax.lax.scan(lambda s, _: svi.update(s, **arrays), state, length=steps)
+
+    state, losses = optimise(state, arrays)
+    losses = np.asarray(losses)
+    if not np.isfinite(losses[-1]):
+        problem = "variational inference ran into a density that is not a number"
+        mend = "use nuts or map, or a smaller rate: infer svi(rate = 0.005)"
+        raise MercerError([Diagnostic("M604", problem, mend=mend)])
+    shape = (chains * draws,)
+    values = auto.sample_posterior(draw_key, svi.get_params(state), **arrays, sample_shape=shape)
+    values = {
+        name: np.asarray(v).reshape(chains, draws, *v.shape[1:])
+        for name, v in values.items()
+        if not name.startswith("_auto")
+    }
+    return Draws(values, chains, draws, {}, _notes(losses, is_full))
+
+
+def _notes(losses: np.ndarray, is_full: bool) -> tuple[str, ...]:
+    tail = losses[-max(10, len(losses) // 20) :]
+    before = losses[-2 * len(tail) : -len(tail)]
+    law = "with all correlations" if is_full else "without correlations"
+    notes = [
+        f"The posterior is the nearest normal law {law} in unconstrained space, not the exact one: "
+        f"its lower bound of the log evidence is {-tail.mean():.2f}."
+    ]
+    if before.size and before.mean() - tail.mean() > max(1.0, 2 * tail.std()):
+        notes.append("The bound was still rising at the end: run more steps, infer svi(steps = ...).")
+    return tuple(notes)
