@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from mercer.compiler import typed as ir
 from mercer.compiler.walk import names_below, substitute
 from mercer.dsl.spaces import Dim, Real, ValueType
+from mercer.dsl.span import Span
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class _Reader:
         constant = None if form.constant is None else times(form.constant)
         return Affine(constant, tuple(terms))
 
-    def model_span(self) -> ir.Span:
+    def model_span(self) -> Span:
         return next(iter(self.model.observations.values())).span
 
     def gathered(self, form: Affine, dim: Dim, at: ir.Expr) -> Affine:

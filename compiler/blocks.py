@@ -208,7 +208,9 @@ def _operators(
     if isinstance(operator, ir.Laplacian):
         return [*inner, "Laplace()"]
     if isinstance(operator, ir.Integral):
-        low, high = (body.arranged(body.value(e), use.dims).text for e in (operator.low, operator.high))
+        low, high = (
+            body.arranged(body.value(e), use.dims).text for e in (operator.low, operator.high)
+        )
         return [*inner, f"Integrate(flat({low}, {shape}), flat({high}, {shape}))"]
     factors = domain_factors(function.type.domain)
     factor = operator.factor or 0
@@ -216,10 +218,16 @@ def _operators(
     if operator.factor is None and len(factors) == 1 and isinstance(space, Vector):
         dim = space.size if space.size in use.dims else use.dims[-1]
         code = body.arranged(Code(f"jnp.arange({body.size(dim)})", (dim,)), use.dims)
-        return [*inner, f"Directional(directions({code.text}, {body.size(dim)}, {shape}), factor=0)"]
+        return [
+            *inner,
+            f"Directional(directions({code.text}, {body.size(dim)}, {shape}), factor=0)",
+        ]
     width = body.size(space.size) if isinstance(space, Vector) else "1"
     place = operator.coordinate or 0
-    return [*inner, f"Directional(jnp.tile(jnp.eye({width})[{place}], ({count}, 1)), factor={factor})"]
+    return [
+        *inner,
+        f"Directional(jnp.tile(jnp.eye({width})[{place}], ({count}, 1)), factor={factor})",
+    ]
 
 
 # --- parameters -----------------------------------------------------------------------------------

@@ -65,7 +65,12 @@ class _Emitter:
             if used:
                 lines.append(f"from {module} import {', '.join(used)}")
         kernels = sorted(
-            {n.entry for f in model.functions.values() for n in nodes(f) if _is_kernel(n)}
+            {
+                node.entry
+                for function in model.functions.values()
+                for node in nodes(function)
+                if isinstance(node, ir.KernelCall)
+            }
         )
         if kernels:
             lines.append(f"from mercer.stdlib.kernels import {', '.join(kernels)}")
@@ -181,7 +186,7 @@ class _Emitter:
                 text = prior_text(body, unknown)
                 word = self.identifiers[name]
                 body.lines.append(
-                    f'{word} = numpyro.sample({name!r}, {text})  # line {unknown.span.line}'
+                    f"{word} = numpyro.sample({name!r}, {text})  # line {unknown.span.line}"
                 )
         outcomes = [o for o in model.observations if o in model.data]
         reads = [*model.data, *self.index_arguments(), *self.summaries.values()]
@@ -241,7 +246,9 @@ class _Emitter:
     def body(self) -> Body:
         return Body(self.structure, self.identifiers, self.summaries)
 
-    def function(self, name: str, write: Callable[[Body], Mapping[str, str]], at: bool = False) -> str:
+    def function(
+        self, name: str, write: Callable[[Body], Mapping[str, str]], at: bool = False
+    ) -> str:
         body = self.body()
         entries = write(body)
         reads = [self.identifiers[n] for n in body.reads if n in self.identifiers]
@@ -324,10 +331,6 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
 
 def _uses(text: str, word: str) -> bool:
     return word == "Inference" or re.search(rf"\b{word}\b", text) is not None
-
-
-def _is_kernel(node: object) -> bool:
-    return isinstance(node, ir.KernelCall)
 
 
 def _keywords(words: list[str], star: bool = True) -> str:

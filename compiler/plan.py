@@ -21,6 +21,8 @@ from mercer.stdlib import catalog
 
 Method = Literal["nuts", "map", "svi"]
 
+METHODS: tuple[Method, ...] = ("nuts", "map", "svi")
+
 SECONDS_FOR_NUTS = 300.0
 """`auto` samples where the sampler's estimated time stays below this, and optimises elsewhere."""
 
@@ -139,8 +141,9 @@ def _method(
     sampled: tuple[str, ...],
     sizes: Mapping[str, int] | None,
 ) -> tuple[Method, str]:
-    if asked in ("nuts", "map", "svi"):
-        return asked, f"Inference is {asked.upper()}, as asked."  # type: ignore[return-value]
+    for known in METHODS:
+        if asked == known:
+            return known, f"Inference is {asked.upper()}, as asked."
     if not sampled and not latent:
         return "nuts", "Nothing is left to sample: the posterior is exact."
     if cost is None:

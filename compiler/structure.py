@@ -9,6 +9,7 @@ nothing changes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
@@ -52,15 +53,17 @@ def analyse(model: ir.TypedModel) -> Structure:
     sites: dict[str, SiteUse] = {}
     for name in (n for n in model.order if n in reached and n in model.unknowns):
         unknown = model.unknowns[name]
-        quantities[name] = affine_in(
-            model, ir.Ref(unknown.type, unknown.span, name), reached
-        )
+        quantities[name] = affine_in(model, ir.Ref(unknown.type, unknown.span, name), reached)
     for text, apply in applies.items():
         owner = owner_of(apply)
         dims = tuple(sorted(apply.type.dims, key=model.dims.index))
         sites[text] = SiteUse(text, owner, dims, apply)
         if owner in reached:
             quantities[text] = affine_in(model, apply, reached)
+        elif model.functions[owner].entry == "GP":
+            # Latent: its own prior mean and one site; other unknowns are values there.
+            with suppress(NotAffine):  # a composition, which the plan refuses by name
+                quantities[text] = affine_in(model, apply, frozenset({owner}))
     for form in (*locations.values(), *quantities.values()):
         for term in form.terms:
             sites[term.site.key] = term.site
