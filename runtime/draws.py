@@ -24,4 +24,6 @@ class Draws:
 
     def flat(self) -> dict[str, np.ndarray]:
         """Chains one after another: [chain * draw, ...]."""
-        return {k: v.reshape(self.chains * self.draws, *v.shape[2:]) for k, v in self.values.items()}
+        return {
+            k: v.reshape(self.chains * self.draws, *v.shape[2:]) for k, v in self.values.items()
+        }

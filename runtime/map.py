@@ -57,7 +57,13 @@ def find_mode(density: Density, *, restarts: int = 4, iterations: int = 500) -> 
 
 
 def run_map(
-    density: Density, *, seed: int, chains: int, draws: int, restarts: int = 4, iterations: int = 500
+    density: Density,
+    *,
+    seed: int,
+    chains: int,
+    draws: int,
+    restarts: int = 4,
+    iterations: int = 500,
 ) -> Draws:
     """Draws from the normal law at the mode, [chains, draws]."""
     mode = find_mode(density, restarts=restarts, iterations=iterations)
@@ -68,9 +74,9 @@ def run_map(
         name: np.asarray(v).reshape(chains, draws, *v.shape[1:])
         for name, v in density.constrain(points).items()
     }
-    lp = np.full((chains, draws), mode.log_density) - 0.5 * np.sum(np.asarray(normal) ** 2, -1).reshape(
-        chains, draws
-    )
+    lp = np.full((chains, draws), mode.log_density) - 0.5 * np.sum(
+        np.asarray(normal) ** 2, -1
+    ).reshape(chains, draws)
     return Draws(values, chains, draws, {"lp": lp}, _notes(mode, repaired))
 
 

@@ -70,5 +70,7 @@ def _notes(losses: np.ndarray, is_full: bool) -> tuple[str, ...]:
         f"its lower bound of the log evidence is {-tail.mean():.2f}."
     ]
     if before.size and before.mean() - tail.mean() > max(1.0, 2 * tail.std()):
-        notes.append("The bound was still rising at the end: run more steps, infer svi(steps = ...).")
+        notes.append(
+            "The bound was still rising at the end: run more steps, infer svi(steps = ...)."
+        )
     return tuple(notes)

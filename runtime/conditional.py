@@ -1,0 +1,155 @@
+"""One posterior draw turned into the conditional law of all that was integrated out or whitened.
+
+The zero-mean processes are those of the fit. Sites at new rows stand beside the sites of the fit, so
+that old and new values are drawn from one joint law.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime import whitened
+from mercer.runtime.dense import Dense
+from mercer.runtime.density import identifiers
+from mercer.runtime.sites import spread
+from mercer.runtime.terms import Affine, Gaussian, Site, Term
+from mercer.runtime.weights import WeightSpace
+
+Known = Mapping[str, Any]
+"""Everything the functions of a program may ask for: data, summaries, unknowns, by identifier."""
+
+
+def known_of(program: ModuleType, arguments: Known, draw: Mapping[str, Any]) -> dict[str, Any]:
+    """Data and one draw together, by identifier."""
+    word = identifiers(program)
+    return {**arguments, **{word.get(name, name): value for name, value in draw.items()}}
+
+
+def latent_names(program: ModuleType) -> tuple[str, ...]:
+    """The quantities that the model samples, whitened."""
+    if program.INFERENCE.lane != "latent":
+        return ()
+    return tuple(getattr(program, "LATENT", None) or ())
+
+
+@dataclass(frozen=True, eq=False)
+class Conditional:
+    """The law of the Gaussian unknowns given one draw: an exact block and a block of known values."""
+
+    program: ModuleType
+    latent: tuple[str, ...]
+    exact_block: Any
+    latent_block: Any
+    quantities: Mapping[str, Affine]
+    laws: Mapping[str, Any]
+
+    def draw(
+        self,
+        key: Array,
+        quantities: Mapping[str, Affine],
+        *,
+        sites: Mapping[str, Site] | None = None,
+        latent: tuple[str, ...] | None = None,
+    ) -> dict[str, Array]:
+        """One joint draw of affine vectors."""
+        latent = self.latent if latent is None else latent
+        exact = {k: q for k, q in quantities.items() if k not in latent}
+        known = {k: q for k, q in quantities.items() if k in latent}
+        first, second = jax.random.split(key)
+        values = self.exact_block.draw(first, exact, sites) if exact else {}
+        return values | (self.latent_block.draw(second, known, sites) if known else {})
+
+    def condition(
+        self, name: str, affine: Affine, sites: Mapping[str, Site]
+    ) -> tuple[Array, Array]:
+        """Mean and variance of one affine vector."""
+        block = self.latent_block if name in self.latent else self.exact_block
+        return block.condition(sites, affine)
+
+
+def conditional(
+    program: ModuleType,
+    known: Known,
+    draw: Mapping[str, Any],
+    *,
+    processes: Mapping[str, Any] | None = None,
+    merged: Merged | None = None,
+) -> Conditional:
+    """The conditional law at the data of the fit. `processes` and `merged`: with new labels."""
+    latent = latent_names(program)
+    processes = program.processes(**known) if processes is None else processes
+    sites, quantities = program.sites(**known), program.quantities(**known)
+    laws = program.outcomes({k: draw[k] for k in latent}, **known)
+    gaussian = {name: law for name, law in laws.items() if isinstance(law, Gaussian)}
+    values = {
+        k: jnp.reshape(draw[k], -1) - spread(quantities[k].constant, quantities[k].shape)
+        for k in latent
+    }
+    if merged is not None:
+        gaussian = {n: replace(g, mean=merged.fit(g.mean, sites)) for n, g in gaussian.items()}
+        sites = {k: merged.site(s) for k, s in sites.items()}
+    observations = {
+        name: (law, *observed_value(program, known, name)) for name, law in gaussian.items()
+    }
+    exact_sites = {k: s for k, s in sites.items() if k not in latent}
+    engine = WeightSpace if hasattr(program, "WeightSpace") else Dense
+    exact = engine(processes, exact_sites, observations) if exact_sites or observations else None
+    known_block = None
+    if latent:
+        known_block = whitened.given(processes, {k: sites[k] for k in latent}, values)
+    return Conditional(program, latent, exact, known_block, quantities, laws)
+
+
+def observed_value(program: ModuleType, known: Known, name: str) -> tuple[Any, Any]:
+    """The values of an outcome and the rows that are not missing."""
+    word = identifiers(program).get(name, name)
+    if known.get(word) is None:
+        problem = f"the values of {name} are not there"
+        raise MercerError([Diagnostic("M605", problem, mend="fit the model to data that hold it")])
+    return known[word], known.get(f"{word}_keep")
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Entries of finite unknowns over the labels of the fit, then the new ones.
+
+    `fit_entries[name]`, `new_entries[name]`: flat places of the entries of the fit, and of those
+    at the new rows, among all `sizes[name]` entries.
+    """
+
+    sizes: Mapping[str, int]
+    fit_entries: Mapping[str, Any]
+    new_entries: Mapping[str, Any]
+
+    def site(self, site: Site) -> Site:
+        if site.points is not None or site.process not in self.sizes:
+            return site
+        return replace(site, size=self.sizes[site.process])
+
+    def fit(self, affine: Affine, sites: Mapping[str, Site]) -> Affine:
+        return self._mapped(affine, sites, self.fit_entries, "")
+
+    def new(self, affine: Affine, sites: Mapping[str, Site], prefix: str) -> Affine:
+        return self._mapped(affine, sites, self.new_entries, prefix)
+
+    def _mapped(
+        self, affine: Affine, sites: Mapping[str, Site], entries: Mapping[str, Any], prefix: str
+    ) -> Affine:
+        terms = []
+        for term in affine.terms:
+            site, index = sites[term.site], term.index
+            if site.points is None and site.process in entries:
+                place = jnp.asarray(entries[site.process])
+                own = jnp.arange(math.prod(affine.shape)) if index is None else index
+                index = place[own]
+            terms.append(Term(prefix + term.site, term.coefficient, index))
+        return replace(affine, terms=tuple(terms))

@@ -1,0 +1,103 @@
+"""The density turned into draws by the No-U-Turn sampler: NumPyro's `MCMC` over the program's `model`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.infer import MCMC, NUTS
+
+from mercer.dsl.diagnostic import MercerError
+from mercer.runtime.density import Density
+from mercer.runtime.draws import Draws
+from mercer.runtime.map import find_mode
+
+_STATS = {
+    "diverging": "diverging",
+    "accept_prob": "acceptance_rate",
+    "num_steps": "n_steps",
+    "potential_energy": "lp",
+    "energy": "energy",
+    "adapt_state.step_size": "step_size",
+}
+_VECTORIZED_UP_TO = 64
+"""Numbers of data up to which chains run as one batch: below, dispatch costs more than waiting for
+the longest trajectory of the batch."""
+
+
+def run_nuts(
+    density: Density,
+    *,
+    seed: int,
+    chains: int,
+    warmup: int,
+    draws: int,
+    init: str = "warm",
+    target: float = 0.9,
+    depth: int = 10,
+    chain_method: str | None = None,
+) -> Draws:
+    """`chains` × `draws` draws after `warmup`.
+
+    `init` "warm": each chain starts near the mode that a short optimisation finds, scattered
+    about it; "uniform": at NumPyro's random points. `target`: the acceptance rate that warm-up
+    aims for, higher than usual since the posteriors of lengthscales are curved.
+    """
+    sampler = MCMC(
+        NUTS(density.model, target_accept_prob=target, max_tree_depth=depth),
+        num_warmup=warmup,
+        num_samples=draws,
+        num_chains=chains,
+        chain_method=chain_method or fitting_chain_method(density, chains),
+        progress_bar=False,  # a callback would keep the program out of the compilation cache
+        jit_model_args=True,
+    )
+    start = _warm_start(density, chains, seed) if init == "warm" else None
+    sampler.run(
+        jax.random.key(seed),
+        init_params=start,
+        extra_fields=tuple(_STATS),
+        **density.arguments.arrays,
+    )
+    values = {k: np.asarray(v) for k, v in sampler.get_samples(group_by_chain=True).items()}
+    fields = sampler.get_extra_fields(group_by_chain=True)
+    stats = {_STATS[k]: np.asarray(v) for k, v in fields.items()}
+    stats["lp"] = -stats["lp"]
+    stats["tree_depth"] = np.ceil(np.log2(stats["n_steps"] + 1)).astype(int)
+    return Draws(values, chains, draws, stats)
+
+
+def fitting_chain_method(density: Density, chains: int) -> str:
+    """Parallel where each chain has a device; else one batch if small, else one after another."""
+    if chains > 1 and jax.local_device_count() >= chains:
+        return "parallel"
+    size = max((a.size for a in density.arguments.arrays.values()), default=0)
+    return "vectorized" if size <= _VECTORIZED_UP_TO else "sequential"
+
+
+def _warm_start(density: Density, chains: int, seed: int) -> Any:
+    """Unconstrained starts [chains, ...] near the mode; the found start where there is none."""
+    try:
+        centre = find_mode(density, restarts=1, iterations=40).point
+    except MercerError:
+        centre = density.start
+    # A mode of a hierarchical density may be a spike of no mass: not further than a few units.
+    centre = density.start + jnp.clip(centre - density.start, -6.0, 6.0)
+    key = jax.random.fold_in(jax.random.key(seed), 7)
+    points = []
+    for chain in range(chains):
+        chain_key = jax.random.fold_in(key, chain)
+        for width in (0.3, 0.03, 0.0):
+            point = centre + width * jax.random.normal(chain_key, centre.shape)
+            value, gradient = density.value_and_grad(point)
+            if bool(jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient))):
+                break
+        else:
+            point = density.start
+        points.append(point)
+    stacked = [density.as_parameters(point) for point in points]
+    if chains == 1:
+        return stacked[0]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *stacked)
