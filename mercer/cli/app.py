@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Annotated
 
@@ -72,7 +73,7 @@ def run(arguments: list[str]) -> int:
     except MercerError as error:
         return report(error)
     except (KeyboardInterrupt, typer.Abort):
-        say("interrupted; no file was changed")
+        say("interrupted; no file is left half written")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe has seen enough (`| head`); Python must not complain at its exit.
@@ -107,9 +108,8 @@ def _report_usage(wrong: Exception) -> int:
         print(problem)
         return USAGE
     # The parser may append its own list of suggestions: one of ours is enough.
-    head, _, _ = problem.partition(" Did you mean")
-    problem = head.rstrip(".").removesuffix(". (Possible options:")
-    word = head.split("'")[1] if head.count("'") >= 2 else ""
+    problem = re.split(r" \(Possible| Did you mean", problem)[0].rstrip(".")
+    word = re.split(r"[' ]", problem.rstrip("'"))[-1]
     near = nearest(word, _known_words(context)) if word else None
     mend = f"did you mean {near}?" if near else f"see `{path} --help`"
     say(Diagnostic("M510", problem[:1].lower() + problem[1:], mend=mend).render({}))

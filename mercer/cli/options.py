@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,22 @@ import typer
 
 from mercer.cli.exits import Usage
 from mercer.dsl.suggest import nearest
+
+
+def whole(option: str, least: int) -> Callable[[str], int]:
+    """What reads a whole number >= `least` of an option."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise Usage(f"{option} {text} is no whole number from {least} on")
+        return number
+
+    return read
+
 
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file (*.mercer).")]
 FitPath = Annotated[Path, typer.Argument(metavar="FIT", help="A fit that `mercer fit` wrote.")]
@@ -29,7 +46,10 @@ Columns = Annotated[
         "May be given several times.",
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same draws.")]
+Seed = Annotated[
+    int,
+    typer.Option(parser=whole("--seed", 0), metavar="N", help="The same seed gives the same draws."),
+]
 Method = Annotated[str, typer.Option("--infer", help="auto, nuts, map or svi.")]
 
 

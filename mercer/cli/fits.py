@@ -1,0 +1,171 @@
+"""The commands that run a program: simulate, fit, predict, summary, plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mercer.cli.app import app
+from mercer.cli.commands import METHODS
+from mercer.cli.exits import say
+from mercer.cli.options import (
+    Columns,
+    DataPaths,
+    FitPath,
+    Method,
+    ModelPath,
+    Seed,
+    SomeDataPaths,
+    chosen,
+    columns_of,
+    suffix_of,
+    whole,
+)
+from mercer.cli.progress import waiting
+
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")]
+Chains = Annotated[
+    int, typer.Option(parser=whole("--chains", 1), metavar="N", help="Chains of NUTS.")
+]
+Warmup = Annotated[
+    int,
+    typer.Option(parser=whole("--warmup", 0), metavar="N", help="Adaptation steps of each chain."),
+]
+Draws = Annotated[
+    int, typer.Option(parser=whole("--draws", 1), metavar="N", help="Draws kept from each chain.")
+]
+
+
+@app.command()
+def simulate(
+    model: ModelPath,
+    data: SomeDataPaths = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Where to: *.nc, *.csv or *.npz.")
+    ] = Path("simulated.nc"),
+    seed: Seed = 0,
+    columns: Columns = None,
+) -> None:
+    """Draw all unknowns from the prior, and outcomes given them, at the inputs of the data."""
+    from mercer.cli.tables import write_dataset
+    from mercer.model import Model
+
+    suffix = suffix_of(output, (".nc", ".csv", ".npz"), "a simulation")
+    chosen_columns = columns_of(columns)
+    loaded = Model.from_file(model)
+    loaded.plan()
+    with waiting("Simulating"):
+        drawn = loaded.simulate(list(data or []), seed=seed, columns=chosen_columns)
+        write_dataset(output, drawn, suffix)
+    say(f"wrote {output}")
+
+
+@app.command()
+def fit(
+    model: ModelPath,
+    data: DataPaths,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FIT.nc", help="The fit.")],
+    infer: Method = "auto",
+    seed: Seed = 0,
+    chains: Chains = 4,
+    warmup: Warmup = 500,
+    draws: Draws = 500,
+    columns: Columns = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a model to data, and write the posterior with all that prediction needs."""
+    from mercer.model import Model
+
+    method = chosen("--infer", infer, METHODS)
+    suffix_of(output, (".nc",), "a fit")
+    chosen_columns = columns_of(columns)
+    loaded = Model.from_file(model)
+    loaded.plan(infer=method)
+    _writable(output)
+    fitted = loaded.fit(
+        list(data),
+        infer=method,
+        seed=seed,
+        chains=chains,
+        warmup=warmup,
+        draws=draws,
+        columns=chosen_columns,
+        progress=not quiet,
+    )
+    with waiting("Writing the fit", quiet=quiet):
+        fitted.save(output)
+    for sentence in fitted.report:
+        say(sentence)
+    say(f"wrote {output}")
+
+
+@app.command()
+def predict(
+    fit: FitPath,
+    data: DataPaths,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="*.csv: a summary a row; *.nc: the draws.")
+    ],
+    columns: Columns = None,
+    quiet: Quiet = False,
+) -> None:
+    """Predict the outcomes at new rows: mean, sd and 95 % interval of each, or all the draws."""
+    import mercer
+    from mercer.cli.tables import prediction_columns, write_dataset
+    from mercer.runtime.files import write_csv
+
+    suffix = suffix_of(output, (".csv", ".nc"), "a prediction")
+    chosen_columns = columns_of(columns)
+    with waiting("Predicting", quiet=quiet):
+        fitted = mercer.open(fit)
+        foretold = fitted.predict(list(data), columns=chosen_columns)
+        if suffix == ".csv":
+            write_csv(output, prediction_columns(foretold, fitted))
+        else:
+            write_dataset(output, foretold.draws, suffix)
+    say(f"wrote {output}")
+
+
+@app.command()
+def summary(
+    fit: FitPath,
+    digits: Annotated[
+        int, typer.Option(parser=whole("--digits", 0), metavar="N", help="Digits behind the dot.")
+    ] = 3,
+) -> None:
+    """Print mean, sd, interval, effective sample size and R-hat of every unknown number."""
+    import mercer
+
+    with waiting("Summarising"):
+        fitted = mercer.open(fit)
+        table = fitted.summary()
+    for sentence in fitted.report:
+        print(sentence)
+    print(table.round(digits).to_string(max_rows=None, max_cols=None))
+
+
+@app.command()
+def plot(
+    fit: FitPath,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder.")],
+    quiet: Quiet = False,
+) -> None:
+    """Draw the fit: functions and outcomes with their bands, traces of the unknown numbers."""
+    import mercer
+
+    with waiting("Drawing", quiet=quiet):
+        fitted = mercer.open(fit)
+        paths = fitted.plot(output)
+    for path in paths:
+        say(f"wrote {path}")
+
+
+def _writable(path: Path) -> None:
+    """Refuses an output that cannot be written before hours are spent on it."""
+    from mercer.runtime.files import replace_whole
+
+    if not path.parent.is_dir() or path.is_dir():
+        with replace_whole(path):
+            pass
