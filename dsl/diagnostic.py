@@ -59,9 +59,7 @@ def _excerpt(span: Span, sources: Mapping[str, Source]) -> list[str]:
     if source is None:
         return []
     # What would not print, or would turn the line around, is shown as a replacement character.
-    text = "".join(
-        c if c.isprintable() or c == "\t" else "\ufffd" for c in source.line(span.line)
-    )
+    text = "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in source.line(span.line))
     end = span.end_column if span.end_line == span.line else len(text) + 1
     # Tabs keep their width in the caret line, so that the carets stand under the words.
     before = "".join("\t" if c == "\t" else " " for c in text[: span.column - 1])

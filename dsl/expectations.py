@@ -19,6 +19,7 @@ class Expectation(NamedTuple):
 
 
 _COMPARE = ("<", "<=", ">", ">=", "==", "!=")
+_JOINING = ("+", "-", "*", "/", "^", "|>", "else", ",", ".", "..", "->")
 _OPERAND = Expectation(
     "M154", "after `{before}` a value is expected, not {found}", "write what `{before}` applies to"
 )
@@ -323,6 +324,11 @@ _SLICE = Expectation(
 _TWO_SIDES = Expectation(
     "M188", "a declaration has one `~` or one `=`; here is another `~`", "write two declarations"
 )
+_GOES_ON = Expectation(
+    "M198",
+    "a line cannot begin with {found}: the line before has ended its declaration",
+    "to go on over several lines, put the whole expression in parentheses",
+)
 _EQUAL = Expectation("M187", "a second `=` in one declaration", "did you mean `==`?")
 _ARROW = Expectation(
     "M189",
@@ -370,6 +376,7 @@ SPECIAL: dict[tuple[str, str], Expectation] = {
     ("postfix: postfix [ items", ":"): _SLICE,
     ("postfix: postfix [ items", ".."): _SLICE,
     **{(f"comparison: sum {a} sum", b): _CHAIN for a in _COMPARE for b in _COMPARE},
+    **{("$root_line:", operator): _GOES_ON for operator in (*_COMPARE, *_JOINING)},
     **{("line: declaration", word): e for word, e in (("=", _EQUAL), ("~", _TWO_SIDES))},
 }
 

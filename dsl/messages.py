@@ -16,7 +16,7 @@ from mercer.dsl.suggest import nearest
 from mercer.dsl.table import lalr_table
 
 # What may end an expression, the narrowest surroundings first.
-_ENDS = (")", "]", "EOL", "~", "..", ":", ",", "=")
+ENDS = (")", "]", "EOL", "~", "..", ":")
 
 
 def syntax_error(states: Sequence[int], found: Token, line: Sequence[Token]) -> Diagnostic:
@@ -49,7 +49,7 @@ def settle(states: Sequence[int]) -> int:
     table = lalr_table()
     if not any(action < 0 for action in table.actions[states[-1]].values()):
         return states[-1]
-    for end in _ENDS:
+    for end in ENDS:
         stack = list(states)
         while True:
             action = table.actions[stack[-1]].get(end)

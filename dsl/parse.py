@@ -8,7 +8,16 @@ from mercer.dsl import syntax
 from mercer.dsl.build import Refused, build_node
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.messages import syntax_error
-from mercer.dsl.scan import DEPTH, KEYWORDS, Line, Token, read_source, scan, too_deep
+from mercer.dsl.scan import (
+    DEPTH,
+    KEYWORDS,
+    Line,
+    Token,
+    begins_declaration,
+    read_source,
+    scan,
+    too_deep,
+)
 from mercer.dsl.span import Source, Span
 from mercer.dsl.table import lalr_table
 from mercer.dsl.words import string_value
@@ -34,13 +43,18 @@ def parse_partial(text: str, name: str = "<model>") -> tuple[syntax.Model, list[
     diagnostics: list[Diagnostic] = []
     lost: list[str] = []
     doc: str | None = None
+    ended_early = False
     for line in lines:
         try:
             node = _parse_line(line)
         except Refused as refused:
+            if ended_early and not begins_declaration(line.tokens):
+                continue  # the rest of a declaration that was broken off: one mistake, told once
+            ended_early = bool(line.tokens) and refused.diagnostic.span == line.tokens[-1].span
             diagnostics.append(refused.diagnostic)
             lost += _declared_names(line.tokens)
             continue
+        ended_early = False
         if isinstance(node, syntax.Declaration):
             declarations.append(node)
         elif doc is None and not declarations:
@@ -123,16 +137,21 @@ def _declared_names(tokens: list[Token]) -> list[str]:
         if keyword in ("use", "infer"):
             return []
         if keyword == "data":
-            names: list[str] = []
-            depth = 0
-            for word in words:
-                depth += (word.type == "[") - (word.type == "]")
-                if word.type in (":", "~", "="):
-                    break
-                if word.type == "NAME" and depth == 0:
-                    names.append(word.text)
-            return names
+            return _listed_names(words)
     return [words[0].text] if words and words[0].type == "NAME" else []
+
+
+def _listed_names(words: list[Token]) -> list[str]:
+    """The names between commas, outside of brackets."""
+    names: list[str] = []
+    depth = 0
+    expected = True
+    for word in words:
+        depth += (word.type == "[") - (word.type == "]")
+        if word.type == "NAME" and depth == 0 and expected:
+            names.append(word.text)
+        expected = word.type == "," and depth == 0
+    return names
 
 
 def _whole(source: Source) -> Span:

@@ -93,6 +93,16 @@ def too_deep(span: Span) -> Diagnostic:
     )
 
 
+def begins_declaration(tokens: Sequence[Token]) -> bool:
+    """Whether a row looks like the start of a declaration."""
+    if _begins_with_keyword(tokens):
+        return True
+    types = [token.type for token in tokens] + ["EOL", "EOL"]
+    if types[1] == "[" and "]" in types:
+        del types[1 : types.index("]") + 1]
+    return types[0] == "NAME" and types[1] in {"~", "=", ":"}
+
+
 def _join(rows: list[_Row], start: int) -> tuple[Line, int]:
     """The logical line that begins at a row, and the number of the row behind it."""
     line = Line()
@@ -107,8 +117,11 @@ def _join(rows: list[_Row], start: int) -> tuple[Line, int]:
         line.fault = line.fault or fault
         line.tokens += row.tokens
         at += 1
+        if len(open_brackets) > DEPTH and _next_declaration(rows, start + 1, at, line) < at:
+            line.fault = None if line.fault is fault else line.fault
+            return _unclosed(line, rows, start, at, open_brackets)
         if row.ends_in_fault and open_brackets:
-            return line, _next_declaration(rows, at, line)
+            return line, _next_declaration(rows, at, len(rows), line)
     if line.tokens:
         _mark_words(line.tokens)
         end = line.tokens[-1].span
@@ -134,16 +147,6 @@ def _mark_words(tokens: list[Token]) -> None:
                 return
 
 
-def _begins_declaration(tokens: Sequence[Token]) -> bool:
-    """Whether a row looks like the start of a declaration."""
-    if _begins_with_keyword(tokens):
-        return True
-    types = [token.type for token in tokens] + ["EOL", "EOL"]
-    if types[1] == "[" and "]" in types:
-        del types[1 : types.index("]") + 1]
-    return types[0] == "NAME" and types[1] in {"~", "=", ":"}
-
-
 def _begins_with_keyword(tokens: Sequence[Token]) -> bool:
     return len(tokens) > 1 and tokens[0].text in KEYWORDS and tokens[1].type in {"NAME", "STRING"}
 
@@ -156,33 +159,35 @@ def _interrupts(line: Line, row: _Row) -> bool:
         return False
     if _begins_with_keyword(row.tokens):
         return True
-    return line.tokens[-1].type in _COMPLETE and _begins_declaration(row.tokens)
+    return line.tokens[-1].type in _COMPLETE and begins_declaration(row.tokens)
 
 
 def _unclosed(
     line: Line, rows: list[_Row], start: int, end: int, open_brackets: list[Token]
 ) -> tuple[Line, int]:
     """Reports the brackets that are open, and goes back to where a declaration may begin."""
-    outer, *inner = open_brackets
+    outer = open_brackets[0]
+    number = line.tokens[0].span.line
+    resume = _next_declaration(rows, start + outer.span.line - number + 1, end, line)
+    inner = [b for b in open_brackets[1:] if start + b.span.line - number < resume]
     line.fault = line.fault or Diagnostic(
         code="M107",
         problem=f"this `{outer.text}` is never closed",
         span=outer.span,
-        mend="add `" + "".join(_CLOSER[b.text] for b in reversed(open_brackets)) + "`",
+        mend="add `" + "".join(_CLOSER[b.text] for b in (*reversed(inner), outer)) + "`",
         notes=tuple((b.span, f"this `{b.text}` is open as well") for b in inner),
     )
-    opened = start + outer.span.line - line.tokens[0].span.line
-    return line, _next_declaration(rows[:end], opened + 1, line)
+    return line, resume
 
 
-def _next_declaration(rows: list[_Row], at: int, line: Line) -> int:
+def _next_declaration(rows: list[_Row], at: int, end: int, line: Line) -> int:
     """The next row that begins like a declaration, no further in than the line that failed."""
     column = line.tokens[0].span.column if line.tokens else 1
-    while at < len(rows):
+    while at < end:
         tokens = rows[at].tokens
         # A row that ends in a comma is an argument of the bracket that was not closed.
         at_margin = bool(tokens) and tokens[0].span.column <= column
-        if at_margin and tokens[-1].type != "," and _begins_declaration(tokens):
+        if at_margin and tokens[-1].type != "," and begins_declaration(tokens):
             break
         at += 1
     return at

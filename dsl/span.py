@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -14,9 +15,12 @@ class Source:
 
     def line(self, number: int) -> str:
         """The text of line `number` (from 1), without its line end."""
+        return self._lines[number - 1] if 1 <= number <= len(self._lines) else ""
+
+    @cached_property
+    def _lines(self) -> list[str]:
         # Not `splitlines`: it also splits at characters that end no line of a model.
-        lines = self.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        return lines[number - 1] if 1 <= number <= len(lines) else ""
+        return self.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 @dataclass(frozen=True, order=True)

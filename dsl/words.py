@@ -74,7 +74,7 @@ def _name_fault(word: str, span: Span) -> Diagnostic | None:
             mend="declare another index for it: `index j = 1..3`",
         )
     if not word.removesuffix("'").isidentifier():
-        odd = next(c for c in word if not ("a" + c).isidentifier())
+        odd = next((c for c in word if not ("a" + c).isidentifier()), word[0])
         return Diagnostic(
             code="M102",
             problem=f"`{odd}` cannot be part of a name",

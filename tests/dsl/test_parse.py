@@ -174,6 +174,12 @@ def test_a_missing_comma_in_a_wrapped_call_is_not_an_unclosed_bracket() -> None:
     assert codes("f ~ GP(RBF(\n  lengthscale ~ A(1)\n  scale ~ B(1)))\ny = f") == ["M156"]
 
 
+def test_a_declaration_broken_off_outside_brackets_is_one_mistake() -> None:
+    assert codes("data y[t]\n  : Real\nz = 1") == ["M127"]
+    assert codes("x = a +\n  b\nz = 1") == ["M154"]
+    assert codes("x = a\n  + b\nz = 1") == ["M198"]
+
+
 def test_an_unclosed_string_takes_no_further_line_with_it() -> None:
     assert codes('y ~ f("abc, 0)\nz = 1') == ["M103"]
 
