@@ -1,0 +1,81 @@
+"""Draws turned into sentences: whether to trust them, and what to do if not."""
+
+from __future__ import annotations
+
+import arviz as az
+import numpy as np
+import xarray as xr
+
+from mercer.runtime.draws import Draws
+
+
+def diagnose(draws: Draws, *, method: str, depth: int = 10) -> tuple[str, ...]:
+    """Sentences on one run, the gravest first; one sentence where all is well."""
+    if not draws.values:
+        return ("Nothing was sampled: the posterior is exact, drawn from its closed form.",)
+    if method != "nuts":
+        return draws.notes
+    found = [*_divergences(draws), *_mixing(draws), *_depth(draws, depth), *draws.notes]
+    return tuple(found) or ("The chains agree, nothing diverged, and there are draws enough.",)
+
+
+def mixing(draws: Draws) -> tuple[xr.Dataset, xr.Dataset]:
+    """R-hat and bulk effective sample size of each sampled unknown."""
+    data = xr.Dataset(
+        {
+            name: (("chain", "draw", *(f"{name}_{i}" for i in range(v.ndim - 2))), v)
+            for name, v in draws.values.items()
+            if np.issubdtype(v.dtype, np.floating)
+        }
+    )
+    return az.rhat(data), az.ess(data)
+
+
+def _divergences(draws: Draws) -> list[str]:
+    count = int(np.sum(draws.stats.get("diverging", 0)))
+    total = draws.chains * draws.draws
+    if not count:
+        return []
+    return [
+        f"{count} of {total} draws diverged: the sampler met curvature that its step size could not "
+        "follow, and the posterior may be biased there. Give the scales and lengthscales tighter "
+        "priors, or smaller steps: infer nuts(target = 0.99)."
+    ]
+
+
+def _mixing(draws: Draws) -> list[str]:
+    if draws.draws < 4:
+        return ["Fewer than four draws a chain: nothing can be said about convergence."]
+    rhat, ess = mixing(draws)
+    found = []
+    worst = {k: float(np.nanmax(v)) for k, v in rhat.items() if np.isfinite(v).any()}
+    bad = sorted((k for k, v in worst.items() if v > 1.01), key=lambda k: -worst[k])
+    if bad and draws.chains > 1:
+        names = ", ".join(f"{k} ({worst[k]:.2f})" for k in bad[:5])
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        found.append(
+            f"The chains do not agree yet: R-hat exceeds 1.01 for {names}{more}. Run longer "
+            "(warmup, draws); if it stays, the posterior has several modes or the data do not "
+            "identify these."
+        )
+    least = {k: float(np.nanmin(v)) for k, v in ess.items() if np.isfinite(v).any()}
+    few = sorted((k for k, v in least.items() if v < 100 * draws.chains), key=lambda k: least[k])
+    if few:
+        names = ", ".join(f"{k} ({least[k]:.0f})" for k in few[:5])
+        found.append(
+            f"Few effective draws of {names}: means are usable, tail quantiles less so. "
+            "Run more draws."
+        )
+    return found
+
+
+def _depth(draws: Draws, depth: int) -> list[str]:
+    if "tree_depth" not in draws.stats:
+        return []
+    share = float(np.mean(draws.stats["tree_depth"] >= depth))
+    if share < 0.01:
+        return []
+    return [
+        f"{share:.0%} of the trajectories reached the longest length allowed: sampling is slow, not "
+        "wrong. Unknowns of very different size cause it; standardize the inputs."
+    ]

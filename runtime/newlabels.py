@@ -1,0 +1,154 @@
+"""Labels at new rows turned into entries of the unknowns: those of the fit, or drawn from the prior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpyro.handlers import seed, substitute, trace
+
+from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.conditional import Merged
+from mercer.runtime.terms import Affine, Site, Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Where the labels of new rows stand in the fit.
+
+    `codes[dim]`: for each label at the new rows its place in the fit; places behind the
+    `fitted[dim]` labels of the fit are new labels.
+    """
+
+    codes: Mapping[str, np.ndarray]
+    fitted: Mapping[str, int]
+
+    def size(self, dim: str) -> int:
+        """Labels of the fit and new ones together."""
+        codes = self.codes_of(dim)
+        return max(self.fitted.get(_base(dim), 0), int(codes.max(initial=-1)) + 1)
+
+    def codes_of(self, dim: str) -> np.ndarray:
+        base = _base(dim)
+        if base in self.codes:
+            return np.asarray(self.codes[base])
+        return np.arange(int(base) if base.isdigit() else self.fitted.get(base, 0))
+
+    def is_as_fitted(self, dims: tuple[str, ...]) -> bool:
+        return all(
+            np.array_equal(
+                self.codes_of(d), np.arange(self.fitted.get(_base(d), int(d) if d.isdigit() else 0))
+            )
+            for d in dims
+        )
+
+    def extended(
+        self, program: ModuleType, key: Array, draw: Mapping[str, Array], new: Mapping[str, Any]
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """One draw at the labels of the new rows, and over all labels of fit and new rows."""
+        at_new, merged = dict(draw), dict(draw)
+        changed = {}
+        for name, value in draw.items():
+            dims = program.DIMS.get(name, ())
+            if name in program.NAMES.values() and dims and not self.is_as_fitted(dims):
+                changed[name] = dims
+        if not changed:
+            return at_new, merged
+        has_new = {
+            n
+            for n, dims in changed.items()
+            if any(self.size(d) > self.fitted.get(_base(d), 0) for d in dims)
+        }
+        fresh = self._prior(program, key, draw, new, changed) if has_new else {}
+        for name, dims in changed.items():
+            places = np.ix_(*(self.codes_of(d) for d in dims))
+            shape = tuple(self.size(d) for d in dims)
+            tail = draw[name].shape[len(dims) :]
+            everything = jnp.zeros((*shape, *tail), draw[name].dtype)
+            if name in fresh:
+                everything = everything.at[places].set(fresh[name])
+            everything = everything.at[tuple(slice(n) for n in draw[name].shape)].set(draw[name])
+            at_new[name], merged[name] = everything[places], everything
+        return at_new, merged
+
+    def _prior(
+        self,
+        program: ModuleType,
+        key: Array,
+        draw: Mapping[str, Array],
+        new: Mapping[str, Any],
+        changed: Mapping[str, Any],
+    ) -> dict[str, Array]:
+        """Draws of the changed unknowns from their priors, given the parents that are known."""
+        parents = {k: v for k, v in draw.items() if k not in changed}
+        try:
+            model = seed(substitute(program.model, data=parents), key)
+            found = trace(model).get_trace(**_without_outcomes(program, new))
+        except NotImplementedError as error:
+            problem = "a new label needs a value from a prior that is Flat"
+            names = ", ".join(changed)
+            mend = "give it a proper prior, or predict only at labels that were in the fit"
+            raise MercerError([Diagnostic("M413", problem, why=names, mend=mend)]) from error
+        return {name: found[name]["value"] for name in changed if name in found}
+
+    def merged(self, program: ModuleType, processes: Mapping[str, Any]) -> Merged:
+        """Entries of the finite unknowns that are integrated out."""
+        sizes, fit_entries, new_entries = {}, {}, {}
+        for name, process in processes.items():
+            dims = program.DIMS.get(name, ())
+            if not isinstance(process, Weights) or self.is_as_fitted(dims):
+                continue
+            shape = tuple(self.size(d) for d in dims)
+            old = [np.arange(self.fitted.get(_base(d), self.size(d))) for d in dims]
+            sizes[name] = int(np.prod(shape))
+            fit_entries[name] = _flat(old, shape)
+            new_entries[name] = _flat([self.codes_of(d) for d in dims], shape)
+        return Merged(sizes, fit_entries, new_entries)
+
+    def recoded(self, site: Site) -> Site:
+        """Labels of the copies of a function, as they are numbered in the fit."""
+        if site.points is None or getattr(site.points, "labels", None) is None:
+            return site
+        moved = [c for d, c in self.codes.items() if not np.array_equal(c, np.arange(len(c)))]
+        moved = [c for c in moved if self.fitted and len(c)]
+        if len(moved) != 1:
+            return site
+        labels = jnp.asarray(moved[0])[site.points.labels]
+        return replace(site, points=site.points._replace(labels=labels))
+
+    def wanted(
+        self, name: str, sites: Mapping[str, Site], quantities: Mapping[str, Affine]
+    ) -> list[str]:
+        """The quantities that show one function or finite unknown."""
+        return [k for k in quantities if k == name or (k in sites and sites[k].process == name)]
+
+
+def rows_between(fitted: Any, new: Any) -> Rows:
+    """How two `Bound`s number their labels."""
+    sizes = {_base(dim): size for dim, size in fitted.sizes.items()}
+    if new is fitted:
+        return Rows({}, sizes)
+    codes = dict(new.codes)
+    for dim, size in new.sizes.items():
+        if _base(dim) not in codes:
+            codes[_base(dim)] = np.arange(size)
+    return Rows(codes, sizes)
+
+
+def _base(dim: str) -> str:
+    return dim.rstrip("'")
+
+
+def _flat(places: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    return np.ravel_multi_index(np.ix_(*places), shape).reshape(-1) if shape else np.zeros(1, int)
+
+
+def _without_outcomes(program: ModuleType, new: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `model` with every outcome left out."""
+    kept = {w.removesuffix("_keep") for w in new if w.endswith("_keep")}
+    return {k: None if k in kept or k.endswith("_keep") else v for k, v in new.items()}

@@ -1,0 +1,181 @@
+"""Draws of the sampled unknowns turned into the ArviZ groups of a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import arviz as az
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import Array
+
+from mercer.runtime.batches import over_draws
+from mercer.runtime.conditional import conditional, known_of, latent_names
+from mercer.runtime.density import Arguments
+from mercer.runtime.draws import Draws
+from mercer.runtime.terms import Gaussian
+
+Groups = dict[str, dict[str, np.ndarray]]
+
+
+def complete(program: ModuleType, arguments: Arguments, draws: Draws, *, seed: int) -> Groups:
+    """The groups posterior, log_likelihood and posterior_predictive, each [chain, draw, ...].
+
+    Unknowns integrated out are drawn from their conditional law; exact outcomes get the
+    leave-one-out densities of their rows, others their own log densities.
+    """
+    kept = kept_values(program, draws)
+
+    def compute(key: Array, draw: Mapping[str, Array], arrays: Mapping[str, Array]) -> Any:
+        return one_draw(program, key, draw, {**arrays, **arguments.static})
+
+    found = over_draws(
+        compute,
+        kept,
+        dict(arguments.arrays),
+        seed=seed + 1,
+        count=draws.chains * draws.draws,
+        size=rows_of(arguments),
+    )
+    shape = (draws.chains, draws.draws)
+    groups = {
+        group: {k: v.reshape(*shape, *v.shape[1:]) for k, v in values.items()}
+        for group, values in found.items()
+    }
+    sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items()}
+    groups["posterior"] = {**sampled, **groups["posterior"]}
+    return groups
+
+
+def one_draw(
+    program: ModuleType, key: Array, draw: Mapping[str, Array], arguments: Mapping[str, Any]
+) -> dict[str, dict[str, Array]]:
+    """What follows from one draw of the sampled unknowns, at the data of the fit."""
+    known = known_of(program, arguments, draw)
+    law = conditional(program, known, draw)
+    gaussian = {k: v for k, v in law.laws.items() if isinstance(v, Gaussian)}
+    exact = {k: q for k, q in law.quantities.items() if k not in law.latent}
+    draw_key, noise_key = jax.random.split(key)
+    means = {f"mean of {k}": v.mean for k, v in gaussian.items()}
+    values = law.draw(draw_key, {**exact, **means})
+    at = {k: values[k] for k in exact} | {k: draw[k] for k in law.latent}
+    predictive, log_likelihood = {}, {}
+    scores = law.exact_block.leave_one_out() if gaussian else {}
+    for number, (name, outcome) in enumerate(law.laws.items()):
+        own_key = jax.random.fold_in(noise_key, number)
+        if isinstance(outcome, Gaussian):
+            mean = values[f"mean of {name}"]
+            noise = jnp.reshape(jnp.broadcast_to(outcome.noise, (mean.size,)), mean.shape)
+            predictive[name] = mean + noise * jax.random.normal(own_key, mean.shape)
+            log_likelihood[name] = scores[name].log_density
+        else:
+            predictive[name] = outcome.sample(own_key)
+            value = known.get(_word(program, name))
+            if value is not None:
+                log_likelihood[name] = _log_density(outcome, value)
+    definitions = program.definitions({**draw, **at}, **{**known, **_by_word(program, at)})
+    definitions = {k: v for k, v in definitions.items() if k not in law.latent}
+    return {
+        "posterior": {**{k: at[k] for k in exact}, **definitions},
+        "log_likelihood": log_likelihood,
+        "posterior_predictive": predictive,
+    }
+
+
+def kept_values(program: ModuleType, draws: Draws) -> dict[str, np.ndarray]:
+    """Draws of what has a name in the model, [chain * draw, ...]."""
+    named = set(program.NAMES.values()) | set(latent_names(program))
+    return {k: v for k, v in draws.flat().items() if k in named}
+
+
+def rows_of(arguments: Arguments) -> int:
+    """The longest axis of the data: the size of the matrices that a draw needs."""
+    return max((max(a.shape, default=1) for a in arguments.arrays.values()), default=1)
+
+
+def inference_data(
+    program: ModuleType,
+    bound: Any,
+    groups: Groups,
+    stats: Mapping[str, np.ndarray],
+    attributes: Mapping[str, Any],
+) -> Any:
+    """ArviZ's container: InferenceData (0.x) or DataTree (1.x), dims and coords by name."""
+    datasets = {
+        name: dataset(program.DIMS, bound, values, leading=("chain", "draw"))
+        for name, values in groups.items()
+        if values
+    }
+    if stats:
+        datasets["sample_stats"] = dataset({}, bound, stats, leading=("chain", "draw"))
+    outcomes = set(groups.get("posterior_predictive", {}))
+    observed = {k: v for k, v in bound.arrays.items() if k in outcomes}
+    constant = {k: v for k, v in bound.arrays.items() if k not in outcomes}
+    for name, values in (("observed_data", observed), ("constant_data", constant)):
+        if values:
+            datasets[name] = dataset({**program.DIMS, **dict(bound.dims)}, bound, values)
+    for group in datasets.values():
+        group.attrs.update(attributes)
+    return container(datasets)
+
+
+def container(datasets: Mapping[str, xr.Dataset]) -> Any:
+    """Datasets by group as ArviZ wants them."""
+    if hasattr(az, "InferenceData"):
+        return az.InferenceData(**datasets)
+    return xr.DataTree.from_dict(dict(datasets))
+
+
+def dataset(
+    dims: Mapping[str, tuple[str, ...]],
+    bound: Any,
+    values: Mapping[str, np.ndarray],
+    *,
+    leading: tuple[str, ...] = (),
+) -> xr.Dataset:
+    """Arrays with the dims of the model; labels are the coords, else rows are numbered from 0."""
+    variables, used = {}, {}
+    for name, value in values.items():
+        value = np.asarray(value)
+        own = tuple(dims.get(name, ()))
+        if len(own) != value.ndim - len(leading):
+            own = tuple(f"{name}_dim_{i}" for i in range(value.ndim - len(leading)))
+        own = tuple(f"{d}_" if d in values and d not in bound.labels else d for d in own)
+        variables[name] = ((*leading, *own), value)
+        used.update(zip((*leading, *own), value.shape, strict=True))
+    coords = {dim: _labels(bound, dim, size) for dim, size in used.items()}
+    clash = set(variables) & set(coords)
+    variables = {f"{k} (data)" if k in clash else k: v for k, v in variables.items()}
+    return xr.Dataset({k: xr.Variable(d, v) for k, (d, v) in variables.items()}, coords=coords)
+
+
+def _labels(bound: Any, dim: str, size: int) -> np.ndarray:
+    labels = bound.labels.get(dim.rstrip("'"))
+    if labels is None or len(labels) != size:
+        return np.arange(size)
+    labels = np.asarray(labels)
+    return labels.astype(str) if labels.dtype == object else labels
+
+
+def _word(program: ModuleType, name: str) -> str:
+    return next((w for w, n in program.NAMES.items() if n == name), name)
+
+
+def _by_word(program: ModuleType, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {_word(program, k): v for k, v in values.items() if k in program.NAMES.values()}
+
+
+def _log_density(law: Any, value: Array) -> Array:
+    """Pointwise log density, NaN where the value is missing."""
+    value = jnp.asarray(value)
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        return law.log_prob(value)
+    missing = jnp.isnan(value)
+    density = law.log_prob(jnp.where(missing, jnp.ones_like(value), value))
+    if missing.ndim > density.ndim:
+        missing = missing.any(axis=tuple(range(density.ndim, missing.ndim)))
+    return jnp.where(missing, jnp.nan, density)
