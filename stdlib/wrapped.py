@@ -1,0 +1,271 @@
+"""Distributions into truncated, ordered, censored, weighted and transformed ones, renormalised.
+
+Laws are made by `mercer.stdlib.laws`; these are the NumPyro classes behind it, each written from
+the distribution function of the law that it wraps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.scipy.special import gammaincc, gammaln
+from numpyro import distributions as dist
+from numpyro.distributions import constraints
+from numpyro.util import is_prng_key
+
+_TINY = 1e-300  # a probability below is taken as this: its logarithm stays finite, its slope 0
+
+
+class Wrapped(dist.Distribution):
+    """A law made from another, `base`; draws have the base's shape."""
+
+    pytree_data_fields = ("base",)
+
+    def __init__(self, base: dist.Distribution, *parameters: Any) -> None:
+        self.base = base
+        shape = jnp.broadcast_shapes(base.batch_shape, *(jnp.shape(p) for p in parameters))
+        super().__init__(shape, base.event_shape)
+
+    @property
+    def support(self) -> Any:
+        return self.base.support
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        return self._expanded().sample(key, sample_shape)
+
+    def log_prob(self, value: Any) -> Array:
+        raise NotImplementedError
+
+    def _expanded(self) -> dist.Distribution:
+        return self.base.expand(self.batch_shape)
+
+
+class TruncatedLaw(Wrapped):
+    """`base` given low <= draw <= high, by its distribution function."""
+
+    pytree_data_fields = ("low", "high")
+
+    def __init__(self, base: dist.Distribution, low: Any, high: Any) -> None:
+        self.low, self.high = low, high
+        super().__init__(base, *(b for b in (low, high) if b is not None))
+
+    @property
+    def support(self) -> Any:
+        return _bounded(self.base, self.low, self.high)
+
+    def log_prob(self, value: Any) -> Array:
+        below, above = self._limits()
+        inside = jnp.ones(jnp.shape(value), bool)
+        if self.low is not None:
+            inside = inside & (value >= self.low)
+        if self.high is not None:
+            inside = inside & (value <= self.high)
+        density = self.base.log_prob(value) - jnp.log(jnp.maximum(above - below, _TINY))
+        return jnp.where(inside, density, -jnp.inf)
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        assert is_prng_key(key)
+        below, above = self._limits()
+        uniform = jax.random.uniform(key, sample_shape + self.batch_shape)
+        drawn = quantile(self.base, below + uniform * (above - below))
+        return jnp.clip(drawn, self.low, self.high)
+
+    def _limits(self) -> tuple[Any, Any]:
+        step = 1 if self.base.is_discrete else 0
+        below = 0.0 if self.low is None else self.base.cdf(self.low - step)
+        if self.low is not None and hasattr(self.base.support, "lower_bound"):
+            # Below its support a distribution function may be anything in NumPyro.
+            below = jnp.where(self.low - step < self.base.support.lower_bound, 0.0, below)
+        above = 1.0 if self.high is None else self.base.cdf(self.high)
+        return below, above
+
+
+class OrderedLaw(Wrapped):
+    """`size` independent draws of `base`, sorted: the density of the draws times size!."""
+
+    pytree_aux_fields = ("size",)
+    support = constraints.ordered_vector
+
+    def __init__(self, base: dist.Distribution, size: int) -> None:
+        self.base, self.size = base, size
+        dist.Distribution.__init__(self, base.batch_shape, (size,))
+
+    def log_prob(self, value: Any) -> Array:
+        each = self.base.log_prob(jnp.moveaxis(value, -1, 0))
+        return jnp.sum(each, axis=0) + gammaln(self.size + 1.0)
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        draws = self.base.sample(key, (self.size, *sample_shape))
+        return jnp.sort(jnp.moveaxis(draws, 0, -1), axis=-1)
+
+
+class CensoredLaw(Wrapped):
+    """What was recorded of a draw: itself, or (`below`, `above`) a bound that it lies beyond.
+
+    A draw of this law is the true value: which records a new study would censor is not known.
+    """
+
+    pytree_data_fields = ("below", "above")
+
+    def __init__(self, base: dist.Distribution, below: Any, above: Any) -> None:
+        self.below, self.above = below, above
+        super().__init__(base, *(c for c in (below, above) if c is not None))
+
+    def log_prob(self, value: Any) -> Array:
+        density = self.base.log_prob(value)
+        if self.below is not None:
+            step = 1 if self.base.is_discrete else 0
+            tail = jnp.log(jnp.maximum(self.base.cdf(value - step), _TINY))
+            density = jnp.where(jnp.asarray(self.below, bool), tail, density)
+        if self.above is not None:
+            tail = log_survival(self.base, value)
+            density = jnp.where(jnp.asarray(self.above, bool), tail, density)
+        return density
+
+
+class WeightedLaw(Wrapped):
+    """The density to the power `weight`: an outcome that counts `weight` times."""
+
+    pytree_data_fields = ("weight",)
+
+    def __init__(self, base: dist.Distribution, weight: Any) -> None:
+        self.weight = weight
+        super().__init__(base, weight)
+
+    def log_prob(self, value: Any) -> Array:
+        return self.weight * self.base.log_prob(value)
+
+
+class PushedLaw(Wrapped):
+    """The law of g(draw) for an increasing or decreasing function g of numbers, by its slope.
+
+    `inverse` None: g is inverted by bisection, and Newton steps from there carry derivatives of
+    first and second order with respect to whatever g depends on.
+    """
+
+    pytree_aux_fields = ("forward", "inverse", "_support")
+
+    def __init__(
+        self,
+        base: dist.Distribution,
+        forward: Callable[[Any], Any],
+        inverse: Callable[[Any], Any] | None,
+        support: Any,
+    ) -> None:
+        self.forward, self.inverse, self._support = forward, inverse, support
+        shape = jax.eval_shape(forward, jnp.zeros(base.batch_shape)).shape
+        self.base = base
+        dist.Distribution.__init__(self, shape, base.event_shape)
+
+    @property
+    def support(self) -> Any:
+        return self._support
+
+    def log_prob(self, value: Any) -> Array:
+        before = self._inverted(value) if self.inverse is None else self.inverse(value)
+        _, slope = _with_slope(self.forward, before)
+        return self.base.log_prob(before) - jnp.log(jnp.abs(slope))
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        return self.forward(super().sample(key, sample_shape))
+
+    def _inverted(self, value: Any) -> Array:
+        shape = jnp.broadcast_shapes(jnp.shape(value), self.batch_shape)
+        value = jnp.broadcast_to(jnp.asarray(value, float), shape)
+        frozen = jax.lax.stop_gradient(value)
+        rises = self.forward(jnp.ones(shape)) > self.forward(-jnp.ones(shape))
+
+        def is_beyond(x: Array) -> Array:
+            y = jax.lax.stop_gradient(self.forward(x))
+            return jnp.where(rises, y >= frozen, y <= frozen)
+
+        before = jax.lax.stop_gradient(_bisected(is_beyond, shape, -jnp.inf))
+        for _ in range(2):
+            image, slope = _with_slope(self.forward, before)
+            before = before - (image - value) / slope
+        return before
+
+
+def log_survival(law: dist.Distribution, value: Any) -> Array:
+    """log P(draw > value), without cancellation where the law allows it."""
+    match law:
+        case dist.Normal() | dist.Cauchy() | dist.StudentT() | dist.Laplace() | dist.Logistic():
+            if isinstance(law, dist.Normal):
+                return jax.scipy.special.log_ndtr((law.loc - value) / law.scale)
+            return jnp.log(jnp.maximum(law.cdf(2.0 * law.loc - value), _TINY))
+        case dist.LogNormal():
+            return jax.scipy.special.log_ndtr((law.loc - jnp.log(value)) / law.scale)
+        case dist.Weibull():
+            return -((value / law.scale) ** law.concentration)
+        case dist.Exponential():
+            return -law.rate * value
+        case dist.Gamma():
+            return jnp.log(jnp.maximum(gammaincc(law.concentration, law.rate * value), _TINY))
+        case _:
+            largest = 1.0 - jnp.finfo(jnp.result_type(float)).eps
+            return jnp.log1p(-jnp.clip(law.cdf(value), 0.0, largest))
+
+
+def quantile(law: dist.Distribution, probability: Array) -> Array:
+    """The inverse of the distribution function, by bisection where NumPyro has none."""
+    try:
+        return law.icdf(probability)
+    except NotImplementedError:
+        pass
+    lowest = getattr(law.support, "lower_bound", -jnp.inf)
+    shape = jnp.broadcast_shapes(jnp.shape(probability), law.batch_shape)
+    start = lowest - 0.5 if law.is_discrete else lowest
+    found = _bisected(lambda x: law.cdf(jnp.maximum(x, lowest)) >= probability, shape, start)
+    return jnp.round(found).astype(int) if law.is_discrete else found
+
+
+def _bisected(is_beyond: Callable[[Array], Array], shape: tuple[int, ...], lowest: Any) -> Array:
+    """The number from which on `is_beyond` holds; 100 halvings, numbers up to 1e26 either way."""
+
+    def number(v: Array) -> Array:
+        # Dense near the start (or 0), wide at the ends.
+        finite = jnp.isfinite(lowest)
+        start = jnp.where(finite, lowest, 0.0)
+        return start + jnp.where(finite, jnp.expm1(60.0 * v), jnp.sinh(60.0 * (2.0 * v - 1.0)))
+
+    def halve(_: Any, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bounds
+        middle = (low + high) / 2.0
+        beyond = is_beyond(number(middle))
+        return jnp.where(beyond, low, middle), jnp.where(beyond, middle, high)
+
+    ends = (jnp.zeros(shape), jnp.ones(shape))
+    return number(jax.lax.fori_loop(0, 100, halve, ends)[1])
+
+
+def _with_slope(function: Callable[[Any], Any], x: Array) -> tuple[Array, Array]:
+    return jax.jvp(function, (x,), (jnp.ones_like(x),))
+
+
+def _bounded(base: dist.Distribution, low: Any, high: Any) -> Any:
+    """The part of the base's support between the bounds, as a NumPyro constraint."""
+    ends = [(low, "lower_bound", jnp.maximum), (high, "upper_bound", jnp.minimum)]
+    bounds = []
+    for bound, name, tighter in ends:
+        own = getattr(base.support, name, None)
+        if bound is None or own is None:
+            bounds.append(own if bound is None else bound)
+        else:
+            bounds.append(tighter(bound, own))
+    match base.is_discrete, bounds[0] is None, bounds[1] is None:
+        case True, False, True:
+            return constraints.integer_greater_than(bounds[0])
+        case True, _, _:
+            return constraints.integer_interval(bounds[0], bounds[1])
+        case _, True, True:
+            return constraints.real
+        case _, False, True:
+            return constraints.greater_than(bounds[0])
+        case _, True, False:
+            return constraints.less_than(bounds[1])
+        case _:
+            return constraints.interval(bounds[0], bounds[1])
