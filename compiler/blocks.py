@@ -91,7 +91,10 @@ def affine_text(body: Body, form: Affine, dims: Dims) -> str:
     if len(text) < 76:
         return text
     lines = "".join(f"                {t},\n" for t in terms)
-    return f"Affine(\n            {constant},\n            (\n{lines}            ),\n            shape={shape},\n        )"
+    inner = " " * 12
+    return (
+        f"Affine(\n{inner}{constant},\n{inner}(\n{lines}{inner}),\n{inner}shape={shape},\n        )"
+    )
 
 
 def flat_text(body: Body, code: Code, dims: Dims, full: bool = False) -> str:

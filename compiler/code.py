@@ -56,6 +56,7 @@ class Body:
     lines: list[str] = field(default_factory=list)
     reads: dict[str, None] = field(default_factory=dict)
     locals: set[str] = field(default_factory=set)
+    formals: dict[str, str] = field(default_factory=dict)  # formal names of a lambda
 
     @property
     def model(self) -> ir.TypedModel:
@@ -126,6 +127,8 @@ class Body:
                 raise AssertionError(f"no text for {type(expr).__name__}")
 
     def reference(self, name: str) -> str:
+        if name in self.formals:
+            return self.formals[name]
         if name in self.model.definitions:
             word = self.identifiers[name]
             if name not in self.locals:

@@ -323,7 +323,15 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "observed_rows",
         "sample_whitened",
     ),
-    "mercer.stdlib.laws": ("conditioned", "flat_prior", "vector_law"),
+    "mercer.stdlib.laws": (
+        "censored",
+        "conditioned",
+        "flat_prior",
+        "pushed",
+        "truncated",
+        "vector_law",
+        "weighted",
+    ),
     "mercer.stdlib.operators": ("Directional", "Integrate", "Laplace"),
     "mercer.stdlib.points": ("PerLabel", "Points", "covariance"),
 }

@@ -154,8 +154,8 @@ def _method(
         return "nuts", text
     return "map", (
         f"Sampling by NUTS is estimated at {_duration(seconds)}, over the {SECONDS_FOR_NUTS:.0f} s "
-        "that `auto` allows: the mode is found by L-BFGS and the uncertainty around it by Laplace's "
-        "approximation. `--infer nuts` samples all the same."
+        "that `auto` allows: the mode is found by L-BFGS, and the uncertainty around it by "
+        "Laplace's approximation. `--infer nuts` samples all the same."
     )
 
 
@@ -298,12 +298,7 @@ def _shapes(model: ir.TypedModel) -> Iterator[Diagnostic]:
         yield _refused("M308", f"`{getattr(shape.space, 'kind', kind)}`", shape.span)
 
 
-def _laws(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    laws = [o.law for o in model.observations.values()]
-    laws += [u.prior for u in model.unknowns.values()]
-    for law in laws:
-        if not isinstance(law, ir.Distribution):
-            yield _refused("M309", f"`{type(law).__name__}`", law.span)
+def _imputed(model: ir.TypedModel) -> Iterator[Diagnostic]:
     for name, observation in model.observations.items():
         used = set().union(*(names_below(model, o.law) for o in model.observations.values()))
         if name in used:
@@ -335,7 +330,7 @@ _REFUSALS: tuple[Callable[[ir.TypedModel], Iterator[Diagnostic]], ...] = (
     _recurrences,
     _finite,
     _shapes,
-    _laws,
+    _imputed,
     _bounds,
 )
 

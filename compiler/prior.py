@@ -12,7 +12,9 @@ def prior_text(body: Body, unknown: ir.Unknown) -> str:
     """The prior of an unknown, on its space and over its dims."""
     dims = body.order(unknown.type.dims)
     law = unknown.prior
-    assert isinstance(law, ir.Distribution)
+    if not isinstance(law, ir.Distribution):
+        text = law_text(body, law, dims, unknown.type)
+        return f"{text}.expand({body.shape(dims)})" if dims else text
     entry = catalog.distributions()[law.entry]
     space = unknown.space.base if isinstance(unknown.space, Vector) else unknown.space
     low, high = _bounds(body, unknown, space)
@@ -22,12 +24,12 @@ def prior_text(body: Body, unknown: ir.Unknown) -> str:
     if entry.name == "Flat":
         return f"flat_prior({', '.join(words)}, shape={body.shape(dims)})"
     event = coordinates_of(unknown.space) if isinstance(unknown.space, Constrained) else ()
-    if getattr(entry, "event", 0) and not event:
+    if entry.event and not event:
         event = unknown.type.coordinates
-    if getattr(entry, "event", 0):
+    if entry.event:
         return _vector(body, law, dims, event)
     text = law_text(body, law, dims, unknown.type)
-    if _kind(space) != "Real" and _kind(space) != getattr(entry, "support", ""):
+    if _kind(space) != "Real" and _kind(space) != entry.support:
         if event:
             words.append(f"shape={body.shape(dims)}")
             return f"conditioned({text}, {', '.join(words)})"
@@ -37,9 +39,10 @@ def prior_text(body: Body, unknown: ir.Unknown) -> str:
 
 def law_text(body: Body, law: ir.Law, dims: Dims, kind: ValueType) -> str:
     """A distribution whose parameters vary over `dims`."""
-    assert isinstance(law, ir.Distribution)
+    if not isinstance(law, ir.Distribution):
+        return _wrapped(body, law, dims, kind)
     entry = catalog.distributions()[law.entry]
-    if getattr(entry, "event", 0):
+    if entry.event:
         return _vector(body, law, dims, kind.coordinates)
     words = []
     complete = True
@@ -53,6 +56,32 @@ def law_text(body: Body, law: ir.Law, dims: Dims, kind: ValueType) -> str:
         text = body.arranged(code, (*dims, *inner), full=bool(inner)).text
         words.append(text if complete else f"{parameter.name}={text}")
     return f"dist.{law.entry}({', '.join(words)})"
+
+
+def _wrapped(body: Body, law: ir.Law, dims: Dims, kind: ValueType) -> str:
+    """A law that is truncated, censored, weighted or pushed through a function."""
+
+    def text(value: ir.Expr) -> str:
+        return body.arranged(body.value(value), dims).text
+
+    def given(**values: ir.Expr | None) -> str:
+        return "".join(f", {k}={text(v)}" for k, v in values.items() if v is not None)
+
+    match law:
+        case ir.Truncated(_, base, low, high):
+            return f"truncated({law_text(body, base, dims, kind)}{given(low=low, high=high)})"
+        case ir.Censored(_, base, below, above):
+            inner = law_text(body, base, dims, kind)
+            return f"censored({inner}{given(below=below, above=above)})"
+        case ir.Weighted(_, base, weight):
+            return f"weighted({law_text(body, base, dims, kind)}, {text(weight)})"
+        case ir.Pushed(_, base, variable, image):
+            inner = law_text(body, base, dims, kind)
+            body.formals[variable] = "draw"
+            forward = text(image)
+            return f"pushed({inner}, lambda draw: {forward}, space={_kind(kind.space)!r})"
+        case _:
+            raise AssertionError(f"no text for {type(law).__name__}")
 
 
 def _vector(body: Body, law: ir.Distribution, dims: Dims, event: Dims) -> str:
