@@ -1,0 +1,137 @@
+"""A posterior turned into what is asked of it: summaries, predictions, components, pictures, a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import arviz as az
+import numpy as np
+
+from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.dsl.suggest import nearest
+from mercer.runtime.density import Arguments, arguments_of
+from mercer.runtime.draws import Draws
+from mercer.runtime.newlabels import rows_between
+from mercer.runtime.posterior import kept_values
+from mercer.runtime.predict import Prediction, predict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A model fitted to data.
+
+    `idata`: ArviZ's groups. `diagnostics`: sentences on how far to trust them. `settings`: method,
+    seed, chains, warmup, draws. `model_source`, `plan_text`: what was fitted, and how.
+    """
+
+    idata: Any
+    program: ModuleType
+    bound: Any
+    arguments: Arguments
+    sampled: Draws
+    settings: Mapping[str, Any]
+    diagnostics: tuple[str, ...] = ()
+    bind: Callable[[Any, Any], Any] | None = None
+    model_source: str = ""
+    plan_text: str = ""
+
+    def summary(self, names: list[str] | None = None) -> Any:
+        """Mean, sd, 94 % interval, R-hat and effective draws of the unknowns, as a table.
+
+        Left out, `names` are the unknowns; values of functions at the data are many, so ask.
+        """
+        posterior = self.idata["posterior"]
+        if names is None:
+            names = [n for n in posterior.data_vars if "(" not in n and posterior[n].size]
+        table = az.summary(self.idata, var_names=names)
+        table.attrs["diagnostics"] = self.diagnostics
+        return table
+
+    def predict(self, new: Any = None) -> Prediction:
+        """The outcomes at new rows; at the data of the fit where `new` is left out."""
+        return self._predict(self._bound(new), None)
+
+    def component(self, name: str, new: Any = None) -> Prediction:
+        """The values of one function or effect of the model, at new inputs or at the data."""
+        known = self._components()
+        if name not in known:
+            near = nearest(name, known)
+            mend = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
+            problem = f"the model has no function {name} that could be shown"
+            raise MercerError([Diagnostic("M506", problem, mend=mend)])
+        return self._predict(self._bound(new), name)
+
+    def plot(self, folder: str | Path | None = None) -> dict[str, Figure]:
+        """Figures by name; written as PNG files where a folder is given."""
+        from mercer.runtime.plots import plot_fit
+
+        return plot_fit(self, folder)
+
+    def save(self, path: str | Path) -> Path:
+        """All of the fit in one NetCDF file, which `mercer.open` reads."""
+        from mercer.runtime.archive import save_fit
+
+        return save_fit(self, path)
+
+    def with_binding(self, bind: Callable[[Any, Any], Any]) -> Fit:
+        """The same fit, able to take new data by `bind(new, fitted)`."""
+        return replace(self, bind=bind)
+
+    def __repr__(self) -> str:
+        count = f"{self.settings['chains']} × {self.settings['draws']} draws"
+        return f"<mercer.Fit by {self.settings['method']}, {count}: {self.diagnostics[0]}>"
+
+    # --- for the parts that show a fit ---
+
+    def _components(self) -> list[str]:
+        words = self.arguments.all() | {k: v[0] for k, v in self.draws().items()}
+        by_word = {w: words.get(n, words.get(w)) for w, n in self.program.NAMES.items()}
+        known = {**words, **{k: v for k, v in by_word.items() if v is not None}}
+        sites = self.program.sites(**known)
+        processes = [site.process for site in sites.values()]
+        return list(dict.fromkeys([*processes, *self.program.quantities(**known)]))
+
+    def draws(self) -> dict[str, np.ndarray]:
+        """Draws of the sampled unknowns, chains one after another."""
+        return kept_values(self.program, self.sampled)
+
+    def _bound(self, new: Any) -> Any:
+        if new is None:
+            return self.bound
+        if self.bind is None:
+            raise ValueError("new: this fit cannot take new data, it was made without `bind`")
+        return self.bind(new, self.bound)
+
+    def _predict(self, bound: Any, only: str | None) -> Prediction:
+        arguments = self.arguments
+        if bound is not self.bound:
+            every = {**self.arguments.arrays, **self.arguments.static}
+            arguments = arguments_of(self.program, bound, summaries=_summaries(self, every))
+        return predict(
+            self.program,
+            self.arguments,
+            arguments,
+            self.draws(),
+            rows_between(self.bound, bound),
+            shape=(self.sampled.chains, self.sampled.draws),
+            seed=int(self.settings["seed"]),
+            bound=bound,
+            only=only,
+        )
+
+
+def _summaries(fit: Fit, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What was taken once from the data of the fit, and is kept at new rows."""
+    word = {name: w for w, name in fit.program.NAMES.items()}
+    data = {word.get(n, n) for n in fit.bound.arrays}
+    data |= set(getattr(fit.program, "INDICES", ()))
+    prepared = {*data, *(k for k in arguments if k.endswith("_keep"))}
+    named = {word.get(n.name, n.name) for n in fit.bound.needs.data}
+    return {k: v for k, v in arguments.items() if k not in prepared | named}
