@@ -68,7 +68,9 @@ def line_of(error: BaseException, program: ModuleType) -> int | None:
     The innermost frame of the program counts; a statement carries the comment on its own line or
     on the nearest one above it.
     """
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == program.__file__]
+    frames = [
+        f for f in traceback.extract_tb(error.__traceback__) if f.filename == program.__file__
+    ]
     if not frames or not frames[-1].lineno:
         return None
     lines = linecache.getlines(frames[-1].filename)
@@ -79,5 +81,3 @@ def line_of(error: BaseException, program: ModuleType) -> int | None:
         if re.match(r"\s*def ", text):
             return None
     return None
-
-

@@ -19,15 +19,13 @@ ROWS = 5
 def show_jaxpr(model: Model, data: Any = None) -> str:
     """The jaxpr of the log density as a function of the unconstrained unknowns."""
     import jax
-    from numpyro.infer.util import initialize_model
 
-    from mercer.inference import prepared
+    from mercer.runtime.density import Density, arguments_of
 
     bound = model.bind(stand_in(model) if data is None else data)
     program = model.program(model.plan(bound.sizes))
-    arguments = prepared(program, bound)
-    start = initialize_model(jax.random.PRNGKey(0), program.model, model_kwargs=arguments)
-    return str(jax.make_jaxpr(start.potential_fn)(start.param_info.z))
+    density = Density(program, arguments_of(program, bound))
+    return str(jax.make_jaxpr(density.potential)(density.start, density.arguments.arrays))
 
 
 def stand_in(model: Model) -> dict[str, Any]:

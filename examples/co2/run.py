@@ -13,15 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-
 from pictures import draw_components, draw_forecast
 from record import write_record
 
+
 import mercer
 from mercer.cli import run as mercer_command
+
+HERE = Path(__file__).resolve().parent
 
 
 def main(folder: Path) -> int:

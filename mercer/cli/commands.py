@@ -39,7 +39,8 @@ def check(
 @app.command()
 def fmt(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Model files; `-` is the standard input.")
+        list[str],
+        typer.Argument(metavar="MODEL...", help="Model files, or `-`."),
     ],
     only_check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit 1 where a file would change.")
@@ -77,7 +78,7 @@ def explain(
     infer: Method = "auto",
     columns: Columns = None,
 ) -> None:
-    """Say what is integrated out, sampled or optimised, and why; with sizes and costs, given data."""
+    """Say what is integrated out, sampled or optimised, and why; given data, at what cost."""
     from mercer.model import Model
 
     method = chosen("--infer", infer, METHODS)

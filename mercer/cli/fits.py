@@ -113,7 +113,7 @@ def predict(
 ) -> None:
     """Predict the outcomes at new rows: mean, sd and 95 % interval of each, or all the draws."""
     import mercer
-    from mercer.cli.tables import prediction_columns, write_dataset
+    from mercer.cli.tables import write_dataset
     from mercer.runtime.files import write_csv
 
     suffix = suffix_of(output, (".csv", ".nc"), "a prediction")
@@ -122,7 +122,8 @@ def predict(
         fitted = mercer.open(fit)
         foretold = fitted.predict(list(data), columns=chosen_columns)
         if suffix == ".csv":
-            write_csv(output, prediction_columns(foretold, fitted))
+            table = foretold.table()
+            write_csv(output, {name: table[name] for name in table})
         else:
             write_dataset(output, foretold.draws, suffix)
     say(f"wrote {output}")

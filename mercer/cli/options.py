@@ -48,7 +48,9 @@ Columns = Annotated[
 ]
 Seed = Annotated[
     int,
-    typer.Option(parser=whole("--seed", 0), metavar="N", help="The same seed gives the same draws."),
+    typer.Option(
+        parser=whole("--seed", 0), metavar="N", help="The same seed gives the same draws."
+    ),
 ]
 Method = Annotated[str, typer.Option("--infer", help="auto, nuts, map or svi.")]
 
@@ -63,10 +65,13 @@ def columns_of(texts: list[str] | None) -> dict[str, list[str] | str] | None:
         parts = [part.strip() for part in right.split(",")]
         if not equals or not name.strip() or not all(parts):
             raise Usage(
-                f"--columns {text} cannot be read", mend="write --columns x=lon,lat or --columns x=*"
+                f"--columns {text} cannot be read",
+                mend="write --columns x=lon,lat or --columns x=*",
             )
         if name.strip() in found:
-            raise Usage(f"--columns names {name.strip()} twice", mend="give all its columns at once")
+            raise Usage(
+                f"--columns names {name.strip()} twice", mend="give all its columns at once"
+            )
         found[name.strip()] = "*" if parts == ["*"] else parts
     return found
 

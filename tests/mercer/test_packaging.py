@@ -70,7 +70,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target.symlink_to(os.readlink(origin))
         elif origin.is_file():
             target.write_bytes(origin.read_bytes())
-    build = "from setuptools import build_meta; import sys; print(build_meta.build_sdist(sys.argv[1]))"
+    build = (
+        "from setuptools import build_meta; import sys; print(build_meta.build_sdist(sys.argv[1]))"
+    )
     subprocess.run(
         [sys.executable, "-c", build, str(folder)], cwd=source, check=True, capture_output=True
     )

@@ -88,7 +88,8 @@ def test_every_import_is_declared(room: str) -> None:
         f"{path.relative_to(ROOT)}:{line} imports {module}"
         for path in files_of(room)
         for line, module in imports_of(path)
-        if not module.startswith(".") and module.split(".")[0].lower() not in known
+        if not module.startswith(".")
+        and module.split(".")[0].lower() not in known
         # Peers that a user may or may not have, each imported inside the one place that uses it.
         and module.split(".")[0] not in {"IPython", "netCDF4", "sklearn"}
     ]
