@@ -39,11 +39,11 @@ def draw_components(fit: Any, data: pd.DataFrame, truth: pd.DataFrame, path: Pat
     years = np.concatenate([data["t"].to_numpy(), truth["t"].to_numpy()])
     figure, rows = plt.subplots(3, 1, figsize=(9, 7.5), layout="constrained", sharex=True)
     for axes, name in zip(rows, ("trend", "seasonal", "short"), strict=True):
-        draws = np.asarray(fit.component(name, {"t": years}))
-        draws = draws.reshape(-1, draws.shape[-1])
-        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+        part = fit.component(name, {"t": years})
+        (word,) = part.means
+        low, high = part.quantile(word, 0.025), part.quantile(word, 0.975)
         axes.fill_between(years, low, high, color=_BAND, alpha=0.7, lw=0)
-        axes.plot(years, draws.mean(0), color=_INK, lw=0.9)
+        axes.plot(years, part.means[word], color=_INK, lw=0.9)
         axes.axvline(data["t"].max(), color="0.6", lw=0.8, ls=":")
         axes.set(ylabel=f"{name} (ppm)")
     rows[-1].set(xlabel="year")

@@ -16,7 +16,6 @@ import pandas as pd
 from pictures import draw_components, draw_forecast
 from record import write_record
 
-
 import mercer
 from mercer.cli import run as mercer_command
 

@@ -96,7 +96,7 @@ def fit(
     )
     with waiting("Writing the fit", quiet=quiet):
         fitted.save(output)
-    for sentence in fitted.report:
+    for sentence in fitted.diagnostics:
         say(sentence)
     say(f"wrote {output}")
 
@@ -115,12 +115,13 @@ def predict(
     import mercer
     from mercer.cli.tables import write_dataset
     from mercer.runtime.files import write_csv
+    from mercer.runtime.tables import read
 
     suffix = suffix_of(output, (".csv", ".nc"), "a prediction")
     chosen_columns = columns_of(columns)
     with waiting("Predicting", quiet=quiet):
         fitted = mercer.open(fit)
-        foretold = fitted.predict(list(data), columns=chosen_columns)
+        foretold = fitted.predict(read(list(data), columns=chosen_columns))
         if suffix == ".csv":
             table = foretold.table()
             write_csv(output, {name: table[name] for name in table})
@@ -142,7 +143,7 @@ def summary(
     with waiting("Summarising"):
         fitted = mercer.open(fit)
         table = fitted.summary()
-    for sentence in fitted.report:
+    for sentence in fitted.diagnostics:
         print(sentence)
     print(table.round(digits).to_string(max_rows=None, max_cols=None))
 
@@ -158,9 +159,9 @@ def plot(
 
     with waiting("Drawing", quiet=quiet):
         fitted = mercer.open(fit)
-        paths = fitted.plot(output)
-    for path in paths:
-        say(f"wrote {path}")
+        figures = fitted.plot(output)
+    for name in figures:
+        say(f"wrote {output / name}.png")
 
 
 def _writable(path: Path) -> None:

@@ -15,7 +15,9 @@ def information() -> dict[str, Any]:
     import jax
 
     import mercer
+    from mercer.runtime.cache import use_cache
 
+    use_cache()
     return {
         "mercer": mercer.__version__,
         "python": platform.python_version(),
