@@ -41,6 +41,7 @@ class Scoped:
     directives: tuple[syntax.Infer, ...] = ()
     dims: Mapping[str, Span] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
+    is_partial: bool = False  # a file that was to be used is missing: its names are not known
     problems: tuple[Diagnostic, ...] = ()
 
     def names(self) -> Iterator[str]:
@@ -64,6 +65,7 @@ class _Resolver:
         self.folder = folder
         self.problems = Problems()
         self.failed: set[str] = set(model.lost)
+        self.is_partial = False
         self.sources = {model.source.name: model.source}
         self.places: dict[str, Span] = {}
         self.data: dict[str, DataName] = {}
@@ -97,6 +99,7 @@ class _Resolver:
             directives,
             self.dims,
             frozenset(self.failed),
+            self.is_partial,
             self.problems.diagnostics,
         )
 
@@ -111,6 +114,7 @@ class _Resolver:
                 for diagnostic in problems:
                     self.problems.keep(diagnostic)
                 if problems:
+                    self.is_partial = True
                     self.failed |= {d.name for d in chosen}
             elif isinstance(declaration, syntax.Def):
                 chosen = (declaration,)

@@ -140,6 +140,14 @@ class Spread(Expr):
 
 
 @dataclass(frozen=True)
+class Stack(Expr):
+    """A list: one number for each label of the index, in its order (`m[k] = [3, 10]`)."""
+
+    index: str
+    parts: tuple[Expr, ...]
+
+
+@dataclass(frozen=True)
 class Point(Expr):
     """A point of a product: one expression for each factor, in the product's order."""
 

@@ -1,0 +1,146 @@
+"""Turns declarations into a graph: what needs what, circles, one order in which all is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import networkx as nx
+
+from mercer.compiler import typed as ir
+from mercer.compiler.expand import Lambda
+from mercer.compiler.scope import Scoped
+from mercer.compiler.walk import children
+from mercer.dsl import syntax
+from mercer.dsl.spaces import Dim
+from mercer.stdlib import catalog
+
+
+def circles(scoped: Scoped) -> list[list[str]]:
+    """Each set of declarations that need one another at the same row, in the order of the text."""
+    graph = nx.DiGraph()
+    places = {}
+    bodies: list[tuple[str, Any, Any]] = [
+        (n, d.value, d.target.span) for n, d in scoped.definitions.items()
+    ] + [(n, (d.signature, d.prior), d.target.span) for n, d in scoped.unknowns.items()]
+    for name, body, span in bodies:
+        graph.add_node(name)
+        places[name] = span
+        for needed in _needed(body, scoped):
+            graph.add_edge(name, needed)
+    found = []
+    for component in nx.strongly_connected_components(graph):
+        first = min(component, key=lambda n: places[n]) if component <= set(places) else ""
+        if first and (len(component) > 1 or graph.has_edge(first, first)):
+            inside = graph.subgraph(component)
+            way = [first]
+            back = min(
+                (nx.shortest_path(inside, after, first) for after in inside.successors(first)),
+                key=len,
+            )
+            found.append([*way, *back])
+    return sorted(found, key=lambda way: places[way[0]])
+
+
+def _needed(node: Any, scoped: Scoped) -> Iterator[str]:
+    """The names that `node` needs at the same row: what lies rows before does not count."""
+    match node:
+        case syntax.Name(name):
+            if name in scoped.definitions or name in scoped.unknowns:
+                yield name
+        case Lambda():
+            inside = _needed(node.body, scoped)
+            yield from (n for n in inside if n not in node.parameters)
+        case syntax.Lookup(base, items):
+            if not any(_is_before(item, scoped) for item in items):
+                yield from _needed(base, scoped)
+            if not _is_kernel(base):
+                yield from _needed(items, scoped)
+        case syntax.Call(syntax.Name("D"), arguments):
+            yield from _needed(arguments[:1], scoped)
+        case tuple():
+            for item in node:
+                yield from _needed(item, scoped)
+        case syntax.Node():
+            for part in node.__dataclass_fields__:
+                yield from _needed(getattr(node, part), scoped)
+
+
+def _is_before(item: syntax.Expression, scoped: Scoped) -> bool:
+    return (
+        isinstance(item, syntax.Binary)
+        and item.operator == "-"
+        and isinstance(item.left, syntax.Name)
+        and item.left.id in scoped.dims
+    )
+
+
+def _is_kernel(base: syntax.Expression) -> bool:
+    return (
+        isinstance(base, syntax.Call)
+        and isinstance(base.function, syntax.Name)
+        and base.function.id in catalog.kernels()
+    )
+
+
+def dims_in_order(scoped: Scoped) -> dict[Dim, int]:
+    """A rank for each dim: rows before coordinates, and as written wherever that is possible."""
+    graph = nx.DiGraph()
+    rank: dict[Dim, tuple[int, int]] = {}
+
+    def add(dims: list[Dim], coordinates: list[Dim]) -> None:
+        for dim in (*dims, *coordinates):
+            rank.setdefault(dim, (int(dim in coordinates), len(rank)))
+            graph.add_node(dim)
+        for before, after in zip([*dims, *coordinates], [*dims, *coordinates][1:], strict=False):
+            if before != after and not (after in graph and nx.has_path(graph, after, before)):
+                graph.add_edge(before, after)
+
+    for data in scoped.data.values():
+        add(list(data.target.indices), _coordinates(data.space))
+    for declared in (*scoped.unknowns.values(), *scoped.definitions.values()):
+        space: list[Dim] = []
+        if isinstance(declared, syntax.Tilde) and declared.signature is not None:
+            space = _coordinates(declared.signature.codomain)
+        add([i for i in declared.target.indices if i.rstrip("'") in scoped.dims], space)
+    for dim in scoped.dims:
+        add([dim], [])
+    order = nx.lexicographical_topological_sort(graph, key=lambda d: rank[d])
+    return {dim: position for position, dim in enumerate(order)}
+
+
+def _coordinates(space: syntax.Expression) -> list[Dim]:
+    match space:
+        case syntax.Binary("^", _, syntax.Name(name)) if name != "inf":
+            return [name]
+        case syntax.Binary("^", _, syntax.Number(text)):
+            return [text]
+        case syntax.Call(syntax.Name("Simplex" | "Ordered" | "ZeroSum"), (argument,)):
+            return [argument.value.id] if isinstance(argument.value, syntax.Name) else []
+        case syntax.Call(syntax.Name("Correlation" | "Covariance"), (argument,)):
+            if isinstance(argument.value, syntax.Name):
+                return [argument.value.id, argument.value.id + "'"]
+        case _:
+            pass
+    return []
+
+
+def needed_names(node: object) -> Iterator[str]:
+    """The names that a typed node needs at the same row."""
+    if isinstance(node, ir.Ref | ir.FunctionRef):
+        yield node.name
+    parts = children(node)
+    if isinstance(node, ir.Lag):
+        return
+    for part in parts:
+        yield from needed_names(part)
+
+
+def names_in_order(declared: Mapping[str, object]) -> tuple[str, ...]:
+    """Every name after all that it needs; otherwise as the text has them."""
+    graph = nx.DiGraph()
+    place = {name: position for position, name in enumerate(declared)}
+    graph.add_nodes_from(declared)
+    for name, node in declared.items():
+        graph.add_edges_from((n, name) for n in needed_names(node) if n in declared and n != name)
+    return tuple(nx.lexicographical_topological_sort(graph, key=lambda n: place[n]))
