@@ -151,7 +151,7 @@ _VECTORS = (
          _either("covariance_matrix", "Covariance(k)"), _either("precision_matrix", "Covariance(k)"),
          _either("scale_tril", "Matrix(k)"), event=1),
     _law("MultivariateStudentT", "Real^k", "Correlated, with heavy tails.", _given("df", "Positive"),
-         _given("loc", "Real^k", 0.0), _given("scale_tril", "Matrix(k)"), event=1),
+         _given("loc", "Real^k", 0.0), _either("scale_tril", "Matrix(k)"), event=1),
     _law("Dirichlet", "Simplex(k)", "Probabilities; a single concentration serves all labels.",
          _given("concentration", "Positive^k"), event=1),
     _law("LKJ", "Correlation(k)", "Correlation matrices; 1 is uniform, larger is nearer to none.",

@@ -20,8 +20,9 @@ from mercer.stdlib.wrapped import CensoredLaw, OrderedLaw, PushedLaw, TruncatedL
 
 Shape = tuple[int, ...]
 
-# Laws around `loc` whose truncation NumPyro writes with care for far tails.
-_BY_NUMPYRO = (dist.Cauchy, dist.Laplace, dist.Logistic, dist.Normal, dist.StudentT)
+# Laws around `loc` whose truncation NumPyro writes with care for far tails. (Not StudentT: its
+# draws would need TensorFlow Probability.)
+_BY_NUMPYRO = (dist.Cauchy, dist.Laplace, dist.Logistic, dist.Normal)
 
 _EVENT_DIMS = {"Ordered": 1, "ZeroSum": 1, "Simplex": 1, "Correlation": 2, "Covariance": 2}
 

@@ -69,7 +69,7 @@ class Integrate(Operator):
     By Gauss-Legendre quadrature with 64 nodes (`points.covariance`): it is the exact covariance
     of a weighted sum of 64 values, hence positive definite with all else. The relative error for
     RBF is below 1e-8 up to intervals of 40 lengthscales; for Matern52, Matern32 and Matern12, which
-    are less smooth, below 1e-6, 1e-5 and 1e-3 up to 10 lengthscales.
+    are less smooth, below 1e-6, 1e-4 and 1e-2 up to 10 lengthscales; for Brownian below 1e-3.
     """
 
     low: Float[Array, " n"]

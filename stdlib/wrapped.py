@@ -214,7 +214,7 @@ def quantile(law: dist.Distribution, probability: Array) -> Array:
     """The inverse of the distribution function, by bisection where NumPyro has none."""
     try:
         return law.icdf(probability)
-    except NotImplementedError:
+    except (NotImplementedError, ImportError):  # NumPyro's own may need TensorFlow Probability
         pass
     lowest = getattr(law.support, "lower_bound", -jnp.inf)
     shape = jnp.broadcast_shapes(jnp.shape(probability), law.batch_shape)

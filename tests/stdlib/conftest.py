@@ -1,0 +1,5 @@
+"""Kernels and laws are tested in double precision."""
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
