@@ -27,7 +27,7 @@ slow: $(STAMP)
 	@$(PY) -m pytest -q -n 2 --dist loadfile
 
 lint: $(STAMP)
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && $(PY) -m pyright
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && $(PY) -m pyright --pythonpath $(PY)
 
 golden: $(STAMP)
 	@MERCER_GOLDEN=write $(PY) -m pytest -q tests/bad; git diff --stat -- tests/bad

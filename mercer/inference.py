@@ -1,4 +1,4 @@
-"""A model, its plan and its data turned into a fit or a simulation: where compiler and runtime meet."""
+"""A model, its plan and its data turned into a fit or a simulation: compiler meets runtime here."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from mercer.compiler.front import compile_front
+from mercer.compiler.check import compile_front
 from mercer.compiler.typed import TypedModel
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.parse import parse

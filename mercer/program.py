@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import linecache
@@ -65,19 +66,21 @@ def told_at_model_lines(program: ModuleType, model: Source) -> Iterator[None]:
 def line_of(error: BaseException, program: ModuleType) -> int | None:
     """The line of the model at which `error` arose inside `program`, by its `# line N` comments.
 
-    The innermost frame of the program counts; a statement carries the comment on its own line or
-    on the nearest one above it.
+    The innermost statement of the program that carries a comment counts.
     """
-    frames = [
-        f for f in traceback.extract_tb(error.__traceback__) if f.filename == program.__file__
-    ]
-    if not frames or not frames[-1].lineno:
-        return None
-    lines = linecache.getlines(frames[-1].filename)
-    for text in reversed(lines[: frames[-1].lineno]):
-        found = _LINE.search(text)
-        if found:
-            return int(found.group(1))
-        if re.match(r"\s*def ", text):
-            return None
-    return None
+    lines: dict[int, int] = {}
+    for stretch, number in _marked_statements("".join(linecache.getlines(str(program.__file__)))):
+        lines.update(dict.fromkeys(stretch, number))
+    frames = traceback.extract_tb(error.__traceback__)
+    found = [lines.get(f.lineno or 0) for f in frames if f.filename == program.__file__]
+    return next((line for line in reversed(found) if line is not None), None)
+
+
+def _marked_statements(source: str) -> Iterator[tuple[range, int]]:
+    """The lines of each simple statement that ends in a comment, and the number that this says."""
+    text = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt) and not hasattr(node, "body"):
+            end = node.end_lineno or node.lineno
+            if mark := _LINE.search(text[end - 1]):
+                yield range(node.lineno, end + 1), int(mark.group(1))
