@@ -623,7 +623,8 @@ class Reference(Evaluator):
             own_dims = None
             if word == "Coregion":
                 (_, label) = factors[chosen[0]][1]
-                own_dims = {"weights": (label, "rank"), "kappa": (label,)}.get(name)
+                rank = text_of(given["rank"].value) if "rank" in given else "1"
+                own_dims = {"weights": (label, rank), "kappa": (label,)}.get(name)
             if name in given:
                 space = "" if name in ("weights", "centre", "start") else "Positive"
                 value = self._argument(owner, word, name, given[name], space, own_dims)
