@@ -61,7 +61,7 @@ def named_bounds(text: str) -> Bounds:
     found = re.fullmatch(r"Interval\(\s*([^,]+),\s*([^)]+)\)", base)
     if found:
         try:
-            return Bounds(*(float(part) for part in found.groups()))
+            return Bounds(float(found[1]), float(found[2]))
         except ValueError:
             return REAL
     known = {"Positive": POSITIVE, "Unit": Bounds(0.0, 1.0), "Bool": Bounds(0.0, 1.0)}

@@ -8,29 +8,9 @@ from mercer.compiler import typed as ir
 from mercer.compiler.graph import circles, dims_in_order, names_in_order
 from mercer.compiler.problems import Failed
 from mercer.compiler.rules_declarations import DeclarationRules
-from mercer.compiler.rules_functions import FunctionRules
-from mercer.compiler.rules_kernels import KernelRules
-from mercer.compiler.rules_laws import LawRules
-from mercer.compiler.rules_lookups import LookupRules
-from mercer.compiler.rules_priors import PriorRules
-from mercer.compiler.rules_spaces import SpaceRules
-from mercer.compiler.rules_values import ValueRules
 from mercer.compiler.scope import Scoped, resolve
 from mercer.dsl.diagnostic import MercerError
 from mercer.dsl.parse import parse_partial
-
-
-class Checker(
-    DeclarationRules,
-    PriorRules,
-    KernelRules,
-    LawRules,
-    FunctionRules,
-    LookupRules,
-    ValueRules,
-    SpaceRules,
-):
-    """All the rules together."""
 
 
 def compile_front(text: str, name: str = "<model>", folder: Path | None = None) -> ir.TypedModel:
@@ -53,8 +33,8 @@ def check(scoped: Scoped) -> ir.TypedModel:
     return _typed(checker)
 
 
-def _checked(scoped: Scoped) -> Checker:
-    checker = Checker(scoped, dims_in_order(scoped))
+def _checked(scoped: Scoped) -> DeclarationRules:
+    checker = DeclarationRules(scoped, dims_in_order(scoped))
     for way in circles(scoped):
         span = checker.place(way[0])
         assert span is not None
@@ -88,7 +68,7 @@ def _checked(scoped: Scoped) -> Checker:
     return checker
 
 
-def _typed(checker: Checker) -> ir.TypedModel:
+def _typed(checker: DeclarationRules) -> ir.TypedModel:
     scoped = checker.scoped
     declared: dict[str, object] = {}
     declared |= checker.data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from mercer.compiler.problems import Failed, Problems, meant
@@ -36,10 +36,12 @@ class Expander:
     defs: Mapping[str, syntax.Def]
     problems: Problems
     is_law: Callable[[str], bool]
+    told: set[frozenset[str]] = field(default_factory=set)
 
     def expand(self, node: syntax.Expression, owner: str) -> syntax.Expression:
         """`node` without abbreviations; `owner` is the declaration that it stands in."""
-        return self._visit(node, owner, ())
+        result: syntax.Expression = self._visit(node, owner, ())
+        return result
 
     def _visit(self, node: Any, owner: str, within: tuple[str, ...]) -> Any:
         match node:
@@ -140,6 +142,10 @@ class Expander:
 
     def _refuse_circle(self, name: str, span: Span, within: tuple[str, ...]) -> None:
         if name in within:
+            circle = frozenset(within[within.index(name) :])
+            if circle in self.told:
+                raise Failed(name)
+            self.told.add(circle)
             way = " -> ".join((*within[within.index(name) :], name))
             first = self.defs[within[within.index(name)]]
             raise self.problems.report(

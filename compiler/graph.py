@@ -98,7 +98,11 @@ def dims_in_order(scoped: Scoped) -> dict[Dim, int]:
 
     for data in scoped.data.values():
         add(list(data.target.indices), _coordinates(data.space))
-    for declared in (*scoped.unknowns.values(), *scoped.definitions.values()):
+    others: list[syntax.Tilde | syntax.Define] = [
+        *scoped.unknowns.values(),
+        *scoped.definitions.values(),
+    ]
+    for declared in others:
         space: list[Dim] = []
         if isinstance(declared, syntax.Tilde) and declared.signature is not None:
             space = _coordinates(declared.signature.codomain)

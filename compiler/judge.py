@@ -75,6 +75,7 @@ class Judgements(ABC):
         self.functions: dict[str, ir.Function] = {}
         self.definitions: dict[str, ir.Definition] = {}
         self.observations: dict[str, ir.Observation] = {}
+        self.alike: set[str] = set()  # owners whose parts were told to need names
         self.directives: list[ir.Directive] = []
         self.failed: set[str] = set(scoped.failed)
         self.busy: list[str] = []
@@ -137,9 +138,7 @@ class Judgements(ABC):
         """`function(arguments)` is a value."""
 
     @abstractmethod
-    def calculate(
-        self, word: str, arguments: Sequence[ir.Expr], span: Span
-    ) -> ir.Expr:
+    def calculate(self, word: str, arguments: Sequence[ir.Expr], span: Span) -> ir.Expr:
         """The elementwise function `word` of values."""
 
     @abstractmethod
@@ -147,9 +146,7 @@ class Judgements(ABC):
         """`node` is a distribution over points of type `wanted`."""
 
     @abstractmethod
-    def in_place(
-        self, argument: syntax.Argument, part: str, space: str, home: Home
-    ) -> ir.Expr:
+    def in_place(self, argument: syntax.Argument, part: str, space: str, home: Home) -> ir.Expr:
         """`argument` declares an unknown, which is its value."""
 
     @abstractmethod

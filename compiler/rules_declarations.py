@@ -5,9 +5,10 @@ from __future__ import annotations
 from mercer.compiler import typed as ir
 from mercer.compiler.bounds import Bounds, space_of
 from mercer.compiler.expand import Push
-from mercer.compiler.judge import Home, Judgements, Thing, Word
+from mercer.compiler.judge import Home, Thing, Word
 from mercer.compiler.problems import Failed, meant, quoted
 from mercer.compiler.rules_laws import in_place_parts, known_type
+from mercer.compiler.rules_priors import PriorRules
 from mercer.compiler.walk import children, names_of, nodes
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
@@ -25,7 +26,7 @@ from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
 
-class DeclarationRules(Judgements):
+class DeclarationRules(PriorRules):
     def named(self, name: str, span: Span) -> Thing:
         if name in self.things:
             return self.placed(self.things[name], span)
@@ -44,7 +45,9 @@ class DeclarationRules(Judgements):
                 return ir.Ref(ValueType(space_of(Bounds()), indices), span, name)
             self.definition_declared(name)
             if name not in self.things:
-                what = "a kernel" if self.is_kernel(self.scoped.definitions[name].value) else "a space"
+                what = (
+                    "a kernel" if self.is_kernel(self.scoped.definitions[name].value) else "a space"
+                )
                 raise self.problems.report(
                     "M214", f"`{name}` is {what}, and a value is expected here", span,
                     notes=self.notes(name),
@@ -127,7 +130,10 @@ class DeclarationRules(Judgements):
         if isinstance(space, Vector) and space.size == "inf":
             self.failed.add(name)
             raise self.problems.report(
-                "M209", "data have finitely many coordinates", data.space.span, mend="write `Real^d`"
+                "M209",
+                "data have finitely many coordinates",
+                data.space.span,
+                mend="write `Real^d`",
             )
         self.data[name] = ir.DataDeclared(name, data.target.span, data.doc, kind, space)
 
@@ -173,8 +179,10 @@ class DeclarationRules(Judgements):
                 raise self.twice(repeated[0], tilde.signature.span)
             return kind
         node = tilde.prior
-        while isinstance(node, syntax.Call) and isinstance(node.function, syntax.Name) and (
-            node.function.id in ("Truncated", "Censored", "Weighted") and node.arguments
+        while (
+            isinstance(node, syntax.Call)
+            and isinstance(node.function, syntax.Name)
+            and (node.function.id in ("Truncated", "Censored", "Weighted") and node.arguments)
         ):
             node = node.arguments[0].value
         if isinstance(node, Push):
@@ -217,7 +225,9 @@ class DeclarationRules(Judgements):
         home = Home(name, kind.dims, parts=in_place_parts(tilde.prior))
         low, high = self.interval_ends(tilde.signature, kind, home)
         law = self.law(tilde.prior, home, kind)
-        self.check_meeting(law, kind.space if isinstance(space, Vector) else space, tilde.target.span, name)
+        self.check_meeting(
+            law, kind.space if isinstance(space, Vector) else space, tilde.target.span, name
+        )
         if any(isinstance(n, ir.Lag) for n in nodes(law)) and self.is_absent(law):
             raise self.problems.report(
                 "M234",
@@ -368,21 +378,22 @@ class DeclarationRules(Judgements):
                 notes=self.notes(name),
             )
         known = name not in self.failed
-        outcome: Thing | None = None
+        outcome: ir.Expr | None = None
         if known:
-            outcome = self.named(name, span)
-            if isinstance(outcome, ir.FunctionExpr):
+            found = self.named(name, span)
+            if isinstance(found, ir.FunctionExpr):
                 raise self.problems.report(
                     "M237", f"`{name}` is a function, and only data are observed", span,
                     mend=f"observe its values: `zero = 0`, then `zero ~ Normal({name}(x), 0.01)`",
                     notes=self.notes(name),
                 )  # fmt: skip
+            outcome = found
         if outcome is not None and name in self.definitions and not self.definitions[name].is_data:
             raise self.problems.report(
                 "M237",
                 f"`{name}` is defined from unknowns, and only data are observed",
                 span,
-                why=f"It depends on {quoted(sorted(self.random_names(outcome) or {name}))}.",
+                why=f"It depends on {quoted(sorted(self.random_names(self.definitions[name].value)))}.",
                 mend="write the `~` for the data, with this on the right",
                 notes=self.notes(name),
             )
@@ -402,8 +413,8 @@ class DeclarationRules(Judgements):
             wanted = None
         dims = wanted.dims if wanted is not None else ()
         home = Home(name, dims, parts=in_place_parts(tilde.prior))
-        law = self.law(tilde.prior, home, wanted if constant is None else None)
-        if outcome is None or isinstance(outcome, ir.FunctionExpr):
+        law = self.law(tilde.prior, home, wanted)
+        if outcome is None:
             return
         kind = outcome.type
         if constant is not None:
@@ -433,7 +444,9 @@ class DeclarationRules(Judgements):
                 dims: list[Dim] = []
                 for name, value in arguments.items():
                     parameter = word.parameter(name)
-                    vector = parameter is not None and ("(k)" in parameter.space or "^k" in parameter.space)
+                    vector = parameter is not None and (
+                        "(k)" in parameter.space or "^k" in parameter.space
+                    )
                     dims += value.type.indices if vector else value.type.dims
                 return self.ordered(dims)
             case ir.Pushed(_, base, _, _) | ir.Truncated(_, base) | ir.Censored(_, base):
@@ -465,7 +478,9 @@ class DeclarationRules(Judgements):
         if word.lower() not in table:
             raise self.problems.report(
                 "M241",
-                f"there is no inference method `{word}`" if word else "an inference method is expected",
+                f"there is no inference method `{word}`"
+                if word
+                else "an inference method is expected",
                 head.span,
                 mend=meant(word, catalog.methods(), "methods are " + ", ".join(catalog.methods())),
             )

@@ -10,6 +10,7 @@ from mercer.compiler import typed as ir
 from mercer.compiler.expand import Lambda, replaced
 from mercer.compiler.judge import Judgements, Lifted, Thing, Word, Written
 from mercer.compiler.problems import Failed, meant, quoted
+from mercer.compiler.rules_lookups import LookupRules
 from mercer.compiler.show import show_expression
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
@@ -24,18 +25,18 @@ from mercer.dsl.spaces import (
     Shape,
     Space,
     Tangent,
+    ValueType,
     Vector,
     cell_of,
     coordinates_of,
 )
-from mercer.dsl.spaces import ValueType
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
 OPERATORS = ("D", "Laplacian", "Integral")
 
 
-class FunctionRules(Judgements):
+class FunctionRules(LookupRules):
     def called(self, node: syntax.Call) -> Thing:
         head = node.function
         if isinstance(head, syntax.Name) and not self.is_user_name(head.id):
@@ -58,7 +59,9 @@ class FunctionRules(Judgements):
 
     def is_function(self, name: str) -> bool:
         if name in self.scoped.definitions:
-            return name in self.failed or isinstance(self.named(name, self.places(name)), ir.FunctionExpr)
+            return name in self.failed or isinstance(
+                self.named(name, self.places(name)), ir.FunctionExpr
+            )
         return name in self.failed or name in self.scoped.unknowns and self.is_random_function(name)
 
     def places(self, name: str) -> Span:
@@ -84,7 +87,9 @@ class FunctionRules(Judgements):
             return self.reduction(name, node)
         if name == "standardize":
             x = self.value(self.one(name, node))
-            mean, spread = (self.reduced(w, x, x.type.dims, None, node.span) for w in ("mean", "sd"))
+            mean, spread = (
+                self.reduced(w, x, x.type.dims, None, node.span) for w in ("mean", "sd")
+            )
             centred = self.calculate("subtract", (x, mean), node.span)
             return self.calculate("divide", (centred, spread), node.span)
         if name == "D":
@@ -225,23 +230,19 @@ class FunctionRules(Judgements):
 
     def uses(self, name: str) -> Iterator[syntax.Call]:
         """The calls in which `name`, or a function made of it, is applied to a point."""
-        for declaration in (
-            *self.scoped.observations.values(),
-            *self.scoped.unknowns.values(),
-            *self.scoped.definitions.values(),
-        ):
-            body = declaration.value if isinstance(declaration, syntax.Define) else declaration.prior
+        for body in self.bodies():
             for node in nodes_in(body):
                 if isinstance(node, syntax.Call) and name in self.heads(node.function):
                     yield node
 
+    def bodies(self) -> Iterator[syntax.Expression]:
+        """What is written on the right: outcomes first, since they say what functions meet."""
+        yield from (d.prior for d in self.scoped.observations.values())
+        yield from (d.prior for d in self.scoped.unknowns.values())
+        yield from (d.value for d in self.scoped.definitions.values())
+
     def integrals(self, name: str) -> Iterator[syntax.Call]:
-        for declaration in (
-            *self.scoped.observations.values(),
-            *self.scoped.unknowns.values(),
-            *self.scoped.definitions.values(),
-        ):
-            body = declaration.value if isinstance(declaration, syntax.Define) else declaration.prior
+        for body in self.bodies():
             for node in nodes_in(body):
                 if isinstance(node, syntax.Call) and isinstance(node.function, syntax.Name):
                     if node.function.id == "Integral" and node.arguments:
@@ -335,7 +336,9 @@ class FunctionRules(Judgements):
                     "M230",
                     f"there is no coordinate `{name}` in `{domain}`",
                     argument.name_span or argument.span,
-                    mend=meant(name, names, f"its coordinates are {', '.join(names)}" if names else None),
+                    mend=meant(
+                        name, names, f"its coordinates are {', '.join(names)}" if names else None
+                    ),
                     notes=self.function_notes(function),
                 )
             if name in found:
@@ -390,7 +393,9 @@ class FunctionRules(Judgements):
             inside: list[ir.Expr] = []
             for part in function.arguments:
                 inside.append(
-                    self.apply(part, values, part.span) if isinstance(part, ir.FunctionExpr) else part
+                    self.apply(part, values, part.span)
+                    if isinstance(part, ir.FunctionExpr)
+                    else part
                 )
             return self.calculate(function.function, inside, span)
         clash = set(coordinates_of(function.type.codomain)) & set(lifted)
@@ -522,7 +527,9 @@ class FunctionRules(Judgements):
             f"`{domain}` has no coordinate `{word}`",
             where.span,
             why=None if names else "Its coordinates have no names.",
-            mend=meant(word, names, "name them in the signature: `f : (lat: Real, lon: Real) -> Real`"),
+            mend=meant(
+                word, names, "name them in the signature: `f : (lat: Real, lon: Real) -> Real`"
+            ),
         )
 
     def derived(
@@ -531,7 +538,9 @@ class FunctionRules(Judgements):
         domain, codomain = function.type.domain, function.type.codomain
         self.refuse_infinite(domain, span)
         if isinstance(function, Lifted):
-            return self.linearly(function, span, lambda f: self.derived(f, factor, coordinate, f.span))
+            return self.linearly(
+                function, span, lambda f: self.derived(f, factor, coordinate, f.span)
+            )
         if factor is not None:
             part = domain.factors[factor] if isinstance(domain, Product) else domain
             gradient = Real() if coordinate is not None else self.gradient_space(part, span)
@@ -544,7 +553,11 @@ class FunctionRules(Judgements):
                 span,
                 mend="take one partial derivative: `D(f, lat)`",
             )
-        image = codomain if isinstance(gradient, Scalar) and not isinstance(codomain, Scalar) else gradient
+        image = (
+            codomain
+            if isinstance(gradient, Scalar) and not isinstance(codomain, Scalar)
+            else gradient
+        )
         kind = FunctionType(domain, image, function.type.dims)
         result = ir.Derivative(kind, span, function, factor, coordinate)
         self.derivatives.append(result)
@@ -568,7 +581,9 @@ class FunctionRules(Judgements):
                     else None,
                 )
             case _ if coordinates_of(domain):
-                raise self.problems.report("M236", f"a function on `{domain}` has no gradient", span)
+                raise self.problems.report(
+                    "M236", f"a function on `{domain}` has no gradient", span
+                )
             case _:
                 return Real()
 
@@ -634,7 +649,9 @@ class FunctionRules(Judgements):
         low, high = self.each((a.value for a in node.arguments[1:]), self.value)
         return self.integrated(function, low, high, node.span)
 
-    def integrated(self, function: ir.FunctionExpr, low: ir.Expr, high: ir.Expr, span: Span) -> Thing:
+    def integrated(
+        self, function: ir.FunctionExpr, low: ir.Expr, high: ir.Expr, span: Span
+    ) -> Thing:
         if not isinstance(function.type.domain, Scalar) or isinstance(function.type.domain, Label):
             raise self.problems.report(
                 "M236",
@@ -686,9 +703,7 @@ class FunctionRules(Judgements):
         if by_argument is not None:
             by = self.value(by_argument.value)
             if not isinstance(by.type.space, Label):
-                raise self.problems.report(
-                    "M251", "`by` takes a column of labels", by.span
-                )
+                raise self.problems.report("M251", "`by` takes a column of labels", by.span)
             missing = [d for d in by.type.dims if d not in value.type.dims]
             if missing:
                 raise self.problems.report(
@@ -704,7 +719,9 @@ class FunctionRules(Judgements):
                     raise Failed(word)
                 raise self.problems.report(
                     "M246",
-                    f"there is no index `{word}` to reduce" if word else "an index is expected here",
+                    f"there is no index `{word}` to reduce"
+                    if word
+                    else "an index is expected here",
                     index.span,
                     why=f"Its indices are {quoted(over)}." if over else "The value has no index.",
                     mend=meant(word, over),
@@ -722,7 +739,7 @@ class FunctionRules(Judgements):
         dims = [d for d in value.type.dims if d not in over]
         if by is not None and isinstance(by.type.space, Label):
             dims.append(by.type.space.index)
-        space = value.type.space if isinstance(value.type.space, Scalar) else Real()
+        space: Space = value.type.space if isinstance(value.type.space, Scalar) else Real()
         if name == "size":
             space = Count()
         elif name in ("sum", "mean", "sd"):

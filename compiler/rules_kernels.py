@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mercer.compiler import typed as ir
-from mercer.compiler.judge import Home, Judgements
+from mercer.compiler.judge import Home
 from mercer.compiler.problems import Failed, meant
-from mercer.compiler.rules_laws import in_place_parts
+from mercer.compiler.rules_laws import LawRules, in_place_parts
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
     INFINITE,
@@ -59,7 +59,7 @@ class KernelHome:
     homes: dict[str, Home] = field(default_factory=dict)
 
 
-class KernelRules(Judgements):
+class KernelRules(LawRules):
     def kernel(
         self, node: syntax.Expression, seen: Seen, home: KernelHome, owner: str
     ) -> ir.Kernel:
@@ -247,7 +247,7 @@ class KernelRules(Judgements):
                 elif parameter.space in ("Group", "Text") and argument is not None:
                     arguments[parameter.name] = self.setting(argument)
                 elif argument is not None and argument.operator == "~":
-                    self.refuse_each(argument, coordinate, seen, place, home)
+                    self.refuse_each(entry.name, argument, coordinate, seen, place, home)
                     arguments[parameter.name] = self.in_place(
                         argument, entry.name, parameter.space, place
                     )
@@ -283,6 +283,7 @@ class KernelRules(Judgements):
 
     def refuse_each(
         self,
+        part: str,
         argument: syntax.Argument,
         coordinate: Dim | None,
         seen: Seen,
@@ -317,7 +318,7 @@ class KernelRules(Judgements):
                 if coordinate
                 else f"`{seen.space}` has no coordinates with a name."
             ),
-            mend=f"write one shared {name}: {self.shared_text(argument)}",
+            mend=f"write one shared {name}: {part}({self.shared_text(argument)})",
         )
 
     def shared_text(self, argument: syntax.Argument) -> str:
@@ -385,7 +386,9 @@ class KernelRules(Judgements):
         assert isinstance(call.function, syntax.Name)
         entry = catalog.kernels()[call.function.id]
         names = [p.name for p in entry.parameters]
-        given = {a.name or names[i] for i, a in enumerate(call.arguments) if a.name or i < len(names)}
+        given = {
+            a.name or names[i] for i, a in enumerate(call.arguments) if a.name or i < len(names)
+        }
         for parameter in entry.parameters:
             if parameter.name in given or not isinstance(parameter.default, str):
                 continue
@@ -563,18 +566,26 @@ class KernelRules(Judgements):
 
     # --- smoothness --------------------------------------------------------------------------
 
-    def smoothness(self, kernel: ir.Kernel | None, wanted: int | None) -> tuple[float, str, Span | None]:
+    def smoothness(
+        self, kernel: ir.Kernel | None, wanted: int | None
+    ) -> tuple[float, str, Span | None]:
         """How many mean-square derivatives the function has along a factor, and what limits it."""
         match kernel:
             case ir.KernelCall(span, name, arguments, factor, coordinates):
                 if wanted is not None and factor is not None and factor != wanted:
                     return math.inf, name, span
-                if wanted is not None and factor is None and wanted not in (coordinates or (wanted,)):
+                if (
+                    wanted is not None
+                    and factor is None
+                    and wanted not in (coordinates or (wanted,))
+                ):
                     return math.inf, name, span
                 entry = catalog.kernels()[name]
                 of: Callable[[dict[str, float]], float] | None = entry.smoothness_of
                 if of is not None:
-                    numbers = {n: a.value for n, a in arguments.items() if isinstance(a, ir.Constant)}
+                    numbers = {
+                        n: a.value for n, a in arguments.items() if isinstance(a, ir.Constant)
+                    }
                     return of(numbers), name, span
                 return entry.smoothness, name, span
             case ir.KernelSum(_, parts) | ir.KernelProduct(_, parts):
@@ -600,7 +611,9 @@ class KernelRules(Judgements):
                 have, name, span = self.smoothness(function.kernel, factor)
                 if have < needed:
                     what = "the Laplacian" if isinstance(found, ir.Laplacian) else "the derivative"
-                    times = {0: "no derivative", 1: "one derivative"}.get(int(have), f"{have:g} derivatives")
+                    times = {0: "no derivative", 1: "one derivative"}.get(
+                        int(have), f"{have:g} derivatives"
+                    )
                     smoother = "Matern52" if needed <= 2 else "RBF"
                     self.problems.report(
                         "M227",
@@ -623,5 +636,3 @@ def _flat(parts: Sequence[ir.Kernel], kind: Any) -> tuple[ir.Kernel, ...]:
     for part in parts:
         flat += part.parts if isinstance(part, kind) else (part,)
     return tuple(flat)
-
-

@@ -10,8 +10,9 @@ from typing import Any
 from mercer.compiler import typed as ir
 from mercer.compiler.bounds import Bounds, bounds_of, named_bounds, space_of
 from mercer.compiler.expand import Push
-from mercer.compiler.judge import Home, Judgements
+from mercer.compiler.judge import Home
 from mercer.compiler.problems import Failed, meant, quoted
+from mercer.compiler.rules_functions import FunctionRules
 from mercer.compiler.walk import nodes
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
@@ -39,7 +40,7 @@ WRAPPERS: dict[str, tuple[str, ...]] = {
 }
 
 
-class LawRules(Judgements):
+class LawRules(FunctionRules):
     def law(self, node: syntax.Expression, home: Home, wanted: ValueType | None) -> ir.Law:
         match node:
             case Push(base, variable, image):
@@ -107,13 +108,13 @@ class LawRules(Judgements):
             and n.arguments[0].name == variable
             and n.function in table
             and table[n.function].monotone == 0
-            and not (n.function in ("abs", "relu") and bounds_of(n.arguments[0].type.space).low >= 0)
+            and not (
+                n.function in ("abs", "relu") and bounds_of(n.arguments[0].type.space).low >= 0
+            )
             for n in nodes(image)
         )
 
-    def wrapped(
-        self, name: str, node: syntax.Call, home: Home, wanted: ValueType | None
-    ) -> ir.Law:
+    def wrapped(self, name: str, node: syntax.Call, home: Home, wanted: ValueType | None) -> ir.Law:
         words = ("distribution", *WRAPPERS[name])
         given: dict[str, syntax.Argument] = {}
         for position, argument in enumerate(node.arguments):
@@ -121,7 +122,9 @@ class LawRules(Judgements):
             if word not in words:
                 raise self.problems.report(
                     "M210" if argument.name else "M211",
-                    f"`{name}` has no argument `{word}`" if word else f"`{name}` has too many arguments",
+                    f"`{name}` has no argument `{word}`"
+                    if word
+                    else f"`{name}` has too many arguments",
                     argument.name_span or argument.span,
                     mend=meant(word, words, f"write `{name}({', '.join(words)})`"),
                 )
@@ -164,7 +167,11 @@ class LawRules(Judgements):
             name = argument.name
             if name is None:
                 if position >= len(names):
-                    takes = f"{len(names)} argument{'s' * (len(names) != 1)}" if names else "no arguments"
+                    takes = (
+                        f"{len(names)} argument{'s' * (len(names) != 1)}"
+                        if names
+                        else "no arguments"
+                    )
                     raise self.problems.report(
                         "M211",
                         f"`{entry.name}` takes {takes}, and {len(arguments)} came",
@@ -186,14 +193,14 @@ class LawRules(Judgements):
                 failed = True
                 continue
             if name in bound:
-                raise self.problems.report(
-                    "M212", f"`{name}` is given twice", argument.span
-                )
+                raise self.problems.report("M212", f"`{name}` is given twice", argument.span)
             bound[name] = argument
         if failed:
             raise Failed(entry.name)
         missing = [
-            p.name for p in entry.parameters if p.required and p.default is None and p.name not in bound
+            p.name
+            for p in entry.parameters
+            if p.required and p.default is None and p.name not in bound
         ]
         if missing:
             raise self.problems.report(
@@ -337,7 +344,9 @@ class LawRules(Judgements):
                     "M207",
                     f"`{home.owner}` has no index `{index}`",
                     span,
-                    why=f"Its indices are {quoted(home.dims)}." if home.dims else "It has no index.",
+                    why=f"Its indices are {quoted(home.dims)}."
+                    if home.dims
+                    else "It has no index.",
                     mend=f"write `{argument.name} ~ ...`: one, shared by all",
                 )
         dims = self.ordered(argument.indices)
@@ -353,6 +362,9 @@ class LawRules(Judgements):
         alike = home.parts.get((part, argument), 0)
         holders = sum(count for (_, a), count in home.parts.items() if a == argument)
         if alike > 1:
+            if home.owner in self.alike:
+                raise Failed(home.owner)
+            self.alike.add(home.owner)
             raise self.problems.report(
                 "M216",
                 f"two parts of `{home.owner}` are a `{part}` with an unknown `{argument}`",
@@ -368,9 +380,7 @@ class LawRules(Judgements):
         self.types[name] = kind
         self.unknowns.setdefault(
             name,
-            ir.Unknown(
-                name, span, None, kind, kind.space, law, None, None, owner, is_default
-            ),
+            ir.Unknown(name, span, None, kind, kind.space, law, None, None, owner, is_default),
         )
 
     # --- supports ----------------------------------------------------------------------------
@@ -412,7 +422,11 @@ class LawRules(Judgements):
             return
         finite = isinstance(space, Bool | Label | Count)
         mine, theirs = bounds_of(space), bounds_of(support)
-        shaped = isinstance(space, Constrained) and space.kind in ("Simplex", "Correlation", "Covariance")
+        shaped = isinstance(space, Constrained) and space.kind in (
+            "Simplex",
+            "Correlation",
+            "Covariance",
+        )
         wrong = (
             finite != discrete
             or (isinstance(space, Label) != isinstance(support, Label))
@@ -438,7 +452,11 @@ class LawRules(Judgements):
             fits = Bounds(outcome.value, outcome.value).within(bounds_of(support))
             declared = outcome.type.space
             low = bounds_of(support)
-            fits = fits and not (low.is_open and outcome.value == low.low) and not isinstance(support, Label)
+            fits = (
+                fits
+                and not (low.is_open and outcome.value == low.low)
+                and not isinstance(support, Label)
+            )
         elif isinstance(declared, Label) or isinstance(support, Label):
             fits = isinstance(declared, Label) and isinstance(support, Label)
         elif isinstance(support, Constrained):
@@ -451,9 +469,13 @@ class LawRules(Judgements):
             base = declared.base if isinstance(declared, Vector) else declared
             computed = name in self.scoped.definitions
             fits = bounds_of(base).within(bounds_of(support)) or computed
-            fits = fits and not (bounds_of(support).is_open and isinstance(base, Count | Bool) and not computed)
+            fits = fits and not (
+                bounds_of(support).is_open and isinstance(base, Count | Bool) and not computed
+            )
             if discrete and not computed:
-                fits = isinstance(base, Bool) or (isinstance(base, Count) and isinstance(support, Count))
+                fits = isinstance(base, Bool) or (
+                    isinstance(base, Count) and isinstance(support, Count)
+                )
         if not fits:
             entry = show_law(law)
             raise self.problems.report(
@@ -525,5 +547,3 @@ def known_type(entry: DistributionEntry, indices: tuple[Dim, ...]) -> ValueType 
     if entry.event or "(" in entry.support and not entry.support.startswith("Interval"):
         return None
     return value_type(_support_space(entry.support), indices)
-
-

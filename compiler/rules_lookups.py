@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mercer.compiler import typed as ir
-from mercer.compiler.judge import Judgements, Lifted, Thing
+from mercer.compiler.judge import Lifted, Thing
 from mercer.compiler.problems import meant, quoted
+from mercer.compiler.rules_values import ValueRules
 from mercer.dsl import syntax
 from mercer.dsl.spaces import Dim, FunctionType, Label, ValueType
 from mercer.dsl.span import Span
-from dataclasses import replace
 
 
-class LookupRules(Judgements):
+class LookupRules(ValueRules):
     def lookup(self, base: Thing, items: Sequence[syntax.Expression], span: Span) -> Thing:
         used: set[Dim] = set()
         for item in items:

@@ -8,10 +8,10 @@ from typing import Any
 
 from mercer.compiler import typed as ir
 from mercer.compiler.expand import Lambda, Push, replaced
-from mercer.compiler.judge import Home, Judgements, Word, Written
+from mercer.compiler.judge import Home, Word, Written
 from mercer.compiler.problems import Failed, meant
 from mercer.compiler.rules_functions import nodes_in
-from mercer.compiler.rules_kernels import KernelHome, Seen, all_numbers
+from mercer.compiler.rules_kernels import KernelHome, KernelRules, Seen, all_numbers
 from mercer.compiler.rules_laws import in_place_parts
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
@@ -37,7 +37,7 @@ from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
 
-class PriorRules(Judgements):
+class PriorRules(KernelRules):
     def function_declared(self, name: str) -> None:
         """`name : A -> B ~ prior` becomes a `Function`, or the weights of a linear map."""
         if name in self.functions or name in self.linear or name in self.failed:
@@ -76,7 +76,9 @@ class PriorRules(Judgements):
             if word
             else "a function prior is expected after `~`",
             head.span,
-            mend=meant(word, catalog.priors(), "function priors are " + ", ".join(catalog.priors())),
+            mend=meant(
+                word, catalog.priors(), "function priors are " + ", ".join(catalog.priors())
+            ),
             notes=self.notes(name),
         )
 
@@ -101,9 +103,7 @@ class PriorRules(Judgements):
         outcome, link = self.outcome_of(name)
         inputs = self.inputs_of(name, kind)
         home = KernelHome(name, kind, inputs, outcome, link, free)
-        home.homes[name] = replace(
-            self.home_of(name, home), parts=self.all_parts(name, home)
-        )
+        home.homes[name] = replace(self.home_of(name, home), parts=self.all_parts(name, home))
         failed = False
         settings: dict[str, ir.Expr | ir.Text] = {}
         kernel: ir.Kernel | None = None
@@ -122,11 +122,11 @@ class PriorRules(Judgements):
                 elif argument.operator == "~":
                     space = catalog.priors()[entry].parameter(word)
                     assert space is not None
-                    settings[word] = self.in_place(
-                        argument, entry, space.space, home.homes[name]
-                    )
+                    settings[word] = self.in_place(argument, entry, space.space, home.homes[name])
                 else:
-                    value = self.plain(argument) if not _is_inf(argument) else self.infinity(argument)
+                    value = (
+                        self.plain(argument) if not _is_inf(argument) else self.infinity(argument)
+                    )
                     parameter = catalog.priors()[entry].parameter(word)
                     if parameter is not None and not _is_inf(argument):
                         self.require(value, parameter.space, f"`{word}`")
@@ -182,7 +182,9 @@ class PriorRules(Judgements):
         for position in range(len(domain.factors)):
             if position not in seen:
                 word = domain.names[position] if domain.names else str(position + 1)
-                kind = "Coregion(rank = 2)" if isinstance(domain.factors[position], Label) else "RBF()"
+                kind = (
+                    "Coregion(rank = 2)" if isinstance(domain.factors[position], Label) else "RBF()"
+                )
                 raise self.problems.report(
                     "M228",
                     f"no kernel of `{name}` sees `{word}`",
@@ -198,8 +200,10 @@ class PriorRules(Judgements):
         node = argument.value
         if argument.operator == "~":
             value = self.in_place(argument, "GP", "Real", home.homes[name])
-        elif isinstance(node, syntax.Call) and isinstance(node.function, syntax.Name) and (
-            node.function.id in catalog.means() and not self.is_user_name(node.function.id)
+        elif (
+            isinstance(node, syntax.Call)
+            and isinstance(node.function, syntax.Name)
+            and (node.function.id in catalog.means() and not self.is_user_name(node.function.id))
         ):
             if node.function.id == "Identity":
                 self.bind(catalog.means()["Identity"], node.arguments, node.span)
@@ -250,9 +254,7 @@ class PriorRules(Judgements):
         if isinstance(domain, Product):
             words = domain.names or tuple(str(i + 1) for i in range(len(factors)))
             names = tuple(f"{name}.input.{w}" for w in words)
-        refs = tuple(
-            ir.Ref(value_type(f), span, n) for n, f in zip(names, factors, strict=True)
-        )
+        refs = tuple(ir.Ref(value_type(f), span, n) for n, f in zip(names, factors, strict=True))
         return names, refs
 
     def outputs(
@@ -329,9 +331,7 @@ class PriorRules(Judgements):
             self.refuse_indices(bias, level, set(), home)
         return weights, bias
 
-    def shaped(
-        self, argument: syntax.Argument, part: str, shape: ValueType, home: Home
-    ) -> ir.Expr:
+    def shaped(self, argument: syntax.Argument, part: str, shape: ValueType, home: Home) -> ir.Expr:
         """A prior in place for a whole array: each entry has it, independently."""
         assert argument.name is not None
         span = argument.name_span or argument.span
@@ -342,7 +342,9 @@ class PriorRules(Judgements):
         self.declare(name, span, shape, law, home.owner, is_default=False)
         return ir.Ref(shape, span, name)
 
-    def linear_dims(self, kind: FunctionType, span: Span) -> tuple[tuple[Dim, ...], tuple[Dim, ...]]:
+    def linear_dims(
+        self, kind: FunctionType, span: Span
+    ) -> tuple[tuple[Dim, ...], tuple[Dim, ...]]:
         domain, codomain = kind.domain, kind.codomain
         outside = coordinates_of(codomain)
         fits = isinstance(codomain, Real | Vector) and not isinstance(domain, Label | Field)
@@ -459,9 +461,7 @@ class PriorRules(Judgements):
                     settings[parameter.name] = self.one_number(float(default), node.span)
             else:
                 settings[parameter.name] = self.word_or_value(argument)
-        return ir.Function(
-            name, tilde.target.span, tilde.doc, kind, entry, settings=settings
-        )
+        return ir.Function(name, tilde.target.span, tilde.doc, kind, entry, settings=settings)
 
     def word_or_value(self, argument: syntax.Argument) -> ir.Expr:
         node = argument.value
@@ -662,8 +662,7 @@ class PriorRules(Judgements):
 
     def is_later_mode(self, name: str) -> bool:
         """A mode of a Tucker decomposition that is not its first: its scale is 1."""
-        for declaration in (*self.scoped.observations.values(), *self.scoped.definitions.values()):
-            body = declaration.value if isinstance(declaration, syntax.Define) else declaration.prior
+        for body in self.bodies():
             for node in nodes_in(body):
                 if not (isinstance(node, syntax.Call) and isinstance(node.function, syntax.Name)):
                     continue
@@ -671,7 +670,9 @@ class PriorRules(Judgements):
                 if head not in self.scoped.unknowns or not self.is_multilinear(head):
                     continue
                 prior = self.scoped.unknowns[head].prior
-                if not isinstance(prior, syntax.Call) or not isinstance(prior.function, syntax.Name):
+                if not isinstance(prior, syntax.Call) or not isinstance(
+                    prior.function, syntax.Name
+                ):
                     continue
                 if prior.function.id != "Multilinear":
                     continue

@@ -78,7 +78,9 @@ class SpaceRules(Judgements):
                 return self.made(name, [a.value for a in arguments], node)
             case syntax.Name(name):
                 shapes = [n for n in self.scoped.definitions if self.is_shape(n)]
-                mend = meant(name, [*WORDS, *shapes], "spaces are `Real`, `Positive`, `Label(g)`, ...")
+                mend = meant(
+                    name, [*WORDS, *shapes], "spaces are `Real`, `Positive`, `Label(g)`, ..."
+                )
                 raise self.problems.report(
                     "M209", f"there is no space `{name}`", node.span, mend=mend
                 )
@@ -93,7 +95,9 @@ class SpaceRules(Judgements):
     def power(self, base: syntax.Expression, size: syntax.Expression, node: syntax.Binary) -> Space:
         scalar = self.space(base)
         if not isinstance(scalar, Scalar):
-            raise self.wrong_space(node, f"only a space of numbers has powers, and `{scalar}` is none")
+            raise self.wrong_space(
+                node, f"only a space of numbers has powers, and `{scalar}` is none"
+            )
         if isinstance(size, syntax.Name) and size.id == INFINITE:
             return Vector(scalar, INFINITE)
         return Vector(scalar, self.size(size))
@@ -225,7 +229,10 @@ class SpaceRules(Judgements):
         missing = [w for w in wanted if w not in settings]
         if missing:
             raise self.problems.report(
-                "M213", f"`{kind}` needs `{missing[0]}`", node.span, mend=f"write `{kind}({', '.join(wanted)})`"
+                "M213",
+                f"`{kind}` needs `{missing[0]}`",
+                node.span,
+                mend=f"write `{kind}({', '.join(wanted)})`",
             )
         for word, value in settings.items():
             if self.random_names(value):

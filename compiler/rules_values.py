@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mercer.compiler import typed as ir
 from mercer.compiler.bounds import Bounds, bounds_of, combine, named_bounds, space_of
 from mercer.compiler.expand import Lambda, Push
-from mercer.compiler.judge import Judgements, Lifted, Thing, Word, Written
+from mercer.compiler.judge import Lifted, Thing, Word, Written
 from mercer.compiler.problems import Failed, meant
+from mercer.compiler.rules_spaces import SpaceRules
 from mercer.compiler.walk import names_of
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
@@ -47,18 +48,19 @@ ARITHMETIC = ("add", "subtract", "multiply", "divide", "power")
 NOWHERE = FunctionType(Real(), Real())
 
 
-class ValueRules(Judgements):
+class ValueRules(SpaceRules):
     def value(self, node: syntax.Expression) -> ir.Expr:
         thing = self.thing(node)
         if isinstance(thing, ir.Integral):
             return self.apply(thing, (), node.span)
         if isinstance(thing, ir.FunctionExpr):
-            name = thing.name if isinstance(thing, ir.FunctionRef | Word) else "this"
+            named = next((n for n in _inner(thing) if isinstance(n, ir.FunctionRef | Word)), None)
+            name = named.name if named else "this"
             raise self.problems.report(
                 "M226",
                 f"`{name}` is a function, and a value is needed here",
-                node.span,
-                mend=f"apply it: `{name}(x)`" if name != "this" else "apply it to a point",
+                named.span if named and named.span.file == node.span.file else node.span,
+                mend=f"apply it: `{name}(x)`" if named else "apply it to a point",
                 notes=self.notes(name),
             )
         return thing
@@ -81,7 +83,8 @@ class ValueRules(Judgements):
                     return self.number(-inside.value, node.span)
                 return self.lift("negative", (inside,), node.span)
             case syntax.Binary("else", first, second):
-                return self.alternative(*self.each((first, second), self.value), node.span)
+                left, right = self.each((first, second), self.value)
+                return self.alternative(left, right, node.span)
             case syntax.Binary("|>", left, right):
                 argument = syntax.Argument(left, span=left.span)
                 return self.thing(syntax.Call(right, (argument,), span=node.span))
@@ -172,11 +175,12 @@ class ValueRules(Judgements):
                     f"functions on `{first.type.domain}` and on `{other.type.domain}` "
                     "have no arithmetic together",
                     span,
-                    notes=((first.span, f"this is `{first.type}`"), (other.span, f"this is `{other.type}`")),
+                    notes=(
+                        (first.span, f"this is `{first.type}`"),
+                        (other.span, f"this is `{other.type}`"),
+                    ),
                 )
-        dims = self.ordered(
-            d for a in arguments for d in a.type.dims
-        )
+        dims = self.ordered(d for a in arguments for d in a.type.dims)
         vectors = [f.type.codomain for f in known if coordinates_of(f.type.codomain)]
         codomain = vectors[0] if vectors else Real()
         return Lifted(FunctionType(first.type.domain, codomain, dims), span, word, arguments)
@@ -190,14 +194,10 @@ class ValueRules(Judgements):
         space = self.result_space(word, arguments)
         return ir.Elementwise(self.union(space, arguments), span, word, tuple(arguments))
 
-    def refuse_no_number(
-        self, word: str, argument: ir.Expr, arguments: Sequence[ir.Expr]
-    ) -> None:
+    def refuse_no_number(self, word: str, argument: ir.Expr, arguments: Sequence[ir.Expr]) -> None:
         space = argument.type.space
         if isinstance(argument, ir.Text):
-            raise self.problems.report(
-                "M232", "a string has no arithmetic", argument.span
-            )
+            raise self.problems.report("M232", "a string has no arithmetic", argument.span)
         if isinstance(space, Label) and word not in ("equal", "not_equal"):
             if self.is_numeric(space.index):
                 return
@@ -234,7 +234,9 @@ class ValueRules(Judgements):
     def result_space(self, word: str, arguments: Sequence[ir.Expr]) -> Space:
         if word in COMPARISONS:
             return Bool()
-        shaped = next((a.type.space for a in arguments if not isinstance(a.type.space, Scalar)), None)
+        shaped = next(
+            (a.type.space for a in arguments if not isinstance(a.type.space, Scalar)), None
+        )
         if shaped is not None and not isinstance(shaped, Constrained):
             return shaped  # Field: relu keeps it
         if word in ARITHMETIC:
@@ -245,7 +247,7 @@ class ValueRules(Judgements):
             return space_of(Bounds(-bound.high, -bound.low))
         entry = catalog.elementwise()[word]
         for parameter, argument in zip(entry.parameters, arguments, strict=False):
-            self.require(argument, parameter.space, f"`{word}`")
+            self.require(argument, parameter.space, f"the argument of `{word}`")
         if word in ("sqrt", "abs", "relu"):
             inside = self.bounds(arguments[0])
             return space_of(Bounds(0.0, is_open=inside.is_open and inside.low >= 0))
@@ -349,7 +351,9 @@ class ValueRules(Judgements):
                 f"there is no coordinate `{name}` here",
                 span,
                 why=None if names else f"`{self.text(base)}` is a point of `{base.type}`.",
-                mend=meant(name, names, f"its coordinates are {', '.join(names)}" if names else None),
+                mend=meant(
+                    name, names, f"its coordinates are {', '.join(names)}" if names else None
+                ),
             )
         position = product.names.index(name)
         if isinstance(base, ir.Point):
@@ -369,9 +373,20 @@ class ValueRules(Judgements):
 def _common(values: Sequence[ir.Expr]) -> Space:
     spaces = {type(v.type.space) for v in values}
     if not values or len(spaces) > 1:
-        return Positive() if spaces <= {Positive, Count} and values and min(
-            v.value if isinstance(v, ir.Constant) else 0.0 for v in values
-        ) > 0 else Real()
+        return (
+            Positive()
+            if spaces <= {Positive, Count}
+            and values
+            and min(v.value if isinstance(v, ir.Constant) else 0.0 for v in values) > 0
+            else Real()
+        )
     if spaces == {Count} and all(isinstance(v, ir.Constant) and v.value > 0 for v in values):
         return Positive()
     return Real() if spaces == {Unit} else values[0].type.space
+
+
+def _inner(thing: Thing) -> Iterator[Thing]:
+    yield thing
+    if isinstance(thing, Lifted):
+        for part in thing.arguments:
+            yield from _inner(part)

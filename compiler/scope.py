@@ -1,4 +1,4 @@
-"""Turns a syntax tree into declarations by name: files used, abbreviations written out, names told apart."""
+"""Turns a syntax tree into declarations by name: abbreviations written out, names told apart."""
 
 from __future__ import annotations
 
@@ -205,10 +205,10 @@ class _Resolver:
         for name, index in self.indices.items():
             self.dims[name] = index.name_span
         for data in self.data.values():
-            for index, span in zip(data.target.indices, data.target.index_spans, strict=True):
-                self.add_dim(index, span)
-            for index, span in _dims_of_space(data.space):
-                self.add_dim(index, span)
+            for dim, span in zip(data.target.indices, data.target.index_spans, strict=True):
+                self.add_dim(dim, span)
+            for dim, span in _dims_of_space(data.space):
+                self.add_dim(dim, span)
 
     def add_dim(self, name: str, span: Span) -> None:
         base = name.rstrip("'")
@@ -262,9 +262,7 @@ def names_in(node: Any) -> Iterator[syntax.Name]:
 
 def _name_span(target: syntax.Target) -> Span:
     start = target.span
-    return Span(
-        start.file, start.line, start.column, start.line, start.column + len(target.name)
-    )
+    return Span(start.file, start.line, start.column, start.line, start.column + len(target.name))
 
 
 def _is_law(name: str) -> bool:

@@ -18,6 +18,9 @@ def used_defs(use: syntax.Use, folder: Path | None) -> Used:
 
     Nothing outside `folder` is opened, links followed: a model file is data.
     """
+    inside = PurePosixPath(use.path.replace("\\", "/"))
+    if inside.is_absolute() or ".." in inside.parts or ":" in use.path or not use.path:
+        return _outside(use)
     if folder is None:
         return _refused(
             use,
@@ -26,9 +29,6 @@ def used_defs(use: syntax.Use, folder: Path | None) -> Used:
             why="A model that is given as a text lies beside no other file.",
             mend="load the model from a file, or write the `def` into it",
         )
-    inside = PurePosixPath(use.path.replace("\\", "/"))
-    if inside.is_absolute() or ".." in inside.parts or ":" in use.path or not use.path:
-        return _outside(use)
     root = folder.resolve()
     path = (root / Path(*inside.parts)).resolve()
     if not path.is_relative_to(root):
