@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mercer.compiler import typed as ir
-from mercer.compiler.walk import names_below, substitute
+from mercer.compiler.walk import in_order, names_below, substitute
 from mercer.dsl.spaces import Dim, Real, ValueType
 from mercer.dsl.span import Span
 
@@ -65,7 +65,7 @@ class _Reader:
         return names_below(self.model, node) & self.block
 
     def sorted_dims(self, dims: tuple[Dim, ...]) -> tuple[Dim, ...]:
-        return tuple(sorted(dims, key=self.model.dims.index))
+        return in_order(self.model, dims)
 
     def read(self, expr: ir.Expr) -> Affine:
         if not self.names(expr):

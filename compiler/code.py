@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
 from mercer.compiler.structure import Structure, owner_of
-from mercer.compiler.walk import names_below
+from mercer.compiler.walk import in_order, names_below
 from mercer.dsl.spaces import Dim, Label
 from mercer.stdlib import catalog
 
@@ -63,7 +63,7 @@ class Body:
         return self.structure.model
 
     def order(self, dims: Dims | list[Dim] | set[Dim]) -> Dims:
-        return tuple(sorted(dict.fromkeys(dims), key=self.model.dims.index))
+        return in_order(self.model, dims)
 
     # --- names and sizes ---
 
@@ -118,13 +118,22 @@ class Body:
                 key = repr(expr.text)
                 self.reads["at"] = None
                 return Code(f"at[{key}]", self.order(expr.type.dims))
-            case ir.Spread(_, _, kind, argument, link):
-                self.reads["*spread"] = None
-                inner = self.value(argument)
-                tail = f", {link!r}" if kind == "outcome" else ""
-                return Code(f"{kind}_spread({inner.text}{tail})", ())
+            case ir.Spread(_, _, "input", argument):
+                parts = argument.fields if isinstance(argument, ir.Point) else (argument,)
+                return Code(f"input_spread({', '.join(self.columns(p) for p in parts)})", ())
+            case ir.Spread(_, _, _, argument, link):
+                return Code(f"outcome_spread({self.value(argument).text}, {link!r})", ())
             case _:
                 raise AssertionError(f"no text for {type(expr).__name__}")
+
+    def columns(self, expr: ir.Expr) -> str:
+        """An input as a column [n], or as rows of coordinates [n, d]."""
+        code = self.value(expr)
+        coordinates = expr.type.coordinates
+        if not coordinates:
+            return code.text if len(code.dims) < 2 else f"jnp.ravel({code.text})"
+        last = (*(d for d in code.dims if d not in coordinates), *coordinates)
+        return self.arranged(code, last).text
 
     def reference(self, name: str) -> str:
         if name in self.formals:
@@ -197,8 +206,7 @@ class Body:
         everything = "" if not dims and inner.dims else f", axis={where}"
         template = catalog.reductions()[expr.function].source
         if expr.by is not None:
-            self.reads["*by"] = None
-            at = self.value(expr.by)
+                at = self.value(expr.by)
             assert isinstance(expr.by.type.space, Label)
             group = expr.by.type.space.index
             text = (

@@ -15,7 +15,7 @@ from mercer.compiler.code import Body, is_summary
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.prior import law_text, prior_text
-from mercer.compiler.walk import nodes
+from mercer.compiler.walk import in_order, nodes
 from mercer.stdlib import catalog
 
 Write = Callable[[Body], str | None]
@@ -92,11 +92,10 @@ class _Emitter:
 
     def dims(self) -> dict[str, tuple[str, ...]]:
         model = self.model
-        order = model.dims.index
         found: dict[str, tuple[str, ...]] = {}
         for group in (model.data, model.unknowns, model.definitions, model.observations):
             for name, declared in group.items():
-                found[name] = tuple(sorted(declared.type.dims, key=order))
+                found[name] = in_order(model, declared.type.dims)
         for key, use in self.structure.sites.items():
             found.setdefault(key, use.dims)
         return found

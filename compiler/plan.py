@@ -212,7 +212,7 @@ def _sentences(
 
 
 def _listed(names: Iterable[str]) -> str:
-    words = list(names)
+    words = list(names) or ["nothing"]
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
 
 

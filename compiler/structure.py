@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
-from mercer.compiler.walk import names_below, nodes
+from mercer.compiler.walk import in_order, names_below, nodes
 from mercer.dsl.spaces import Real, Vector
 
 
@@ -56,7 +56,7 @@ def analyse(model: ir.TypedModel) -> Structure:
         quantities[name] = affine_in(model, ir.Ref(unknown.type, unknown.span, name), reached)
     for text, apply in applies.items():
         owner = owner_of(apply)
-        dims = tuple(sorted(apply.type.dims, key=model.dims.index))
+        dims = in_order(model, apply.type.dims)
         sites[text] = SiteUse(text, owner, dims, apply)
         if owner in reached:
             quantities[text] = affine_in(model, apply, reached)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 from mercer.compiler import typed as ir
+from mercer.dsl.spaces import Dim
 from mercer.dsl.span import Span
 
 T = TypeVar("T")
@@ -17,6 +18,8 @@ def children(node: object) -> Iterator[object]:
     if is_dataclass(node):
         for entry in fields(node):
             yield from _inside(getattr(node, entry.name))
+    else:
+        yield from _inside(node)
 
 
 def nodes(node: object) -> Iterator[object]:
@@ -45,13 +48,19 @@ def names_below(model: ir.TypedModel, node: object) -> set[str]:
     return seen
 
 
+def in_order(model: ir.TypedModel, dims: Iterable[Dim]) -> tuple[Dim, ...]:
+    """Distinct dims in the model's one order; sizes without a name come last."""
+    known = {dim: place for place, dim in enumerate(model.dims)}
+    return tuple(sorted(dict.fromkeys(dims), key=lambda d: known.get(d, len(known))))
+
+
 def rewrite(node: T, change: Callable[[Any], Any]) -> T:
     """A copy of `node` with `change` applied to every node, children first."""
 
     def visit(value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(visit(v) for v in value)
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             return {k: visit(v) for k, v in value.items()}
         if not isinstance(value, ir.Expr | ir.FunctionExpr | ir.Kernel | ir.Law):
             return value
@@ -75,7 +84,7 @@ def _inside(value: object) -> Iterator[object]:
     if isinstance(value, tuple | list):
         for item in value:
             yield from _inside(item)
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         for item in value.values():
             yield from _inside(item)
     elif is_dataclass(value) and not isinstance(value, Span | type):

@@ -108,7 +108,7 @@ class Model:
 
             return show_types(self.typed)
         if stage == "graph":
-            from mercer.compiler.show import show_graph
+            from mercer.graph import show_graph
 
             return show_graph(self.typed)
         if stage == "plan":

@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 
 
-def input_spread(x: Any) -> float:
+def input_spread(*parts: Any) -> float:
     """Root mean square over coordinates of the standard deviations of the rows; 1 if constant.
 
-    `x`: [n] or [n, d], coordinates last.
+    `parts`: the factors of the input, each [n] or [n, d]; factors that are labels do not count.
     """
-    x = np.asarray(x, float)
-    rows = x.reshape(-1, 1) if x.ndim == 1 else x.reshape(-1, x.shape[-1])
-    return _positive(float(np.sqrt(np.mean(np.var(rows, axis=0))))) if rows.size else 1.0
+    variances: list[np.ndarray] = []
+    for part in parts:
+        x = np.asarray(part)
+        if x.size and not np.issubdtype(x.dtype, np.integer):
+            rows = x.reshape(-1, x.shape[-1] if x.ndim > 1 else 1).astype(float)
+            variances.append(np.var(rows, axis=0))
+    return _positive(float(np.sqrt(np.mean(np.concatenate(variances))))) if variances else 1.0
 
 
 def outcome_spread(y: Any, link: str = "identity") -> float:
