@@ -24,8 +24,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# typer.BadParameter is a usage error; its base is what every wrong command line raises.
-_UsageError = typer.BadParameter.__mro__[1]
+# The base of typer.BadParameter is what every wrong command line raises.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def _version(asked: bool) -> None:

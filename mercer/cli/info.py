@@ -25,7 +25,7 @@ def information() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "devices": [str(device) for device in jax.devices()],
-        "cache": str(jax.config.jax_compilation_cache_dir or "off"),
+        "cache": str(jax.config.values.get("jax_compilation_cache_dir") or "off"),
         "folder": os.path.dirname(os.path.abspath(mercer.__file__)),
     }
 
