@@ -206,7 +206,7 @@ class Body:
         everything = "" if not dims and inner.dims else f", axis={where}"
         template = catalog.reductions()[expr.function].source
         if expr.by is not None:
-                at = self.value(expr.by)
+            at = self.value(expr.by)
             assert isinstance(expr.by.type.space, Label)
             group = expr.by.type.space.index
             text = (
