@@ -27,7 +27,7 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 class Arguments:
     """The keywords of a program's functions: `arrays` may be traced, `static` may not."""
 
-    arrays: Mapping[str, np.ndarray]
+    arrays: Mapping[str, Array]
     static: Mapping[str, Any]
 
     def all(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def arguments_of(
 
 def split(everything: Mapping[str, Any]) -> Arguments:
     """Arrays apart from what is structure: sizes and what was not given."""
-    arrays = {k: np.asarray(v) for k, v in everything.items() if isinstance(v, np.ndarray | Array)}
+    arrays = {k: jnp.asarray(v) for k, v in everything.items() if isinstance(v, np.ndarray | Array)}
     return Arguments(arrays, {k: v for k, v in everything.items() if k not in arrays})
 
 

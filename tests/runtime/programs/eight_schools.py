@@ -1,12 +1,12 @@
 """eight_schools.mercer: theta ~ Normal(mu, tau) integrated out exactly, and mu with it; tau by NUTS."""
 
 import jax.numpy as jnp
-import numpy as np
 import numpyro
 from numpyro import distributions as dist
 
-from mercer.runtime.gaussian import Affine, Dense, Gaussian, Site, Term, Weights
+from mercer.runtime.gaussian import Affine, Gaussian, Site, Term, Weights, observe
 from mercer.runtime.inference import Inference
+from mercer.runtime.statements import observed_rows
 
 INFERENCE = Inference(lane="exact", method="nuts", settings={})
 NAMES = {"y": "y", "sigma": "sigma", "mu": "mu", "tau": "tau", "theta": "theta"}
@@ -14,13 +14,7 @@ DIMS = {"y": ("school",), "sigma": ("school",), "mu": (), "tau": (), "theta": ("
 
 
 def prepare(*, sigma, y=None):
-    sigma = np.asarray(sigma, float)
-    y_keep = None
-    if y is not None:
-        y = np.asarray(y, float)
-        if np.isnan(y).any():
-            y_keep = np.flatnonzero(~np.isnan(y))
-    return {"sigma": sigma, "y": y, "y_keep": y_keep}
+    return {"sigma": sigma, "y": y, "y_keep": observed_rows(y)}
 
 
 def summaries(*, sigma, y=None):
@@ -31,13 +25,7 @@ def model(*, sigma, y=None, y_keep=None):
     tau = numpyro.sample("tau", dist.HalfCauchy(5.0))
     known = {"sigma": sigma, "tau": tau}
     laws = outcomes({}, **known)
-    observed = {} if y is None else {"y": (laws["y"], y, y_keep)}
-    engine = Dense(processes(**known), sites(**known), observed)
-    if y is None:
-        at = engine.draw(numpyro.prng_key(), {"y": laws["y"].mean})
-        numpyro.sample("y", dist.Normal(at["y"], laws["y"].noise))
-    else:
-        numpyro.factor("y", engine.log_density())
+    observe(processes(**known), sites(**known), laws, {"y": y}, keep={"y": y_keep})
 
 
 def processes(*, tau, **_):

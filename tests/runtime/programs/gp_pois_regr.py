@@ -1,29 +1,23 @@
 """gp_pois_regr.mercer: a GP under counts; its values at the data, whitened, and rho, alpha by NUTS."""
 
 import jax.numpy as jnp
-import numpy as np
 import numpyro
 from numpyro import distributions as dist
 
 from mercer.runtime.gaussian import Affine, RandomFunction, Site, Term
 from mercer.runtime.inference import Inference
-from mercer.runtime.whitened import Whitened
+from mercer.runtime.statements import observe_each, observed_rows, sample_whitened
 from mercer.stdlib.kernels import RBF
 from mercer.stdlib.points import Points
 
 INFERENCE = Inference(lane="latent", method="nuts", settings={})
+LATENT = ("f(x)",)
 NAMES = {"x": "x", "k": "k", "rho": "rho", "alpha": "alpha"}
 DIMS = {"x": ("n",), "k": ("n",), "rho": (), "alpha": (), "f(x)": ("n",)}
 
 
 def prepare(*, x, k=None):
-    x = np.asarray(x, float)
-    k_keep = None
-    if k is not None:
-        k = np.asarray(k, float)
-        if np.isnan(k).any():
-            k_keep = np.flatnonzero(~np.isnan(k))
-    return {"x": x, "k": k, "k_keep": k_keep}
+    return {"x": x, "k": k, "k_keep": observed_rows(k)}
 
 
 def summaries(*, x, k=None):
@@ -34,19 +28,9 @@ def model(*, x, k=None, k_keep=None):
     rho = numpyro.sample("rho", dist.Gamma(25.0, 4.0))
     alpha = numpyro.sample("alpha", dist.HalfNormal(2.0))
     known = {"x": x, "rho": rho, "alpha": alpha}
-    places = sites(**known)
-    white = {
-        name: numpyro.sample(f"{name}.white", dist.Normal(jnp.zeros(place.size), 1.0).to_event(1))
-        for name, place in places.items()
-    }
-    values = Whitened(processes(**known), places).values(white)
-    at = {name: numpyro.deterministic(name, q(values)) for name, q in quantities(**known).items()}
-    law = outcomes(at, **known)["k"]
-    if k_keep is None:
-        numpyro.sample("k", law, obs=k)
-    else:
-        mask = jnp.zeros(k.shape, bool).at[k_keep].set(True)
-        numpyro.sample("k", law.mask(mask), obs=jnp.where(mask, k, 0))
+    places, wanted = sites(**known), quantities(**known)
+    at = sample_whitened(processes(**known), places, wanted)
+    observe_each("k", outcomes(at, **known)["k"], k, k_keep)
 
 
 def processes(*, rho, alpha, **_):

@@ -1,12 +1,12 @@
 """gp_regr.mercer: a GP under Gaussian noise, f integrated out exactly, rho, alpha, sigma by NUTS."""
 
 import jax.numpy as jnp
-import numpy as np
 import numpyro
 from numpyro import distributions as dist
 
-from mercer.runtime.gaussian import Affine, Dense, Gaussian, RandomFunction, Site, Term
+from mercer.runtime.gaussian import Affine, Gaussian, RandomFunction, Site, Term, observe
 from mercer.runtime.inference import Inference
+from mercer.runtime.statements import observed_rows
 from mercer.stdlib.kernels import RBF
 from mercer.stdlib.points import Points
 
@@ -16,13 +16,7 @@ DIMS = {"x": ("n",), "y": ("n",), "rho": (), "alpha": (), "sigma": (), "f(x)": (
 
 
 def prepare(*, x, y=None):
-    x = np.asarray(x, float)
-    y_keep = None
-    if y is not None:
-        y = np.asarray(y, float)
-        if np.isnan(y).any():
-            y_keep = np.flatnonzero(~np.isnan(y))
-    return {"x": x, "y": y, "y_keep": y_keep}
+    return {"x": x, "y": y, "y_keep": observed_rows(y)}
 
 
 def summaries(*, x, y=None):
@@ -35,13 +29,7 @@ def model(*, x, y=None, y_keep=None):
     sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
     known = {"x": x, "rho": rho, "alpha": alpha, "sigma": sigma}
     laws = outcomes({}, **known)
-    observed = {} if y is None else {"y": (laws["y"], y, y_keep)}
-    engine = Dense(processes(**known), sites(**known), observed)
-    if y is None:
-        at = engine.draw(numpyro.prng_key(), {"y": laws["y"].mean})
-        numpyro.sample("y", dist.Normal(at["y"], laws["y"].noise))
-    else:
-        numpyro.factor("y", engine.log_density())
+    observe(processes(**known), sites(**known), laws, {"y": y}, keep={"y": y_keep})
 
 
 def processes(*, rho, alpha, **_):

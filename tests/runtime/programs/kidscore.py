@@ -1,12 +1,11 @@
 """kidscore.mercer, every unknown by NUTS (`infer nuts`): the general lane without a random function."""
 
-import jax.numpy as jnp
-import numpy as np
 import numpyro
 from numpyro import distributions as dist
 from numpyro.distributions import constraints
 
 from mercer.runtime.inference import Inference
+from mercer.runtime.statements import observe_each, observed_rows
 
 INFERENCE = Inference(lane="direct", method="nuts", settings={})
 NAMES = {name: name for name in ("kid_score", "mom_hs", "mom_iq", "b0", "b_hs", "b_iq", "sigma")}
@@ -22,16 +21,12 @@ DIMS = {
 
 
 def prepare(*, mom_hs, mom_iq, kid_score=None):
-    kid_score_keep = None
-    if kid_score is not None:
-        kid_score = np.asarray(kid_score, float)
-        if np.isnan(kid_score).any():
-            kid_score_keep = np.flatnonzero(~np.isnan(kid_score))
+    keep = observed_rows(kid_score)
     return {
-        "mom_hs": np.asarray(mom_hs, float),
-        "mom_iq": np.asarray(mom_iq, float),
+        "mom_hs": mom_hs,
+        "mom_iq": mom_iq,
         "kid_score": kid_score,
-        "kid_score_keep": kid_score_keep,
+        "kid_score_keep": keep,
     }
 
 
@@ -45,13 +40,8 @@ def model(*, mom_hs, mom_iq, kid_score=None, kid_score_keep=None):
     b_iq = numpyro.sample("b_iq", dist.ImproperUniform(constraints.real, (), ()))
     sigma = numpyro.sample("sigma", dist.HalfCauchy(2.5))
     known = {"mom_hs": mom_hs, "mom_iq": mom_iq, "b0": b0, "b_hs": b_hs, "b_iq": b_iq}
-    law = outcomes({}, **known, sigma=sigma)["kid_score"]
-    if kid_score_keep is None:
-        numpyro.sample("kid_score", law, obs=kid_score)
-    else:
-        mask = jnp.zeros(kid_score.shape, bool).at[kid_score_keep].set(True)
-        filled = jnp.where(mask, kid_score, 0.0)
-        numpyro.sample("kid_score", law.mask(mask), obs=filled)
+    laws = outcomes({}, **known, sigma=sigma)
+    observe_each("kid_score", laws["kid_score"], kid_score, kid_score_keep)
 
 
 def processes(**_):
