@@ -30,7 +30,7 @@ def waiting(what: str, *, quiet: bool = False) -> Iterator[None]:
 
 def _show(what: str, ended: threading.Event) -> None:
     start = time.monotonic()
-    if ended.wait(PATIENCE):
+    if ended.wait(min(PATIENCE, threading.TIMEOUT_MAX)):
         return
     if not sys.stderr.isatty():
         print(f"{what} ...", file=sys.stderr, flush=True)

@@ -37,7 +37,7 @@ def test_misuse_of_the_api_names_the_argument() -> None:
         model.fit(DATA, "x")
     with pytest.raises(ValueError, match=r"^chains: a whole number >= 1 is wanted, got 0"):
         model.fit(DATA, chains=0)
-    with pytest.raises(ValueError, match=r"^text: a string is wanted, got Path"):
+    with pytest.raises(ValueError, match=r"^text: a string is wanted, got PosixPath"):
         mercer.compile(Path("line.mercer"))  # the wrong type is meant
 
 
