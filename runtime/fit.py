@@ -60,7 +60,7 @@ class Fit:
 
     def component(self, name: str, new: Any = None) -> Prediction:
         """The values of one function or effect of the model, at new inputs or at the data."""
-        known = self._components()
+        known = self.components()
         if name not in known:
             near = nearest(name, known)
             mend = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
@@ -90,7 +90,8 @@ class Fit:
 
     # --- for the parts that show a fit ---
 
-    def _components(self) -> list[str]:
+    def components(self) -> list[str]:
+        """The functions and Gaussian unknowns that `component` can show."""
         words = self.arguments.all() | {k: v[0] for k, v in self.draws().items()}
         by_word = {w: words.get(n, words.get(w)) for w, n in self.program.NAMES.items()}
         known = {**words, **{k: v for k, v in by_word.items() if v is not None}}
