@@ -20,7 +20,7 @@ class Bounds:
     is_open: bool = False  # `low` itself is left out
 
     def within(self, other: Bounds) -> bool:
-        """Up to the end itself: 0 counts as `Positive` where it comes from a continuous quantity."""
+        """Up to the end itself: a continuous quantity is 0 with probability 0."""
         return other.low <= self.low and self.high <= other.high
 
 
@@ -53,6 +53,18 @@ def space_of(bounds: Bounds) -> Space:
     if math.isfinite(bounds.low) or math.isfinite(bounds.high):
         return Interval(bounds.low, bounds.high)
     return Real()
+
+
+def spoken(space: Space) -> str:
+    """The space as a message names it."""
+    if isinstance(space, Interval) and isinstance(space.low, float | int):
+        if space.high == math.inf:
+            return f"numbers from {space.low:g} up"
+        if space.low == -math.inf and isinstance(space.high, float | int):
+            return f"numbers up to {space.high:g}"
+        if isinstance(space.high, float | int):
+            return f"Interval({space.low:g}, {space.high:g})"
+    return str(space)
 
 
 def named_bounds(text: str) -> Bounds:

@@ -129,7 +129,7 @@ class Judgements(ABC):
 
     @abstractmethod
     def apply(self, function: ir.FunctionExpr, point: Sequence[ir.Expr], span: Span) -> ir.Expr:
-        """`function` may be applied to this point: one expression for each factor, or one in all."""
+        """`function` at a point: one expression for each factor, or one in all."""
 
     @abstractmethod
     def call(

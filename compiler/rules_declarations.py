@@ -388,12 +388,14 @@ class DeclarationRules(PriorRules):
                     notes=self.notes(name),
                 )  # fmt: skip
             outcome = found
+        if outcome is not None and name in self.definitions:
+            random = sorted(self.random_names(self.definitions[name].value))
         if outcome is not None and name in self.definitions and not self.definitions[name].is_data:
             raise self.problems.report(
                 "M237",
                 f"`{name}` is defined from unknowns, and only data are observed",
                 span,
-                why=f"It depends on {quoted(sorted(self.random_names(self.definitions[name].value)))}.",
+                why=f"It depends on {quoted(random)}.",
                 mend="write the `~` for the data, with this on the right",
                 notes=self.notes(name),
             )

@@ -214,6 +214,8 @@ class FunctionRules(LookupRules):
                     mend=f"write its signature: `{name} : {space} -> Real ~ ...`",
                     notes=((found[1], f"here to `{found[0]}`"), (use.span, f"here to `{space}`")),
                 )
+        if found is None and (state := self.state_of(name)) is not None:
+            return state
         if found is None and any(True for _ in self.integrals(name)):
             return Real()
         if found is None:
@@ -234,6 +236,17 @@ class FunctionRules(LookupRules):
             for node in nodes_in(body):
                 if isinstance(node, syntax.Call) and name in self.heads(node.function):
                     yield node
+
+    def state_of(self, name: str) -> Space | None:
+        """The space of the states of a `Flow` whose rate is the function `name`."""
+        for other, tilde in self.scoped.unknowns.items():
+            node = tilde.prior
+            if not isinstance(node, syntax.Call) or not isinstance(node.function, syntax.Name):
+                continue
+            rate = next((a for a in node.arguments if a.name in (None, "rate")), None)
+            if node.function.id == "Flow" and rate and name in self.heads(rate.value):
+                return self.signature(other).codomain
+        return None
 
     def bodies(self) -> Iterator[syntax.Expression]:
         """What is written on the right: outcomes first, since they say what functions meet."""
@@ -655,7 +668,8 @@ class FunctionRules(LookupRules):
         if not isinstance(function.type.domain, Scalar) or isinstance(function.type.domain, Label):
             raise self.problems.report(
                 "M236",
-                f"only functions of one number are integrated, and this is on `{function.type.domain}`",
+                "only functions of one number are integrated, "
+                f"and this is on `{function.type.domain}`",
                 span,
                 notes=self.function_notes(function),
             )

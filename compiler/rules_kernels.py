@@ -163,7 +163,7 @@ class KernelRules(LawRules):
                     "M230",
                     f"`{space}` has no coordinate `{word or 'of this kind'}`",
                     item.span,
-                    mend="name the coordinates in the signature: `f : (lat: Real, lon: Real) -> Real`",
+                    mend="name them in the signature: `f : (lat: Real, lon: Real) -> Real`",
                 )
             found.append(labels.index(label))
         return replace(seen, coordinates=tuple(found))
@@ -517,7 +517,7 @@ class KernelRules(LawRules):
                 yield from self.leaves_of(self.scoped.definitions[name].value, follow, depth + 1)
 
     def free_scales(self, node: syntax.Expression, fixed: bool = False) -> Iterator[int]:
-        """The leaves whose scale is left out and unknown; scales that multiply are declared once."""
+        """The leaves whose scale is unknown: of scales that multiply one is declared."""
         match node:
             case syntax.Call(syntax.Name(name), arguments) if name in catalog.kernels():
                 if not fixed and not any(a.name == "scale" for a in arguments):

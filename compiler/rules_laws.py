@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mercer.compiler import typed as ir
-from mercer.compiler.bounds import Bounds, bounds_of, named_bounds, space_of
+from mercer.compiler.bounds import Bounds, bounds_of, named_bounds, space_of, spoken
 from mercer.compiler.expand import Push
 from mercer.compiler.judge import Home
 from mercer.compiler.problems import Failed, meant, quoted
@@ -43,11 +43,11 @@ WRAPPERS: dict[str, tuple[str, ...]] = {
 class LawRules(FunctionRules):
     def law(self, node: syntax.Expression, home: Home, wanted: ValueType | None) -> ir.Law:
         match node:
-            case Push(base, variable, image):
+            case Push():
                 return self.pushed(node, home, wanted)
             case syntax.Call(syntax.Name(name), _) if name in WRAPPERS:
                 return self.wrapped(name, node, home, wanted)
-            case syntax.Call(syntax.Name(name), arguments) if name in catalog.distributions():
+            case syntax.Call(syntax.Name(name)) if name in catalog.distributions():
                 return self.distribution(catalog.distributions()[name], node, home, wanted)
             case syntax.Name(name) if name in catalog.distributions() or name in WRAPPERS:
                 raise self.problems.report(
@@ -439,7 +439,7 @@ class LawRules(FunctionRules):
                 "M219",
                 f"`{name}` lies in `{space}`, where this prior has no density",
                 law.span,
-                why=f"Its draws are `{support}`.",
+                why=f"Its draws are `{spoken(support)}`.",
                 notes=((span, f"`{name}` is declared here"),),
             )
 
@@ -480,9 +480,10 @@ class LawRules(FunctionRules):
             entry = show_law(law)
             raise self.problems.report(
                 "M218",
-                f"`{name}` is `{declared}`, and the draws of `{entry}` are `{support}`",
+                f"`{name}` is `{declared}`, and the draws of `{entry}` are `{spoken(support)}`",
                 span,
-                mend=f"declare `data {name} : {support}` if its values are, or choose another distribution"
+                mend=f"declare `data {name} : {_declared(support)}` if its values are, "
+                "or choose another distribution"
                 if name in self.scoped.data and not isinstance(support, Label)
                 else None,
                 notes=self.notes(name),
@@ -547,3 +548,13 @@ def known_type(entry: DistributionEntry, indices: tuple[Dim, ...]) -> ValueType 
     if entry.event or "(" in entry.support and not entry.support.startswith("Interval"):
         return None
     return value_type(_support_space(entry.support), indices)
+
+
+def _declared(support: Space) -> str:
+    """A space to declare data in that lies in the support."""
+    inside = bounds_of(support)
+    return (
+        "Positive"
+        if inside.low == 0 and inside.high == math.inf and not isinstance(support, Count)
+        else spoken(support)
+    )

@@ -43,7 +43,7 @@ class LookupRules(ValueRules):
                         "M231",
                         f"brackets look up by labels, and this is `{at.type}`",
                         item.span,
-                        why="A column of labels is declared with its index: `data g[n] : Label(k)`.",
+                        why="A column of labels is declared so: `data g[n] : Label(k)`.",
                     )
                 return self.gather(base, space.index, at, used, span)
 

@@ -529,7 +529,11 @@ class PriorRules(KernelRules):
         if isinstance(state, Product):
             whole = ir.Point(ValueType(state), span, point)
         rate = self.rate(bound["rate"].value, whole, point, state, name)
-        start = self.value(bound["start"].value)
+        if bound["start"].operator == "~":
+            home = Home(name, kind.dims, parts=in_place_parts(node))
+            start = self.shaped(bound["start"], "Flow", value_type(state, kind.dims), home)
+        else:
+            start = self.value(bound["start"].value)
         self.same_point(start, state, name, bound["start"].value.span, "start")
         self.same_point(rate, state, name, span, "rate")
         settings: dict[str, ir.Expr | ir.Text] = {"rate": rate, "start": start}

@@ -128,7 +128,7 @@ class SpaceRules(Judgements):
             mend=meant(
                 base,
                 self.scoped.dims,
-                f"declare `index {base} = 1..3`, or data that have it, as in `data x[{base}]: Real`",
+                f"declare `index {base} = 1..3`, or data with it: `data x[{base}] : Real`",
             ),
         )
 

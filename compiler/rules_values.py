@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mercer.compiler import typed as ir
-from mercer.compiler.bounds import Bounds, bounds_of, combine, named_bounds, space_of
+from mercer.compiler.bounds import Bounds, bounds_of, combine, named_bounds, space_of, spoken
 from mercer.compiler.expand import Lambda, Push
 from mercer.compiler.judge import Lifted, Thing, Word, Written
 from mercer.compiler.problems import Failed, meant
@@ -290,7 +290,7 @@ class ValueRules(SpaceRules):
             mend += f"; or, if `{column}` is never below, declare `data {column} : {space}`"
         raise self.problems.report(
             "M220",
-            f"{what} must be `{space}`, and `{text}` can be any `{expr.type.space}`",
+            f"{what} must be `{space}`, and `{text}` can be any `{spoken(expr.type.space)}`",
             expr.span,
             mend=mend,
             notes=self.notes(*names[:2]),
