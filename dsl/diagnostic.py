@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from mercer.dsl.span import Source, Span
 
+_EXCERPT = 600
+"""Characters of a line that a message shows; generated models have longer lines."""
+
 
 @dataclass(frozen=True)
 class Diagnostic:
@@ -60,9 +63,16 @@ def _excerpt(span: Span, sources: Mapping[str, Source]) -> list[str]:
         return []
     # What would not print, or would turn the line around, is shown as a replacement character.
     text = "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in source.line(span.line))
+    column = span.column
     end = span.end_column if span.end_line == span.line else len(text) + 1
+    if len(text) > _EXCERPT:
+        # Of a line that nobody reads whole, the stretch around the place.
+        cut = max(0, min(column - _EXCERPT // 3, len(text) - _EXCERPT))
+        text = "..." * (cut > 0) + text[cut : cut + _EXCERPT]
+        column, end = (place - cut + 3 * (cut > 0) for place in (column, end))
+        end = min(end, len(text) + 1)
     # Tabs keep their width in the caret line, so that the carets stand under the words.
-    before = "".join("\t" if c == "\t" else " " for c in text[: span.column - 1])
+    before = "".join("\t" if c == "\t" else " " for c in text[: column - 1])
     gutter = " " * len(str(span.line))
-    carets = before + "^" * max(1, end - span.column)
+    carets = before + "^" * max(1, end - column)
     return [f"{gutter} |", f"{span.line} | {text}".rstrip(), f"{gutter} | {carets}"]

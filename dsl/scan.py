@@ -117,9 +117,11 @@ def _join(rows: list[_Row], start: int) -> tuple[Line, int]:
         line.fault = line.fault or fault
         line.tokens += row.tokens
         at += 1
-        if len(open_brackets) > DEPTH and _next_declaration(rows, start + 1, at, line) < at:
-            line.fault = None if line.fault is fault else line.fault
-            return _unclosed(line, rows, start, at, open_brackets)
+        if len(open_brackets) > DEPTH:
+            if _next_declaration(rows, start + 1, at, line) < at:
+                line.fault = None if line.fault is fault else line.fault
+                return _unclosed(line, rows, start, at, open_brackets)
+            return line, _next_declaration(rows, at, len(rows), line)
         if row.ends_in_fault and open_brackets:
             return line, _next_declaration(rows, at, len(rows), line)
     if line.tokens:

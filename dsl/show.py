@@ -37,7 +37,9 @@ def _show(node: syntax.Node, role: str, depth: int, lines: list[str]) -> None:
         elif isinstance(value, tuple):
             words.append(f"[{', '.join(value)}]")
         else:
-            words.append(repr(value) if isinstance(node, syntax.String) else str(value))
+            words.append(
+                repr(value) if isinstance(node, (syntax.String, syntax.Use)) else str(value)
+            )
     label = f"{role}: " if role else ""
     text = " ".join([type(node).__name__, *words])
     lines.append(f"{'  ' * depth}{label}{text}  @{node.span.line}:{node.span.column}")

@@ -289,3 +289,18 @@ def parts(node: syntax.Node) -> list[syntax.Node]:
 
 def walk(node: syntax.Node) -> list[syntax.Node]:
     return [node, *(below for part in parts(node) for below in walk(part))]
+
+
+@pytest.mark.parametrize("at", [0, 5_000, 9_990])
+def test_of_a_line_without_end_a_message_shows_the_stretch_around_the_place(at: int) -> None:
+    text = "x = " + "a" * at + " $ " + "b" * (9_990 - at)
+    with pytest.raises(MercerError) as caught:
+        parse(text)
+    _, _, line, carets, *_ = str(caught.value).split("\n")
+    assert len(line) < 700
+    assert line[carets.index("^")] == "$" and carets.count("^") == 1
+
+
+@pytest.mark.parametrize("text", ["(\n" * 20_000, "x = f(" + "\n(a" * 20_000])
+def test_brackets_without_end_are_one_mistake(text: str) -> None:
+    assert len(parse_partial(text)[1]) == 1
