@@ -118,7 +118,7 @@ class Reference(Evaluator):
         self.statements: dict[Any, Statement] = {}
         self.batch = 0  # rows of the basis: 0 while the residuals are still being collected
         self.memo: dict[str, Any] = {}
-        self.uses: dict[str, list[list[Named]]] = {}
+        self.applications: dict[str, tuple[Function, list[Named], Rows]] = {}
 
     def _sizes(self) -> dict[str, int]:
         sizes = {name: len(labels) for name, labels in self.index_labels.items()}
@@ -281,10 +281,28 @@ class Reference(Evaluator):
         result: np.ndarray = gram(a, b, indices, self._kernel(name), self._outputs(name))
         return result
 
-    def rows(self, text: str) -> Rows:
-        """The rows of the application with this text; after `log_density`."""
-        found: Rows = self.memo_rows[text]
-        return found
+    def prior_of(
+        self, texts: tuple[str, ...], dims: Mapping[str, tuple[str, ...]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Prior mean and covariance of applications of one function, stacked in this order.
+
+        Each is flattened with its axes in the order `dims[text]`.
+        """
+        self._evaluate_all()
+        means, rows, orders = [], [], []
+        for text in texts:
+            function, points, own = self.applications[text]
+            sizes = dict(zip(own.dims, own.shape, strict=True))
+            means.append(self._mean(function, points).ordered(dims[text], sizes).reshape(-1))
+            places = np.arange(len(own.rows)).reshape(own.shape)
+            axes = [own.dims.index(d) for d in dims[text]]
+            orders.append(np.transpose(places, axes).reshape(-1))
+            rows.append(own)
+        pairs = [list(zip(rows, orders, strict=True))] * 2
+        blocks = [[self.covariance(a, b)[np.ix_(i, j)] for b, j in pairs[1]] for a, i in pairs[0]]
+        if not texts:
+            return np.zeros(0), np.zeros((0, 0))
+        return np.concatenate(means), np.block(blocks)
 
     # --- names ---
 
@@ -457,15 +475,11 @@ class Reference(Evaluator):
         result = elementwise(np.add, self._mean(function, points), residual)
         return dataclasses.replace(result, coordinates=rows.coordinates)
 
-    memo_rows: dict[str, Rows]
-
     def _rows(self, function: Function, points: list[Named], text: str) -> Rows:
-        if not hasattr(self, "memo_rows"):
-            self.memo_rows = {}
-        if text not in self.memo_rows:
-            self.uses.setdefault(function.name, []).append(points)
-            self.memo_rows[text] = rows_of(function, points, self.size)
-        return self.memo_rows[text]
+        if text not in self.applications:
+            rows = rows_of(function, points, self.size)
+            self.applications[text] = (function, points, rows)
+        return self.applications[text][2]
 
     def _register(self, function: Function, points: list[Named], rows: Rows) -> None:
         key = ("site", *_key(function, points))
@@ -554,8 +568,8 @@ class Reference(Evaluator):
             assert node is not None
             domain = function.domain
             if domain is None:
-                rows = self.uses[name][0]
-                domain = domain_of(rows)
+                used = (p for f, p, _ in self.applications.values() if f.name == name)
+                domain = domain_of(next(used))
             self.memo[key] = self._covariance(node.value, name, domain, None)
         found: Covariance = self.memo[key]
         return found

@@ -142,7 +142,7 @@ def value_at(point: Point) -> Functional:
 def exact(point: Point) -> Point:
     """The point with the digits that difference quotients need; labels stay ints."""
     return tuple(
-        tuple(v if isinstance(v, int) else Decimal(float(v)) for v in factor) for factor in point
+        tuple(v if isinstance(v, int | Decimal) else Decimal(v) for v in factor) for factor in point
     )
 
 
