@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
+from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.util import initialize_model
 
@@ -86,10 +87,17 @@ class Density:
     @cached_property
     def has_unknowns(self) -> bool:
         """Whether anything is left to sample once the Gaussian block is integrated out."""
-        from numpyro.handlers import seed, trace
+        found: list[bool] = []
 
-        sites = trace(seed(self.model, 0)).get_trace(**self.arguments.arrays).values()
-        return any(s["type"] == "sample" and not s["is_observed"] for s in sites)
+        def look(arrays: Mapping[str, Array]) -> Array:
+            # Flat priors cannot be sampled: a start stands in for each unknown.
+            model = substitute(seed(self.model, 0), substitute_fn=init_to_uniform)
+            sites = trace(model).get_trace(**arrays).values()
+            found.append(any(s["type"] == "sample" and not s["is_observed"] for s in sites))
+            return jnp.zeros(())
+
+        jax.eval_shape(look, dict(self.arguments.arrays))
+        return found[0]
 
     @cached_property
     def start(self) -> Array:
