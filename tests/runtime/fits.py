@@ -37,7 +37,7 @@ def fitted(name: str, data: dict[str, Any], **options: Any) -> Fit:
     program = import_module(f"tests.runtime.programs.{name}")
     text, outcome = _DATA[name]
     bound = bind(needs(text, outcomes=outcome), data)
-    settings = {"chains": 2, "warmup": 300, "draws": 300, "seed": 1, **options}
+    settings = {"chains": 2, "warmup": 150, "draws": 150, "seed": 1, **options}
     return run(program, bound, bind=rebind(name), **settings)
 
 
