@@ -56,12 +56,14 @@ def wrapped(node: syntax.Expression, column: int, indent: int, tail: int = 0) ->
     match node:
         case syntax.Name() | syntax.Number() | syntax.String() | syntax.Range():
             return text
+        case syntax.Binary(operator="^"):
+            text = _wrapped_operand(node.left, _POSTFIX, column, indent, 1) + "^"
+            at = len(text.rsplit("\n", 1)[-1]) + (0 if "\n" in text else column)
+            return text + _wrapped_operand(node.right, _SIGN, at, indent, tail)
         case syntax.Binary():
             return _in_parentheses(node, indent)
         case syntax.Unary(operator=operator, operand=operand):
-            if _level(operand) < _SIGN:
-                return operator + _in_parentheses(operand, indent)
-            return operator + wrapped(operand, column + 1, indent, tail)
+            return operator + _wrapped_operand(operand, _SIGN, column + 1, indent, tail)
         case syntax.Member(base=base, name=name):
             if _level(base) < _POSTFIX or isinstance(base, syntax.Number):
                 return f"{_in_parentheses(base, indent)}.{name}"
@@ -79,6 +81,15 @@ def wrapped(node: syntax.Expression, column: int, indent: int, tail: int = 0) ->
     return f"{opening}\n{body}\n{' ' * indent}{closing}"
 
 
+def _wrapped_operand(
+    node: syntax.Expression, least: int, column: int, indent: int, tail: int
+) -> str:
+    if _level(node) >= least:
+        return wrapped(node, column, indent, tail)
+    text = f"({flat(node)})"
+    return text if column + len(text) + tail <= WIDTH else _in_parentheses(node, indent)
+
+
 def _in_parentheses(node: syntax.Expression, indent: int) -> str:
     inner = indent + INDENT
     return f"(\n{' ' * inner}{_inside(node, inner, inner)}\n{' ' * indent})"
@@ -87,7 +98,8 @@ def _in_parentheses(node: syntax.Expression, indent: int) -> str:
 def _inside(node: syntax.Expression, column: int, indent: int) -> str:
     """The expression where a bracket is open, so that a line may end before an operator."""
     text = flat(node)
-    if column + len(text) < WIDTH or not isinstance(node, syntax.Binary):
+    fits = column + len(text) < WIDTH
+    if fits or not isinstance(node, syntax.Binary) or node.operator == "^":
         return wrapped(node, column, indent, 1)
     chain = _chain(node)
     lines = [""]
@@ -117,14 +129,10 @@ def _chain(node: syntax.Binary) -> list[tuple[str, syntax.Expression, int]]:
     rest: syntax.Expression = node
     while isinstance(rest, syntax.Binary) and _level(rest) == level:
         left, right = _sides(rest)
-        if rest.operator == "^":
-            break
         parts.append((f"{rest.operator} ", rest.right, right))
         rest = rest.left
         if level == _COMPARISON:
             break
-    if not parts:
-        return [("", node, 0)]
     parts.append(("", rest, left))
     return parts[::-1]
 

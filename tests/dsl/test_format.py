@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mercer.dsl.format import format_model
 from mercer.dsl.layout import WIDTH, flat
 from mercer.dsl.parse import parse
+from mercer.dsl.show import show_syntax
 from mercer.dsl.syntax import Define, Model
 from tests.dsl.strategies import models
 
@@ -131,3 +132,25 @@ y ~ Normal(
 """
     )
     assert formatted(f"y = {terms}").startswith("y = (\n    coefficient_0")
+
+
+@pytest.mark.parametrize(
+    "shape", ["{a}^({a} + {a})", "({a} + {a})^{a}", "-({a} * {a})", "f({a})^2 + {a}^-{a}(b)"]
+)
+def test_what_is_too_wide_is_wrapped_to_the_same_meaning(shape: str) -> None:
+    for length in (20, 45, 60, 99, 150):
+        text = f"x = g({shape.format(a='a' * length)}, {shape.format(a='b' * length)})[k]\n"
+        once = formatted(text)
+        assert parse(once) == parse(text)
+        assert formatted(once) == once
+
+
+@pytest.mark.parametrize("shape", ["({}) * a", "f({})", "-{}", "a[{}]", "[{}]", "(u = {})"])
+def test_the_deepest_trees_are_formatted_and_listed(shape: str) -> None:
+    expression = "x"
+    for _ in range(99):
+        expression = shape.format(expression)
+    model = parse(f"y = {expression} + a")
+    once = format_model(model)
+    assert parse(once) == model
+    assert show_syntax(model).count("\n") > 99
