@@ -1,4 +1,4 @@
-"""Compiled programs kept between processes: the second fit of a model and its shapes compiles nothing."""
+"""Compiled programs kept between processes: fitting a model and shapes again compiles nothing."""
 
 from __future__ import annotations
 

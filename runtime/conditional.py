@@ -1,7 +1,7 @@
 """One posterior draw turned into the conditional law of all that was integrated out or whitened.
 
-The zero-mean processes are those of the fit. Sites at new rows stand beside the sites of the fit, so
-that old and new values are drawn from one joint law.
+The zero-mean processes are those of the fit. Sites at new rows stand beside the sites of the fit,
+so that old and new values are drawn from one joint law.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def latent_names(program: ModuleType) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Conditional:
-    """The law of the Gaussian unknowns given one draw: an exact block and a block of known values."""
+    """The law of the Gaussian unknowns given one draw: an exact block, and one of known values."""
 
     program: ModuleType
     latent: tuple[str, ...]

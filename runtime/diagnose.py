@@ -37,8 +37,8 @@ def _divergences(draws: Draws) -> list[str]:
     if not count:
         return []
     return [
-        f"{count} of {total} draws diverged: the sampler met curvature that its step size could not "
-        "follow, and the posterior may be biased there. Give the scales and lengthscales tighter "
+        f"{count} of {total} draws diverged: the sampler met curvature that its step size could "
+        "not follow, and the posterior may be biased there. Give the scales and lengthscales tighter "
         "priors, or smaller steps: infer nuts(target = 0.99)."
     ]
 
@@ -76,6 +76,6 @@ def _depth(draws: Draws, depth: int) -> list[str]:
     if share < 0.01:
         return []
     return [
-        f"{share:.0%} of the trajectories reached the longest length allowed: sampling is slow, not "
-        "wrong. Unknowns of very different size cause it; standardize the inputs."
+        f"{share:.0%} of the trajectories reached the longest length allowed: sampling is slow, "
+        "not wrong. Unknowns of very different size cause it; standardize the inputs."
     ]

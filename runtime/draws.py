@@ -1,4 +1,4 @@
-"""What an inference driver hands on: draws of the sampled unknowns and what is to be said of them."""
+"""What an inference driver hands on: draws of the unknowns, and what is to be said of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A posterior turned into what is asked of it: summaries, predictions, components, pictures, a file."""
+"""A posterior turned into what is asked of it: summaries, predictions, pictures, a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels at new rows turned into entries of the unknowns: those of the fit, or drawn from the prior."""
+"""Labels at new rows turned into entries of the unknowns: those of the fit, or prior draws."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Rows:
         """One draw at the labels of the new rows, and over all labels of fit and new rows."""
         at_new, merged = dict(draw), dict(draw)
         changed = {}
-        for name, value in draw.items():
+        for name in draw:
             dims = program.DIMS.get(name, ())
             if name in program.NAMES.values() and dims and not self.is_as_fitted(dims):
                 changed[name] = dims

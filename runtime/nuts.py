@@ -1,4 +1,4 @@
-"""The density turned into draws by the No-U-Turn sampler: NumPyro's `MCMC` over the program's `model`."""
+"""The density turned into draws by the No-U-Turn sampler, NumPyro's `MCMC`."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def run_nuts(
 def fitting_chain_method(chains: int) -> str:
     """Parallel where each chain has a device, one batch on an accelerator, else in turn.
 
-    Measured on a CPU at n = 25: one batch costs more than its chains in turn, because it factorises at
-    every jitter level and waits for the longest trajectory.
+    Measured on a CPU at n = 25: one batch costs more than its chains in turn, because it
+    factorises at every jitter level and waits for the longest trajectory.
     """
     if chains > 1 and jax.local_device_count() >= chains:
         return "parallel"

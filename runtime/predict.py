@@ -20,8 +20,8 @@ from mercer.runtime.conditional import Conditional, conditional, known_of
 from mercer.runtime.density import Arguments
 from mercer.runtime.newlabels import Rows
 from mercer.runtime.posterior import dataset, rows_of
-from mercer.runtime.terms import Affine, Gaussian
 from mercer.runtime.tabulate import table
+from mercer.runtime.terms import Affine, Gaussian
 
 NEW = "new: "
 

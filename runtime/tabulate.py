@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def table(prediction: Prediction, quantiles: tuple[float, ...]) -> pd.DataFrame:
-    """A row for each new point, columns as documented; outcomes with other rows are joined by label."""
+    """A row for each new point; outcomes with other rows are joined by label."""
     frames = []
     for name in prediction.means:
         frames.append(_frame(prediction, name, quantiles))
