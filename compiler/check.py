@@ -65,6 +65,8 @@ def _checked(scoped: Scoped) -> DeclarationRules:
         except Failed:
             continue
     checker.check_derivatives()
+    told = checker.problems.diagnostics or scoped.model.lost or scoped.is_partial
+    assert told or not checker.failed, checker.failed
     return checker
 
 

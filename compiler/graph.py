@@ -71,7 +71,7 @@ def _is_before(item: syntax.Expression, scoped: Scoped) -> bool:
         isinstance(item, syntax.Binary)
         and item.operator == "-"
         and isinstance(item.left, syntax.Name)
-        and item.left.id in scoped.dims
+        and item.left.id not in (*scoped.data, *scoped.unknowns, *scoped.definitions)
     )
 
 

@@ -305,6 +305,15 @@ class FunctionRules(LookupRules):
         thing = self.thing(node)
         if not isinstance(thing, ir.FunctionExpr) or isinstance(thing, Word | Written):
             raise self.problems.report("M225", "an unknown function is expected here", node.span)
+        if isinstance(thing, ir.FunctionRef) and self.is_linear(thing.name):
+            raise self.problems.report(
+                "M236",
+                f"`{thing.name}` is linear: its derivative is its weights",
+                node.span,
+                mend=f"give the weights a name: `w ~ Normal(0, 1)`, then `weights = w` in "
+                f"`{thing.name}`",
+                notes=self.notes(thing.name),
+            )
         return thing
 
     def call(

@@ -353,7 +353,7 @@ class KernelRules(LawRules):
         if isinstance(seen.space, Vector):
             allowed.add(seen.space.size)
         if isinstance(seen.space, Label) and parameter.per_label:
-            allowed |= {seen.space.index, *(d for d in value.type.dims if d.isdigit())}
+            allowed |= {seen.space.index, *(d for d in value.type.dims if d[0].isdigit())}
         extra = [d for d in value.type.dims if d not in allowed]
         if extra:
             raise self.problems.report(
@@ -420,9 +420,10 @@ class KernelRules(LawRules):
             if isinstance(seen.space, Label) and parameter.per_label:
                 dims = (seen.space.index,)
                 if parameter.space == "Real^rank":
-                    dims = (*dims, str(int(rank)))
+                    columns = str(int(rank))
+                    dims = (*dims, columns + "'" if columns in dims else columns)
             space: Space = Positive() if parameter.space == "Positive" else Real()
-            kind = ValueType(space, self.ordered(dims), tuple(d for d in dims if d.isdigit()))
+            kind = ValueType(space, self.ordered(dims), tuple(d for d in dims if d[0].isdigit()))
             law = self.default_law(default, seen, home, node.span)
             self.declare(name, node.span, kind, law, place.owner, is_default=True)
         return ir.Ref(self.unknowns[name].type, node.span, name)

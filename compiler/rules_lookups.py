@@ -72,12 +72,16 @@ class LookupRules(ValueRules):
 
     def no_index(self, base: Thing, name: str, item: syntax.Expression) -> Exception:
         have = base.type.dims
+        if isinstance(base, ir.Ref) and base.name in self.busy:
+            mend: str | None = f"say it on the left: `{base.name}[{name}] = ...`"
+        else:
+            mend = meant(name, have)
         return self.problems.report(
             "M231",
             f"there is no index `{name}` to look up here",
             item.span,
             why=f"Its indices are {quoted(have)}." if have else "It has no index.",
-            mend=meant(name, have),
+            mend=mend,
         )
 
     def rename(self, base: ir.Expr, old: Dim, new: Dim, span: Span) -> ir.Expr:

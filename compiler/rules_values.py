@@ -142,6 +142,7 @@ class ValueRules(SpaceRules):
             if name in table:
                 return self.problems.report("M214", f"`{name}` is {what}", span)
         words = [*self.scoped.names(), *self.scoped.dims, *catalog.elementwise(), *self.words()]
+        words += catalog.kernels() if name[:1].isupper() else ()
         return self.problems.report(
             "M201",
             f"nothing here is called `{name}`",
@@ -186,6 +187,8 @@ class ValueRules(SpaceRules):
         return Lifted(FunctionType(first.type.domain, codomain, dims), span, word, arguments)
 
     def calculate(self, word: str, arguments: Sequence[ir.Expr], span: Span) -> ir.Expr:
+        if word in ("equal", "not_equal"):
+            arguments = self.same_labels(arguments)
         for argument in arguments:
             self.refuse_no_number(word, argument, arguments)
         if all(isinstance(a, ir.Constant) for a in arguments) and word == "negative":
@@ -193,6 +196,35 @@ class ValueRules(SpaceRules):
             return self.number(-arguments[0].value, span)
         space = self.result_space(word, arguments)
         return ir.Elementwise(self.union(space, arguments), span, word, tuple(arguments))
+
+    def same_labels(self, arguments: Sequence[ir.Expr]) -> list[ir.Expr]:
+        """`g == "Texas"`: the string is a label of the index of `g`."""
+        indices = [a.type.space.index for a in arguments if isinstance(a.type.space, Label)]
+        if len(set(indices)) > 1:
+            raise self.problems.report(
+                "M232",
+                f"labels of `{indices[0]}` and of `{indices[1]}` are never the same",
+                arguments[1].span,
+            )
+        if not indices:
+            return list(arguments)
+        found: list[ir.Expr] = []
+        for argument in arguments:
+            if isinstance(argument, ir.Text):
+                kind = ValueType(Label(indices[0]))
+                label = ir.LabelConstant(kind, argument.span, indices[0], argument.value)
+                declared = self.indices[indices[0].rstrip("'")].labels
+                if declared is not None and argument.value not in declared:
+                    raise self.problems.report(
+                        "M250",
+                        f'`{indices[0]}` has no label "{argument.value}"',
+                        argument.span,
+                        mend=meant(argument.value, [str(x) for x in declared]),
+                    )
+                found.append(label)
+            else:
+                found.append(argument)
+        return found
 
     def refuse_no_number(self, word: str, argument: ir.Expr, arguments: Sequence[ir.Expr]) -> None:
         space = argument.type.space
@@ -287,7 +319,7 @@ class ValueRules(SpaceRules):
         if isinstance(expr, ir.Ref) and mend:
             mend += f", or declare `{expr.name} : {space}`"
         elif column and mend:
-            mend += f"; or, if `{column}` is never below, declare `data {column} : {space}`"
+            mend = f"if `{column}` is always so, declare `data {column} : {space}`; else {mend}"
         raise self.problems.report(
             "M220",
             f"{what} must be `{space}`, and `{text}` can be any `{spoken(expr.type.space)}`",

@@ -20,7 +20,11 @@ MISTAKES: list[tuple[str, str, int, int]] = [
     ("data y[n] : Real\ndata y[n] : Real\ny ~ Normal(0,1)\n", "M202", 2, 6),
     (XY + "a = b + 1\nb = a * 2\n", "M203", 2, 1),
     (
-        "data x[n] : Real^d\ndata y[n] : Real\nh : Real^d -> Real^inf ~ GP(RBF(), nu = 10)\nf : Real^inf -> Real ~ GP(RBF(lengthscale[d] ~ LogNormal(0, 1)))\ny ~ Normal(f(h(x)), 1)\n",
+        "data x[n] : Real^d\n"
+        "data y[n] : Real\n"
+        "h : Real^d -> Real^inf ~ GP(RBF(), nu = 10)\n"
+        "f : Real^inf -> Real ~ GP(RBF(lengthscale[d] ~ LogNormal(0, 1)))\n"
+        "y ~ Normal(f(h(x)), 1)\n",
         "M204",
         4,
         31,
@@ -38,8 +42,8 @@ MISTAKES: list[tuple[str, str, int, int]] = [
     (XY + "y ~ Nromal(0, 1)\n", "M214", 2, 5),
     (XY + "f ~ GP(RBF(lengthscale = LogNormal(0,1)))\ny ~ Normal(f(x), 1)\n", "M215", 2, 26),
     (
-        XY
-        + "f ~ GP(RBF(lengthscale ~ LogNormal(0,1)) + RBF(lengthscale ~ LogNormal(2,1)))\ny ~ Normal(f(x), 1)\n",
+        XY + "f ~ GP(RBF(lengthscale ~ LogNormal(0,1)) + RBF(lengthscale ~ LogNormal(2,1)))\n"
+        "y ~ Normal(f(x), 1)\n",
         "M216",
         2,
         12,
@@ -53,7 +57,11 @@ MISTAKES: list[tuple[str, str, int, int]] = [
     (XY + "f : Real * Real -> Real ~ GP(RBF())\ny ~ Normal(f(x, x, x), 1)\n", "M222", 3, 12),
     (XY + "f ~ GP(RBF())\n", "M223", 2, 1),
     (
-        "data x[n] : Real\ndata z[n] : Real^d\ndata y[n] : Real\nf ~ GP(RBF())\ny ~ Normal(f(x) + f(z), 1)\n",
+        "data x[n] : Real\n"
+        "data z[n] : Real^d\n"
+        "data y[n] : Real\n"
+        "f ~ GP(RBF())\n"
+        "y ~ Normal(f(x) + f(z), 1)\n",
         "M224",
         4,
         1,
@@ -80,8 +88,9 @@ MISTAKES: list[tuple[str, str, int, int]] = [
     ("data y[t] : Real\ny ~ Normal(y[t + 1], 1)\n", "M233", 2, 14),
     ("data y[t] : Real\nz[t] ~ Normal(z[t - 1], 1)\ny ~ Normal(z, 1)\n", "M234", 2, 8),
     (
-        XY
-        + "h : Real -> Real^inf ~ GP(RBF())\nf : Real^inf -> Real ~ GP(Periodic())\ny ~ Normal(f(h(x)), 1)\n",
+        XY + "h : Real -> Real^inf ~ GP(RBF())\n"
+        "f : Real^inf -> Real ~ GP(Periodic())\n"
+        "y ~ Normal(f(h(x)), 1)\n",
         "M235",
         3,
         27,
@@ -116,6 +125,113 @@ MISTAKES: list[tuple[str, str, int, int]] = [
     ("data y[n] : Unit\nmu ~ Normal(0,1)\ny ~ Beta(mu, 1)\n", "M220", 3, 10),
     (XY + "y ~ GP(RBF())\n", "M214", 2, 5),
     (XY + "y ~ x + 1\n", "M214", 2, 5),
+    (
+        'index s = ["a"]\n'
+        "data g[n] : Label(s)\n"
+        "data x[n], y[n] : Real\n"
+        'y ~ Normal(1 * (g == "b"), 1)\n',
+        "M250",
+        4,
+        22,
+    ),
+    (
+        "data x[n] : Real^d\n"
+        "data y[n] : Real\n"
+        "h : Real^d -> Real^2 ~ GP(RBF())\n"
+        "f : Real^3 -> Real ~ GP(RBF())\n"
+        "y ~ Normal(f(h(x)), 1)\n",
+        "M221",
+        5,
+        14,
+    ),
+    (
+        XY + "f ~ Linear()\ny ~ Normal(f(x) + D(f)(x), 1)\n",
+        "M236",
+        3,
+        21,
+    ),
+    (
+        XY + "f : Real -> Real^k ~ GP(RBF())\ny ~ Normal(sum(f(x), k), 1)\n",
+        "M207",
+        2,
+        18,
+    ),
+    (
+        XY + "nu[t] = nu[t - 1] + 1\ny ~ Normal(x, 1)\n",
+        "M207",
+        2,
+        4,
+    ),
+    (
+        "data y[t] : Real\nmu = 0.5 * mu[t - 1] else 0\ny ~ Normal(mu, 1)\n",
+        "M231",
+        2,
+        15,
+    ),
+    (
+        XY + "p : Simplex(k) ~ Dirichlet(1)\ny ~ Normal(x, 1)\n",
+        "M207",
+        2,
+        13,
+    ),
+    (
+        XY + "y[k] ~ Normal(0, 1)\n",
+        "M247",
+        2,
+        1,
+    ),
+    (
+        XY + "a : Real -> Real ~ Normal(0, 1)\ny ~ Normal(a(x), 1)\n",
+        "M214",
+        2,
+        20,
+    ),
+    (
+        XY + "a = RBFF()\nf ~ GP(a)\ny ~ Normal(f(x), 1)\n",
+        "M201",
+        2,
+        5,
+    ),
+    (
+        XY + "f ~ GP(RBF(), mean = x)\ny ~ Normal(f(x), 1)\n",
+        "M217",
+        2,
+        22,
+    ),
+    (
+        XY + "y ~ Normal(loc = 0, sclae = 1)\n",
+        "M210",
+        2,
+        21,
+    ),
+    (
+        "data y[n] : Count\nf ~ Normal(0, 1)\ny ~ Poisson(f)\n",
+        "M220",
+        3,
+        13,
+    ),
+    (
+        "data k[n] : Count\n"
+        "data e[n] : Real\n"
+        "f ~ GP(RBF())\n"
+        "data x[n] : Real\n"
+        "k ~ Poisson(e * exp(f(x)))\n",
+        "M220",
+        5,
+        13,
+    ),
+    (
+        "data y[n] : Label(k)\ny ~ Categorical(0.5)\n",
+        "M251",
+        2,
+        17,
+    ),
+    (
+        XY + "infer f.lengthscal by MAP\nf ~ GP(RBF())\ny ~ Normal(f(x), 1)\n",
+        "M241",
+        2,
+        7,
+    ),
 ]
 
 
