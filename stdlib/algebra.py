@@ -116,7 +116,9 @@ class Leaf(Kernel):
         chosen = side.factors if self.factor is None else (side.factors[self.factor],)
         if self.word.entry.input == "label":
             if len(chosen) != 1:
-                raise ValueError(f"{self.word.entry.name} sees one factor of a product: .on(factor=)")
+                raise ValueError(
+                    f"{self.word.entry.name} sees one factor of a product: .on(factor=)"
+                )
             return chosen[0]
         floats = [_as_vector(f, side.is_point) for f in chosen]
         x = floats[0] if len(floats) == 1 else jnp.concatenate(floats, axis=-1)
@@ -188,7 +190,7 @@ class Power(Kernel):
 
 
 def _of_rows(argument: Any, side: Side) -> Any:
-    """An argument as a body wants it: one for all rows, or the row's copy's own, [n, 1] or [n, d]."""
+    """An argument as a body wants it: one for all, or that of each row's copy, [n, 1] or [n, d]."""
     if not isinstance(argument, PerLabel):
         return argument
     if side.labels is None:

@@ -1,4 +1,4 @@
-"""Two sets of inputs into their squared distances and inner products, and Matern functions of these.
+"""Two sets of inputs into squared distances and inner products, and Matern functions of these.
 
 Every function takes two sets, x [n, d] and z [m, d], to a matrix [n, m], or two single points [d]
 to a number; the latter is what derivatives go through, exact and finite where x = z.
@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 _FEW_COORDINATES = 2
 
 
-def squared(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, "..."]:
+def squared(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, ...]:
     """|x_i - z_j|^2, never through an array [n, m, d].
 
     Sets of more than two coordinates go through a matrix product, after moving their centre to 0.
@@ -36,7 +36,7 @@ def squared(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, ".
     return _snapped(norms - 2.0 * (x @ z.T), 8.0 * jnp.finfo(norms.dtype).eps * norms)
 
 
-def inner(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, "..."]:
+def inner(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, ...]:
     """The inner products of points."""
     return x @ z.T if x.ndim == 2 else jnp.dot(x, z)
 
@@ -46,7 +46,7 @@ def columns(x: Float[Array, "*n 1"], z: Float[Array, "*m 1"]) -> tuple[Array, Ar
     return (x[:, 0, None], z[:, 0]) if x.ndim == 2 else (x[0], z[0])
 
 
-def same(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, "..."]:
+def same(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, ...]:
     """1 where two points agree in every coordinate, exactly; else 0."""
     if x.ndim == 1:
         return jnp.all(x == z).astype(x.dtype)
@@ -56,7 +56,7 @@ def same(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, "..."
     return equal.astype(x.dtype)
 
 
-def ones(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, "..."]:
+def ones(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, ...]:
     return jnp.ones(x.shape[:-1] + z.shape[:-1], x.dtype)
 
 
@@ -69,20 +69,20 @@ def ones(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, "..."
 
 
 @jax.custom_jvp
-def matern12(t: Float[Array, "..."]) -> Float[Array, "..."]:
+def matern12(t: Float[Array, ...]) -> Float[Array, ...]:
     """exp(-sqrt(t))."""
     return jnp.exp(-_root(t))
 
 
 @jax.custom_jvp
-def matern32(t: Float[Array, "..."]) -> Float[Array, "..."]:
+def matern32(t: Float[Array, ...]) -> Float[Array, ...]:
     """(1 + sqrt(t)) exp(-sqrt(t))."""
     u = _root(t)
     return (1.0 + u) * jnp.exp(-u)
 
 
 @jax.custom_jvp
-def matern52(t: Float[Array, "..."]) -> Float[Array, "..."]:
+def matern52(t: Float[Array, ...]) -> Float[Array, ...]:
     """(1 + sqrt(t) + t / 3) exp(-sqrt(t))."""
     u = _root(t)
     return (1.0 + u + t / 3.0) * jnp.exp(-u)

@@ -138,7 +138,7 @@ _COUNTS = (
          _given("low", "Count", 0.0), _given("high", "Count", 1.0), is_discrete=True),
     _law("Categorical", "Label(k)", "A label with these probabilities.", _SIMPLEX, _SCORES,
          link="logit", is_discrete=True),
-    _law("OrderedLogistic", "Label(k)", "Where predictor + Logistic noise falls among the cutpoints.",
+    _law("OrderedLogistic", "Label(k)", "Where predictor + Logistic noise falls among cutpoints.",
          _given("predictor"), _given("cutpoints", "Ordered(k)"), is_discrete=True),
     _law("Multinomial", "Count^k", "How often each label came.", _TRIALS, _SIMPLEX, _SCORES,
          link="logit", event=1, is_discrete=True),
@@ -148,10 +148,11 @@ _COUNTS = (
 
 _VECTORS = (
     _law("MultivariateNormal", "Real^k", "Correlated Normals.", _given("loc", "Real^k", 0.0),
-         _either("covariance_matrix", "Covariance(k)"), _either("precision_matrix", "Covariance(k)"),
+         _either("covariance_matrix", "Covariance(k)"),
+         _either("precision_matrix", "Covariance(k)"), _either("scale_tril", "Matrix(k)"), event=1),
+    _law("MultivariateStudentT", "Real^k", "Correlated, with heavy tails.",
+         _given("df", "Positive"), _given("loc", "Real^k", 0.0),
          _either("scale_tril", "Matrix(k)"), event=1),
-    _law("MultivariateStudentT", "Real^k", "Correlated, with heavy tails.", _given("df", "Positive"),
-         _given("loc", "Real^k", 0.0), _either("scale_tril", "Matrix(k)"), event=1),
     _law("Dirichlet", "Simplex(k)", "Probabilities; a single concentration serves all labels.",
          _given("concentration", "Positive^k"), event=1),
     _law("LKJ", "Correlation(k)", "Correlation matrices; 1 is uniform, larger is nearer to none.",

@@ -1,4 +1,4 @@
-"""Elementwise functions and operators: their JAX text, and spaces of arguments into that of the result.
+"""Elementwise functions and operators: their JAX text, and the space of a result.
 
 `space_of` reads and gives names of spaces ("Real", "Positive", "Unit", "Count", "Bool",
 "Interval", ...); what it does not know it calls "Real".

@@ -1,9 +1,9 @@
 """A distribution and what a model says about it into the law of one copy or outcome, renormalised.
 
-    sigma : Positive ~ Normal(0, 1)        conditioned(dist.Normal(0, 1), "Positive")
-    mu : Ordered(k) ~ Normal(0, 2)         conditioned(dist.Normal(0, 2), "Ordered", shape=(3,))
-    b : Interval(0, a) ~ Flat()            flat_prior("Interval", low=0, high=a)
-    y ~ Censored(Weibull(s, c), above = b) censored(dist.Weibull(s, c), above=b)
+sigma : Positive ~ Normal(0, 1)        conditioned(dist.Normal(0, 1), "Positive")
+mu : Ordered(k) ~ Normal(0, 2)         conditioned(dist.Normal(0, 2), "Ordered", shape=(3,))
+b : Interval(0, a) ~ Flat()            flat_prior("Interval", low=0, high=a)
+y ~ Censored(Weibull(s, c), above = b) censored(dist.Weibull(s, c), above=b)
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def conditioned(
         case "ZeroSum":
             base = _alike(law, space, shape)
             if not isinstance(base, dist.Normal):
-                raise ValueError(f"only a Normal is known given that its sum is 0, not {_name(law)}")
+                raise ValueError(
+                    f"only a Normal is known given that its sum is 0, not {_name(law)}"
+                )
             return dist.ZeroSumNormal(base.scale, (shape[-1],))
         case "Simplex" | "Correlation" | "Covariance":
             raise ValueError(f"{_name(law)} is no distribution on {space}")
@@ -97,7 +99,7 @@ def pushed(
     *,
     space: str = "Real",
 ) -> dist.Distribution:
-    """The law of `forward(draw)`; `forward` is monotone, elementwise, and has its image in `space`."""
+    """The law of `forward(draw)`, for a monotone elementwise function with values in `space`."""
     return PushedLaw(law, forward, inverse, _constraint(space, None, None))
 
 
@@ -148,7 +150,9 @@ def _constraint(space: str, low: Any, high: Any) -> Any:
         case "Unit":
             return constraints.unit_interval
         case "Interval":
-            return constraints.interval(low, high)
+            # Without its ends (an outcome, already checked) nothing follows from the space.
+            is_known = low is not None and high is not None
+            return constraints.interval(low, high) if is_known else constraints.real
         case "Circle":
             return constraints.circular
         case "Ordered":
@@ -174,7 +178,7 @@ def _alike(law: dist.Distribution, space: str, shape: Shape) -> dist.Distributio
     batch = law.batch_shape
     if len(batch) == len(shape) and batch[-1] != 1:
         raise ValueError(
-            f"the coordinates of {space} must have one prior: otherwise its normalisation is unknown"
+            f"the coordinates of {space} must have one prior: else its normalisation is unknown"
         )
     if len(batch) == len(shape):
         parameters = {k: jnp.reshape(v, jnp.shape(v)[:-1]) if jnp.ndim(v) == len(shape) else v

@@ -53,7 +53,9 @@ class Points(NamedTuple):
 def covariance(kernel: Kernel, x: Points, z: Points) -> Float[Array, "n m"]:
     """Covariance between the values at x and at z; 0 between different copies."""
     if (x.labels is None) != (z.labels is None):
-        raise ValueError("both or neither of x and z must have labels: they say which copy is meant")
+        raise ValueError(
+            "both or neither of x and z must have labels: they say which copy is meant"
+        )
     left, left_weights = _nodes(x)
     right, right_weights = _nodes(z)
     matrix = _gram(kernel, left, right)
@@ -130,10 +132,11 @@ def _nodes(points: Points) -> tuple[Points, Array | None]:
 
 
 def _with_columns(factor: Array) -> Array:
-    """[N] numbers as [N, 1]; codes of labels stay [N]."""
+    """[N] numbers as [N, 1]; codes of labels stay [N]; columns of whole numbers are numbers too."""
     factor = jnp.asarray(factor)
-    is_number = jnp.issubdtype(factor.dtype, jnp.floating)
-    return factor[:, None] if is_number and factor.ndim == 1 else factor
+    if factor.ndim > 1:
+        return factor.astype(jnp.result_type(float, factor.dtype))
+    return factor[:, None] if jnp.issubdtype(factor.dtype, jnp.floating) else factor
 
 
 @cache

@@ -23,7 +23,7 @@ _TINY = 1e-300  # a probability below is taken as this: its logarithm stays fini
 class Wrapped(dist.Distribution):
     """A law made from another, `base`; draws have the base's shape."""
 
-    pytree_data_fields = ("base",)
+    pytree_data_fields: tuple[str, ...] = ("base",)
 
     def __init__(self, base: dist.Distribution, *parameters: Any) -> None:
         self.base = base

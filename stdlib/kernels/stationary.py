@@ -41,7 +41,9 @@ def Matern12(a: Any, b: Any) -> Any:
     return distance.matern12(distance.squared(a.x / a.lengthscale, b.x / b.lengthscale))
 
 
-@kernel(lengthscale(), formula="scale^2 * (1 + sqrt(3) r) * exp(-sqrt(3) r)", smoothness=1, gram=True)
+@kernel(
+    lengthscale(), formula="scale^2 * (1 + sqrt(3) r) * exp(-sqrt(3) r)", smoothness=1, gram=True
+)
 def Matern32(a: Any, b: Any) -> Any:
     """Functions with one derivative."""
     return distance.matern32(3.0 * distance.squared(a.x / a.lengthscale, b.x / b.lengthscale))

@@ -82,7 +82,9 @@ def kernel(
     return declare
 
 
-def lengthscale(doc: str = "distance over which the function changes, in units of its input") -> Parameter:
+def lengthscale(
+    doc: str = "distance over which the function changes, in units of its input",
+) -> Parameter:
     return Parameter("lengthscale", "Positive", "lengthscale", False, per_coordinate=True, doc=doc)
 
 

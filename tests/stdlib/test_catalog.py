@@ -126,6 +126,13 @@ def test_monotone_functions_go_one_way_and_their_inverses_undo_them(name):
 
 def test_reductions_are_those_of_a_sample():
     x = np.array([1.0, 4.0, 2.0, 9.0])
-    expected = {"sum": 16.0, "mean": 4.0, "sd": np.std(x, ddof=1), "max": 9.0, "min": 1.0, "size": 4}
+    expected = {
+        "sum": 16.0,
+        "mean": 4.0,
+        "sd": np.std(x, ddof=1),
+        "max": 9.0,
+        "min": 1.0,
+        "size": 4,
+    }
     for name, entry in catalog.reductions().items():
         np.testing.assert_allclose(entry.implementation(x), expected[name], rtol=1e-15)

@@ -194,7 +194,9 @@ def test_sums_products_multiples_and_powers_are_those_of_covariances():
 
 
 def test_scale_two_is_four_times_the_kernel():
-    np.testing.assert_allclose(gram(RBF(lengthscale=1.0, scale=2.0)), gram(4 * RBF(lengthscale=1.0)))
+    np.testing.assert_allclose(
+        gram(RBF(lengthscale=1.0, scale=2.0)), gram(4 * RBF(lengthscale=1.0))
+    )
 
 
 def test_a_power_that_is_no_whole_number_is_refused():
@@ -211,7 +213,9 @@ def test_arguments_that_do_not_exist_or_are_missing_are_refused_by_name():
 
 def test_a_kernel_on_some_coordinates_sees_only_them():
     kernel = RBF(lengthscale=jnp.array([0.5, 2.0])).on(coordinates=(2, 0))
-    np.testing.assert_allclose(gram(kernel), gram(RBF(lengthscale=jnp.array([0.5, 2.0])), X[:, [2, 0]]))
+    np.testing.assert_allclose(
+        gram(kernel), gram(RBF(lengthscale=jnp.array([0.5, 2.0])), X[:, [2, 0]])
+    )
 
 
 def test_factors_of_a_product_are_seen_apart_or_as_one_vector():
@@ -248,7 +252,9 @@ def test_each_copy_of_an_indexed_function_has_its_own_arguments(word):
             shape = (3, 4) if p.per_coordinate else (3,)
             own[p.name] = jnp.asarray(RNG.uniform(0.5, 2.0, size=shape))
     fixed = {"degree": 2} if word is Polynomial else {}
-    kernel = word(**{k: PerLabel(v) for k, v in own.items()}, **fixed) * PerLabel(jnp.arange(1.0, 4.0))
+    kernel = word(**{k: PerLabel(v) for k, v in own.items()}, **fixed) * PerLabel(
+        jnp.arange(1.0, 4.0)
+    )
     x = Points((jnp.asarray(X),), labels=labels)
     matrix = np.asarray(covariance(kernel, x, x))
     for copy in range(3):

@@ -1,5 +1,7 @@
 """Laws of laws: what a space or a bound leaves of a density integrates to 1."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +31,7 @@ def mass_of_the_positive(law):
     """v = t / (1 - t), in pieces so that an end inside of them does no harm."""
     total, nodes, weights = 0.0, *np.polynomial.legendre.leggauss(100)
     ends = [0.0, 1e-4, 0.01, 0.1 / 1.1, 0.3, 0.5, 0.75, 0.9, 0.99, 0.9999, 1 - 1e-7]
-    for low, high in zip(ends, ends[1:], strict=False):
+    for low, high in pairwise(ends):
         t = (high + low) / 2 + (high - low) / 2 * nodes
         density = np.exp(law.log_prob(t / (1 - t))) / (1 - t) ** 2
         inside = law.support(t / (1 - t))
@@ -129,7 +131,9 @@ def test_a_record_far_in_the_tail_has_a_finite_gradient():
 
 def test_weights_repeat_an_outcome():
     law = weighted(dist.Normal(0.0, 1.0), jnp.array([1.0, 3.0]))
-    np.testing.assert_allclose(law.log_prob(0.4), np.array([1, 3]) * dist.Normal(0.0, 1.0).log_prob(0.4))
+    np.testing.assert_allclose(
+        law.log_prob(0.4), np.array([1, 3]) * dist.Normal(0.0, 1.0).log_prob(0.4)
+    )
 
 
 def test_exp_of_a_normal_is_log_normal():

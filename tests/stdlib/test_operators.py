@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from mercer.stdlib.kernels import RBF, Brownian, Coregion, Linear, Matern12, Matern32, Matern52, Periodic
+from mercer.stdlib.kernels import (
+    RBF,
+    Brownian,
+    Coregion,
+    Linear,
+    Matern12,
+    Matern32,
+    Matern52,
+    Periodic,
+)
 from mercer.stdlib.operators import Directional, Integrate, Laplace
 from mercer.stdlib.points import PerLabel, Points, covariance, variance
 
@@ -111,6 +120,11 @@ def test_partial_derivatives_act_on_their_factor_and_copy():
     assert matrix[0, 1] == 0.0
 
 
+def test_a_column_of_whole_numbers_can_be_differentiated():
+    whole = D._replace(factors=(jnp.array([[0], [1], [2], [5]]),))
+    np.testing.assert_allclose(variance(RBF(lengthscale=2.0), whole), 0.25, rtol=1e-14)
+
+
 def integral(low, high):
     ends = Integrate(jnp.asarray([low]), jnp.asarray([high]))
     return Points((jnp.zeros((1, 1)),), operators=(ends,))
@@ -127,9 +141,7 @@ def test_integral_of_rbf_is_exact_up_to_forty_lengthscales(width):
     np.testing.assert_allclose(one, expected, rtol=1e-8)
 
 
-@pytest.mark.parametrize(
-    "word, tolerance", [(Matern52, 1e-6), (Matern32, 1e-4), (Matern12, 1e-2)]
-)
+@pytest.mark.parametrize("word, tolerance", [(Matern52, 1e-6), (Matern32, 1e-4), (Matern12, 1e-2)])
 def test_integral_of_a_matern_is_as_exact_as_documented(word, tolerance):
     kernel = word(lengthscale=1.0)
 
