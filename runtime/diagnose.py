@@ -38,7 +38,7 @@ def _divergences(draws: Draws) -> list[str]:
         return []
     return [
         f"{count} of {total} draws diverged: the sampler met curvature that its step size could "
-        "not follow, and the posterior may be biased there. Give the scales and lengthscales tighter "
+        "not follow, and the posterior may be biased there. Give scales and lengthscales tighter "
         "priors, or smaller steps: infer nuts(target = 0.99)."
     ]
 

@@ -21,7 +21,7 @@ from mercer.runtime.draws import Draws
 
 @dataclass(frozen=True, eq=False)
 class Mode:
-    """The best optimum: `point` flat, `log_density` there; `agreeing` of `tried` starts reach it."""
+    """The best optimum: `point` flat, `log_density`; `agreeing` of `tried` starts reach it."""
 
     point: Array
     log_density: float
