@@ -102,7 +102,7 @@ class Vector(Space):
 
 @dataclass(frozen=True)
 class Constrained(Space):
-    """`Simplex(k)`, `Ordered(k)`, `ZeroSum(k)` (dim k), `Correlation(k)`, `Covariance(k)` (k, k')."""
+    """`Simplex(k)`, `Ordered(k)`, `ZeroSum(k)`: dim k; `Correlation(k)`, `Covariance(k)`: k, k'."""
 
     kind: str
     size: Dim

@@ -255,13 +255,13 @@ def test_time_grows_no_faster_than_the_text() -> None:
     unclosed = "x = f(\n"
 
     def seconds(text: str) -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         parse_partial(text)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     for text in (row, unclosed, "x = (]\n", "é = 1 # c\n"):
         seconds(text)
-        assert seconds(text * 2000) < 40 * max(seconds(text * 200), 0.005)
+        assert seconds(text * 2000) < 40 * max(seconds(text * 200), 0.01)
 
 
 def test_opening_a_file_takes_milliseconds_and_no_heavy_import() -> None:
