@@ -26,8 +26,7 @@ def over_draws(
 
     `size` is the number of rows of the largest matrix that one draw needs.
     """
-    per_draw = 8.0 * 6 * max(size, 1) ** 2
-    batch = int(np.clip(_BYTES / per_draw, 1, 256))
+    batch = _batch(count, size)
     keys = jax.random.split(jax.random.key(seed), count)
 
     @jax.jit
@@ -35,6 +34,15 @@ def over_draws(
         def one(inputs: Any) -> Any:
             return compute(inputs[0], inputs[1], arrays)
 
-        return jax.lax.map(one, (keys, draws), batch_size=min(batch, count))
+        return jax.lax.map(one, (keys, draws), batch_size=batch)
 
     return jax.tree.map(np.asarray, everything(keys, dict(draws), arrays))
+
+
+def _batch(count: int, size: int) -> int | None:
+    """Draws at a time: None, one after another, on a CPU, where a batch would factorise at every
+    jitter level; else what fits, a divisor of `count` so that no remainder is compiled too."""
+    if jax.default_backend() == "cpu":
+        return None
+    most = int(np.clip(_BYTES / (8.0 * 6 * max(size, 1) ** 2), 1, 256))
+    return max(d for d in range(1, min(most, count) + 1) if count % d == 0)
