@@ -9,8 +9,8 @@ from typing import Any
 from mercer.compiler import typed as ir
 from mercer.compiler.judge import Home
 from mercer.compiler.problems import Failed, meant
+from mercer.compiler.rules_arguments import in_place_parts
 from mercer.compiler.rules_defaults import KernelHome, Seen, all_numbers
-from mercer.compiler.rules_laws import in_place_parts
 from mercer.compiler.rules_smoothness import SmoothnessRules
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from mercer.compiler import typed as ir
 from mercer.compiler.judge import Home
+from mercer.compiler.rules_arguments import in_place_parts
 from mercer.compiler.rules_contexts import ContextRules
 from mercer.compiler.rules_defaults import all_numbers
-from mercer.compiler.rules_laws import in_place_parts
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
     INFINITE,

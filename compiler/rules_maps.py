@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from mercer.compiler import typed as ir
 from mercer.compiler.expand import Lambda, replaced
 from mercer.compiler.judge import Home, Word
-from mercer.compiler.rules_laws import in_place_parts
+from mercer.compiler.rules_arguments import in_place_parts
 from mercer.compiler.rules_linear import LinearRules
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
