@@ -311,13 +311,19 @@ class _Model:
             f"{name} : (place: Real^2, time: Real, kind: Label(c)) -> Real ~ GP("
             f"Matern32(lengthscale ~ {law}, scale = 1.2)[place] * "
             f"(Matern12(lengthscale = 1.5, scale = 1)[time] + Periodic(period = 7, "
-            f"lengthscale = 1.1, scale = 0.5)[time]) * Coregion(rank = {rank}, "
-            f"weights ~ Normal(0, 1), kappa ~ HalfNormal(1))[kind])"
+            f"lengthscale = 1.1, scale = 0.5)[time]) * {self.labels('c', GROUPS, rank)}[kind])"
         )
         self.values[f"{name}.lengthscale"] = self.rng.uniform(0.6, 1.6)
-        self.values[f"{name}.weights"] = self.rng.normal(size=(GROUPS, rank))
-        self.values[f"{name}.kappa"] = self.rng.uniform(0.3, 1.0, GROUPS)
         return f"{name}(site, {self.column('t')}, g)"
+
+    def labels(self, index: str, count: int, rank: int) -> str:
+        """A kernel between labels, from unknowns of their own."""
+        share, own = self.fresh("Share"), self.fresh("Own")
+        self.lines.append(f"{share}[{index}] : Real^{rank} ~ Normal(0, 1)")
+        self.lines.append(f"{own}[{index}] ~ HalfNormal(1)")
+        self.values[share] = self.rng.normal(size=(count, rank))
+        self.values[own] = self.rng.uniform(0.3, 1.0, count)
+        return f"Coregion(rank = {rank}, weights = {share}, kappa = {own})"
 
     def abbreviated(self) -> str:
         """A kernel by a definition, and one by a `def`."""
@@ -447,10 +453,7 @@ class _Model:
                 self.values["Omega"] = np.array([[1, r], [r, 1]])
                 outputs = ", outputs = Omega"
             case 1:
-                outputs = ", outputs = Coregion(rank = 1, weights ~ Normal(0, 1), "
-                outputs += "kappa ~ HalfNormal(1))"
-                self.values["f.weights"] = self.rng.normal(size=(2, 1))
-                self.values["f.kappa"] = self.rng.uniform(0.3, 1, 2)
+                outputs = f", outputs = {self.labels('k', 2, 1)}"
         kernel = "RBF(lengthscale ~ Gamma(3, 2), scale = 1.1)"
         self.values["f.lengthscale"] = self.rng.uniform(0.6, 1.6)
         self.lines.append(f"f : Real -> Real^k ~ GP({kernel}{outputs})")

@@ -182,7 +182,7 @@ class Reference(Evaluator):
                         self._arguments(statement)
                     elif statement.location:
                         self._mean(*statement.location)
-        functions = {r.rows.function for r in self.residuals.values() if r.rows}
+        functions = {function.name for function, _, _ in self.applications.values()}
         for name in functions:  # every hyperparameter has a statement of its own
             self._kernel(name)
             self._outputs(name)
