@@ -58,7 +58,7 @@ def fit_program(
 
 
 def simulate_program(model: Model, plan: Plan, bound: Bound, *, seed: int) -> xr.Dataset:
-    """One joint draw of the unknowns and, given them, of the outcomes."""
+    """One joint draw of the unknowns left to inference and, given them, of the outcomes."""
     use_cache()
     program = model.program(plan)
     outcomes = {need.name for need in bound.needs.data if need.is_outcome}

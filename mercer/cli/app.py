@@ -62,6 +62,8 @@ def run(arguments: list[str]) -> int:
     try:
         code = app(arguments, standalone_mode=False, prog_name="mercer")
         sys.stdout.flush()
+        if code == INTERRUPTED:  # the parser turns Ctrl-C into this code
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else OK
     except Usage as wrong:
         say(wrong.diagnostic.render({}))

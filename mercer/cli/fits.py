@@ -48,7 +48,7 @@ def simulate(
     seed: Seed = 0,
     columns: Columns = None,
 ) -> None:
-    """Draw all unknowns from the prior, and outcomes given them, at the inputs of the data."""
+    """Draw unknowns from the prior, and outcomes given them, at the inputs of the data."""
     from mercer.cli.tables import write_dataset
     from mercer.model import Model
 
