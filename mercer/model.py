@@ -204,7 +204,8 @@ class Model:
     def simulate(self, data: Any = None, *, seed: int = 0, columns: Any = None) -> Any:
         """An xarray Dataset: one draw from the prior of the unknowns, and of the outcomes.
 
-        What the plan integrates out is drawn inside the outcomes and not shown. `data` are the inputs; outcomes among them are not used.
+        What the plan integrates out is drawn inside the outcomes and not shown. `data` are the
+        inputs; outcomes among them are not used.
         """
         self.plan()
         bound = self.bind({} if data is None else data, columns=columns, require_outcomes=False)
