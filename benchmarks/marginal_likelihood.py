@@ -143,9 +143,7 @@ def gpjax(x: np.ndarray, y: np.ndarray) -> Evaluate:
         kernel = peer.kernels.RBF(
             lengthscale=jnp.exp(theta[:D]), variance=jnp.exp(2 * theta[D]), n_dims=D
         )
-        prior = peer.gps.Prior(
-            mean_function=peer.mean_functions.Zero(), kernel=kernel, jitter=0.0
-        )
+        prior = peer.gps.Prior(mean_function=peer.mean_functions.Zero(), kernel=kernel, jitter=0.0)
         noise = peer.likelihoods.Gaussian(num_datapoints=len(x), obs_stddev=jnp.exp(theta[D + 1]))
         return peer.objectives.conjugate_mll(prior * noise, data)
 

@@ -12,6 +12,10 @@ pieces of that rule have derivative rules themselves, so that Hessians and `vmap
 Jitter belongs to the factorisation: `level` times the mean diagonal is added to the diagonal, with
 the first of `levels` at which the factorisation succeeds; after the last the factor is NaN. A
 pivot that rounding alone could have made counts as a failure.
+
+Under `vmap` matrices are factorised and solved one after the other, each with all threads: jaxlib's
+batched LAPACK calls wait for their parts on the threads that the parts need, so that two of them in
+one program (chains side by side) stop for ever. An engine calls nothing of LAPACK but by this file.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.scipy.linalg import solve_triangular
+from jax.custom_batching import custom_vmap, sequential_vmap
 
 EXACT = (0.0, 1e-12, 1e-10, 1e-8, 1e-6)
 """Levels for a covariance that has noise on its diagonal, or is wanted exactly."""
@@ -67,8 +71,8 @@ def _factor_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) -> tuple
     shift = level * jnp.mean(jnp.diagonal(change))
     change = 0.5 * (change + change.T) + shift * jnp.eye(len(change), dtype=change.dtype)
     # dL = L Phi(L^-1 dK L^-T), Phi the lower triangle with half its diagonal (Murray 2016).
-    half = solve_triangular(lower, change, lower=True)
-    inner = solve_triangular(lower, half.T, lower=True)
+    half = solve_triangular(lower, change)
+    inner = solve_triangular(lower, half.T)
     inner = jnp.tril(inner) - 0.5 * jnp.diag(jnp.diagonal(inner))
     return Factor(lower, jitter), Factor(lower @ inner, shift)
 
@@ -79,7 +83,7 @@ def log_normal(
 ) -> tuple[Array, Array]:
     """log N(deviation; 0, covariance) and the jitter used, relative to the mean diagonal."""
     lower, level = _factorise(covariance, levels)
-    return _value(lower, solve_triangular(lower, deviation, lower=True)), level
+    return _value(lower, solve_triangular(lower, deviation)), level
 
 
 @log_normal.defjvp
@@ -94,8 +98,8 @@ def _log_normal_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) -> t
 def solve(covariance: Array, deviation: Array, levels: tuple[float, ...] = EXACT) -> Solution:
     """Log density, weights and inverse of a covariance [n, n] and a vector [n], one factor."""
     lower, level = _factorise(covariance, levels)
-    white = solve_triangular(lower, deviation, lower=True)
-    alpha = solve_triangular(lower, white, lower=True, trans=1)
+    white = solve_triangular(lower, deviation)
+    alpha = solve_triangular(lower, white, transposed=True)
     return Solution(_value(lower, white), alpha, inverse_from_factor(lower), level)
 
 
@@ -114,35 +118,64 @@ def _solve_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) -> tuple[
     )
 
 
+def solve_triangular(lower: Array, right: Array, *, transposed: bool = False) -> Array:
+    """L^-1 right, or L'^-1 right, of a lower triangle (zeros above) and a vector or a matrix."""
+    matrix = lower.T if transposed else lower
+
+    def solved(back: bool) -> Any:
+        def one(_: Any, right: Array) -> Array:
+            columns = right if right.ndim == 2 else right[:, None]
+            return _triangular[back](lower, columns).reshape(right.shape)
+
+        return one
+
+    return lax.custom_linear_solve(
+        lambda x: matrix @ x,
+        right,
+        solve=solved(transposed),
+        transpose_solve=solved(not transposed),
+    )
+
+
+@sequential_vmap
 def inverse_from_factor(lower: Array) -> Array:
     """K^-1 from the lower factor of K, by recursion on 2 x 2 blocks; symmetric.
 
     With L = [[A, 0], [B, C]], S = (C C')^-1, W = B A^-1:
     K^-1 = [[(A A')^-1 + W' S W, -W' S], [-S W, S]]. All but the leaves is matrix products.
     """
+    return _inverse(lower)
+
+
+def _inverse(lower: Array) -> Array:
     n = lower.shape[-1]
     if n <= _LEAF:
-        root = solve_triangular(lower, jnp.eye(n, dtype=lower.dtype), lower=True)
+        eye = jnp.eye(n, dtype=lower.dtype)
+        root = lax.linalg.triangular_solve(lower, eye, left_side=True, lower=True)
         return root.T @ root
     cut = _LEAF * max(1, round(n / 2 / _LEAF))
     a, b, c = lower[:cut, :cut], lower[cut:, :cut], lower[cut:, cut:]
     w = lax.linalg.triangular_solve(a, b, left_side=False, lower=True)
-    s = inverse_from_factor(c)
+    s = _inverse(c)
     sw = s @ w
-    corner = inverse_from_factor(a) + w.T @ sw
+    corner = _inverse(a) + w.T @ sw
     return jnp.block([[corner, -sw.T], [-sw, s]])
 
 
 def _factorise(covariance: Array, levels: tuple[float, ...]) -> tuple[Array, Array]:
     """The first factor that succeeds and its level; NaN after the last."""
+    return sequential_vmap(partial(_first_factor, levels))(covariance)
+
+
+def _first_factor(levels: tuple[float, ...], covariance: Array) -> tuple[Array, Array]:
     diagonal = jnp.diagonal(covariance)
     scale = jnp.mean(diagonal)
     steps = jnp.asarray(levels, covariance.dtype)
-    eye = jnp.eye(len(covariance), dtype=covariance.dtype)
+    index = jnp.arange(len(covariance))
 
     def attempt(step: Array) -> Array:
-        shifted = covariance + steps[step] * scale * eye
-        return lax.linalg.cholesky(shifted, symmetrize_input=False)
+        shift = jnp.where(index[:, None] == index, steps[step] * scale, 0.0)
+        return lax.linalg.cholesky(covariance + shift, symmetrize_input=False)
 
     def failed(lower: Array) -> Array:
         pivots = jnp.diagonal(lower)
@@ -163,6 +196,31 @@ def _factorise(covariance: Array, levels: tuple[float, ...]) -> tuple[Array, Arr
     )
     step, lower = lax.while_loop(again, escalate, (zero, first))
     return lower, steps[step]
+
+
+def _triangular_solver(transposed: bool) -> Any:
+    """LAPACK's solver for one triangle; many right sides of one triangle are one matrix."""
+
+    @custom_vmap
+    def solver(lower: Array, columns: Array) -> Array:
+        return lax.linalg.triangular_solve(
+            lower, columns, left_side=True, lower=True, transpose_a=transposed
+        )
+
+    @solver.def_vmap
+    def _(size: int, batched: list[bool], lower: Array, columns: Array) -> tuple[Array, bool]:
+        if batched[0] and batched[1]:
+            return lax.map(lambda pair: solver(*pair), (lower, columns)), True
+        if batched[0]:
+            return lax.map(lambda one: solver(one, columns), lower), True
+        together = jnp.moveaxis(columns, 0, 1)  # [n, size, k]
+        flat = solver(lower, together.reshape(len(lower), -1))
+        return jnp.moveaxis(flat.reshape(together.shape), 1, 0), True
+
+    return solver
+
+
+_triangular = {False: _triangular_solver(False), True: _triangular_solver(True)}
 
 
 def _value(lower: Array, white: Array) -> Array:

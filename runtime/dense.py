@@ -15,9 +15,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.linalg import solve_triangular
 
-from mercer.runtime.cholesky import EXACT, Factor, factor, inverse_from_factor, log_normal
+from mercer.runtime.cholesky import (
+    EXACT,
+    Factor,
+    factor,
+    inverse_from_factor,
+    log_normal,
+    solve_triangular,
+)
 from mercer.runtime.shared import shared_property
 from mercer.runtime.sites import (
     Processes,
@@ -124,7 +130,7 @@ class Dense:
         if len(self.data.deviation):
             cross = self._cross(target)
             mean = mean + cross.T @ self.alpha
-            half = solve_triangular(self.factor.lower, cross, lower=True)
+            half = solve_triangular(self.factor.lower, cross)
             spread_ -= half.T @ half if full else jnp.sum(half**2, axis=0)
         if not full:  # rounding may leave a variance of -1e-17 where the data fix the value
             spread_ = jnp.maximum(spread_, 0.0).reshape(affine.shape)
@@ -158,8 +164,8 @@ class Dense:
             noise = jnp.sqrt(jitter) * jax.random.normal(noise_key, self.data.noise.shape)
             surprise = self.data.deviation - jnp.concatenate(fitted) - noise
             lower = self.factor.lower
-            half = solve_triangular(lower, surprise, lower=True)
-            pull = solve_triangular(lower, half, lower=True, trans=1)
+            half = solve_triangular(lower, surprise)
+            pull = solve_triangular(lower, half, transposed=True)
         result = {}
         for name, target in targets.items():
             value = _evaluate(target, values)
@@ -194,8 +200,8 @@ class Dense:
     @shared_property
     def alpha(self) -> Array:
         """C^-1 (y - m), [n]."""
-        white = solve_triangular(self.factor.lower, self.data.deviation, lower=True)
-        return solve_triangular(self.factor.lower, white, lower=True, trans=1)
+        white = solve_triangular(self.factor.lower, self.data.deviation)
+        return solve_triangular(self.factor.lower, white, transposed=True)
 
     def _cross(self, target: Rows) -> Array:
         """Prior covariance [n, N] of the observed rows with those of a target."""

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from mercer.runtime.cholesky import factor
 from mercer.runtime.terms import Affine, Process, Site, Weights
 from mercer.stdlib.points import covariance, variance
 
@@ -88,7 +89,7 @@ def site_covariance(processes: Processes, a: Site, b: Site) -> Array | None:
 def weights_root(process: Weights, size: int) -> Array:
     """A square root of the prior covariance: [p], its diagonal, or the factor [p, p]."""
     if process.covariance is not None:
-        return jnp.linalg.cholesky(process.covariance)
+        return factor(process.covariance).lower
     return jnp.broadcast_to(jnp.asarray(process.sd, float), (size,))
 
 

@@ -16,9 +16,8 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.linalg import solve_triangular
 
-from mercer.runtime.cholesky import EXACT, Factor, factor
+from mercer.runtime.cholesky import EXACT, Factor, factor, solve_triangular
 from mercer.runtime.dense import LeaveOneOut, Observations, observed, split_rows
 from mercer.runtime.shared import shared_property
 from mercer.runtime.sites import Processes, Rows, Sites, rows, weighted_design
@@ -58,14 +57,14 @@ class WeightSpace:
         target = rows(affine, self._everywhere(sites))
         matrix = self._design(target)
         mean = target.constant + matrix @ self._mean
-        half = solve_triangular(self.factor.lower, matrix.T, lower=True)
+        half = solve_triangular(self.factor.lower, matrix.T)
         if full:
             return mean.reshape(affine.shape), half.T @ half
         return mean.reshape(affine.shape), jnp.sum(half**2, axis=0).reshape(affine.shape)
 
     def leave_one_out(self) -> dict[str, LeaveOneOut]:
         """Predictive law of each observed row given all others, from the hat matrix."""
-        half = solve_triangular(self.factor.lower, self._scaled.T, lower=True)
+        half = solve_triangular(self.factor.lower, self._scaled.T)
         left = 1.0 - jnp.sum(half**2, axis=0)  # diagonal of C^-1, in units of the noise
         noise = self.data.noise
         residual = noise * (self._residual - self._scaled @ self._mean) / left
@@ -81,7 +80,7 @@ class WeightSpace:
         """One joint posterior draw of affine vectors (noise-free), each of its shape."""
         everywhere = self._everywhere(sites or {})
         normal = jax.random.normal(key, self._mean.shape)
-        value = self._mean + solve_triangular(self.factor.lower, normal, lower=True, trans=1)
+        value = self._mean + solve_triangular(self.factor.lower, normal, transposed=True)
         result = {}
         for name, affine in affines.items():
             target = rows(affine, everywhere)
@@ -112,8 +111,8 @@ class WeightSpace:
     @shared_property
     def _mean(self) -> Array:
         lower = self.factor.lower
-        half = solve_triangular(lower, self._scaled.T @ self._residual, lower=True)
-        return solve_triangular(lower, half, lower=True, trans=1)
+        half = solve_triangular(lower, self._scaled.T @ self._residual)
+        return solve_triangular(lower, half, transposed=True)
 
     def _everywhere(self, sites: Sites) -> Sites:
         new = {site.process for site in sites.values()} - set(self._sizes)

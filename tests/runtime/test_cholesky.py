@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from mercer.runtime.cholesky import EXACT, factor, inverse_from_factor, log_normal
+from mercer.runtime.cholesky import (
+    EXACT,
+    factor,
+    inverse_from_factor,
+    log_normal,
+    solve_triangular,
+)
 
 
 def _problem(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -21,6 +27,7 @@ def _gram(parameters, x):
     return jnp.exp(-0.5 * square) + noise * jnp.eye(len(x))
 
 
+@jax.jit
 def _log_density(parameters, x, y):
     return log_normal(_gram(parameters, x), y)[0]
 
@@ -35,18 +42,18 @@ def test_value_is_that_of_the_multivariate_normal():
     assert _log_density(PARAMETERS, x, y) == pytest.approx(float(expected), rel=1e-11)
 
 
-@pytest.mark.parametrize("n", [1, 2, 127, 129, 200, 300, 517])
+@pytest.mark.parametrize("n", [1, 127, 129, 517])
 def test_inverse_by_blocks_is_the_inverse(n):
     x, _ = _problem(n)
     gram = _gram(PARAMETERS, x)
-    inverse = inverse_from_factor(jnp.linalg.cholesky(gram))
+    inverse = jax.jit(inverse_from_factor)(jnp.linalg.cholesky(gram))
     np.testing.assert_allclose(inverse @ gram, np.eye(n), atol=1e-11)
     np.testing.assert_allclose(inverse, inverse.T, atol=1e-12)
 
 
 def test_gradient_is_that_of_finite_differences():
     x, y = _problem(150)
-    gradient = jax.grad(_log_density)(PARAMETERS, x, y)
+    gradient = jax.jit(jax.grad(_log_density))(PARAMETERS, x, y)
     for k, step in enumerate(1e-5 * np.eye(3)):
         ends = _log_density(PARAMETERS + step, x, y) - _log_density(PARAMETERS - step, x, y)
         assert gradient[k] == pytest.approx(float(ends / 2e-5), rel=1e-6), k
@@ -61,8 +68,8 @@ def test_gradient_in_the_deviation_is_minus_alpha():
 
 def test_hessian_is_that_of_differences_of_gradients():
     x, y = _problem(140)
-    hessian = jax.hessian(_log_density)(PARAMETERS, x, y)
-    gradient = jax.grad(_log_density)
+    hessian = jax.jit(jax.hessian(_log_density))(PARAMETERS, x, y)
+    gradient = jax.jit(jax.grad(_log_density))
     for k, step in enumerate(1e-5 * np.eye(3)):
         ends = gradient(PARAMETERS + step, x, y) - gradient(PARAMETERS - step, x, y)
         np.testing.assert_allclose(hessian[k], ends / 2e-5, rtol=1e-5, atol=1e-4)
@@ -72,9 +79,10 @@ def test_hessian_is_that_of_differences_of_gradients():
 def test_vmap_is_a_loop():
     x, y = _problem(150)
     many = PARAMETERS + 0.1 * np.random.default_rng(1).normal(size=(4, 3))
-    values, gradients = jax.vmap(jax.value_and_grad(_log_density), (0, None, None))(many, x, y)
+    one = jax.value_and_grad(_log_density)
+    values, gradients = jax.jit(jax.vmap(one, (0, None, None)))(many, x, y)
     for k, parameters in enumerate(many):
-        value, gradient = jax.value_and_grad(_log_density)(parameters, x, y)
+        value, gradient = jax.jit(one)(parameters, x, y)
         assert values[k] == pytest.approx(float(value), rel=1e-12)
         np.testing.assert_allclose(gradients[k], gradient, rtol=1e-8)
 
@@ -105,10 +113,42 @@ def test_after_the_last_level_the_density_is_nan():
 def test_derivative_of_the_factor_is_that_of_finite_differences():
     x, y = _problem(30)
 
+    @jax.jit
     def whitened(parameters):
         return jnp.sum(jnp.sin(factor(_gram(parameters, x)).lower @ y))
 
-    gradient = jax.grad(whitened)(PARAMETERS)
+    gradient = jax.jit(jax.grad(whitened))(PARAMETERS)
     for k, step in enumerate(1e-5 * np.eye(3)):
         ends = whitened(PARAMETERS + step) - whitened(PARAMETERS - step)
         assert gradient[k] == pytest.approx(float(ends / 2e-5), rel=1e-6), k
+
+
+def test_triangular_solutions_and_their_derivatives_are_those_of_the_inverse():
+    x, y = _problem(9)
+    lower = jnp.linalg.cholesky(_gram(PARAMETERS, x))
+    for transposed in (False, True):
+
+        def solved(matrix, right, transposed=transposed):
+            return solve_triangular(jnp.tril(matrix), right, transposed=transposed)
+
+        def inverted(matrix, right, transposed=transposed):
+            inverse = jnp.linalg.inv(jnp.tril(matrix))
+            return (inverse.T if transposed else inverse) @ right
+
+        for right in (jnp.asarray(y), jnp.asarray(x)):
+            np.testing.assert_allclose(solved(lower, right), inverted(lower, right), rtol=1e-9)
+            for argument in (0, 1):
+                a, b = (jax.jacrev(f, argument)(lower, right) for f in (solved, inverted))
+                np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
+def test_triangular_solutions_of_a_batch_are_those_of_its_members(axes):
+    x, _ = _problem(9)
+    lowers = jnp.stack([jnp.linalg.cholesky(_gram(PARAMETERS + 0.1 * k, x)) for k in range(3)])
+    rights = jnp.asarray(np.random.default_rng(2).normal(size=(3, 9, 2)))
+    pick = [many if axis == 0 else many[0] for axis, many in zip(axes, (lowers, rights))]
+    batch = jax.vmap(solve_triangular, axes)(*pick)
+    for k in range(3):
+        one = [many[k if axis == 0 else 0] for axis, many in zip(axes, (lowers, rights))]
+        np.testing.assert_allclose(batch[k], np.linalg.solve(*one), rtol=1e-10)
