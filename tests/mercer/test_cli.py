@@ -203,6 +203,6 @@ def test_ctrl_c_leaves_no_file(tmp_path: Path) -> None:
     assert process.poll() is None, process.stderr.read() if process.stderr else ""
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 130, printed
     assert printed.splitlines()[-1] == "interrupted; no file is left half written"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.csv", "slow.mercer"]
