@@ -18,7 +18,7 @@ from mercer.stdlib import catalog
 
 def circles(scoped: Scoped) -> list[list[str]]:
     """Each set of declarations that need one another at the same row, in the order of the text."""
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[str] = nx.DiGraph()
     places = {}
     bodies: list[tuple[str, Any, Any]] = [
         (n, d.value, d.target.span) for n, d in scoped.definitions.items()
@@ -85,7 +85,7 @@ def _is_kernel(base: syntax.Expression) -> bool:
 
 def dims_in_order(scoped: Scoped) -> dict[Dim, int]:
     """A rank for each dim: rows before coordinates, and as written wherever that is possible."""
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[Dim] = nx.DiGraph()
     rank: dict[Dim, tuple[int, int]] = {}
 
     def add(dims: list[Dim], coordinates: list[Dim]) -> None:
@@ -142,7 +142,7 @@ def needed_names(node: object) -> Iterator[str]:
 
 def names_in_order(declared: Mapping[str, object]) -> tuple[str, ...]:
     """Every name after all that it needs; otherwise as the text has them."""
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[str] = nx.DiGraph()
     place = {name: position for position, name in enumerate(declared)}
     graph.add_nodes_from(declared)
     for name, node in declared.items():

@@ -328,7 +328,9 @@ class KernelRules(SmoothnessRules):
         return home.homes[owner]
 
 
-def _flat(parts: Sequence[ir.Kernel], kind: Any) -> tuple[ir.Kernel, ...]:
+def _flat(
+    parts: Sequence[ir.Kernel], kind: type[ir.KernelSum | ir.KernelProduct]
+) -> tuple[ir.Kernel, ...]:
     flat: list[ir.Kernel] = []
     for part in parts:
         flat += part.parts if isinstance(part, kind) else (part,)
