@@ -23,7 +23,8 @@ def cache_folder() -> Path:
 
 def use_cache() -> None:
     """Turns JAX's persistent cache on, unless the user has set one; without a folder, none."""
-    if jax.config.jax_compilation_cache_dir or os.environ.get("MERCER_CACHE_DIR") == "":
+    is_set = bool(getattr(jax.config, "jax_compilation_cache_dir", None))
+    if is_set or os.environ.get("MERCER_CACHE_DIR") == "":
         return
     folder = cache_folder() / "xla"
     try:

@@ -20,7 +20,7 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime import whitened
 from mercer.runtime.dense import Dense
 from mercer.runtime.density import identifiers
-from mercer.runtime.sites import spread
+from mercer.runtime.sites import Processes, spread
 from mercer.runtime.terms import Affine, Gaussian, Site, Term
 from mercer.runtime.weights import WeightSpace
 
@@ -86,7 +86,7 @@ def conditional(
 ) -> Conditional:
     """The conditional law at the data of the fit. `processes` and `merged`: with new labels."""
     latent = latent_names(program)
-    processes = program.processes(**known) if processes is None else processes
+    own: Processes = program.processes(**known) if processes is None else processes
     sites, quantities = program.sites(**known), program.quantities(**known)
     laws = program.outcomes({k: draw[k] for k in latent}, **known)
     gaussian = {name: law for name, law in laws.items() if isinstance(law, Gaussian)}
@@ -102,10 +102,10 @@ def conditional(
     }
     exact_sites = {k: s for k, s in sites.items() if k not in latent}
     engine = WeightSpace if hasattr(program, "WeightSpace") else Dense
-    exact = engine(processes, exact_sites, observations) if exact_sites or observations else None
+    exact = engine(own, exact_sites, observations) if exact_sites or observations else None
     known_block = None
     if latent:
-        known_block = whitened.given(processes, {k: sites[k] for k in latent}, values)
+        known_block = whitened.given(own, {k: sites[k] for k in latent}, values)
     return Conditional(program, latent, exact, known_block, quantities, laws)
 
 

@@ -249,10 +249,15 @@ def stacked_covariance(processes: Processes, sites: list[Site]) -> Array:
     """Prior covariance of several sites of one random function, stacked."""
     assert all(isinstance(processes[site.process], RandomFunction) for site in sites)
     if len(sites) == 1:
-        matrix = site_covariance(processes, sites[0], sites[0])
-        assert matrix is not None
-        return matrix
-    return jnp.block([[site_covariance(processes, a, b) for b in sites] for a in sites])
+        return _own_covariance(processes, sites[0], sites[0])
+    return jnp.block([[_own_covariance(processes, a, b) for b in sites] for a in sites])
+
+
+def _own_covariance(processes: Processes, first: Site, second: Site) -> Array:
+    """The covariance between two sites of one random function, which are never independent."""
+    matrix = site_covariance(processes, first, second)
+    assert matrix is not None
+    return matrix
 
 
 def _evaluate(quantity: Rows, values: Mapping[Any, Array]) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import arviz as az
 import numpy as np
 import xarray as xr
@@ -28,7 +30,7 @@ def mixing(draws: Draws) -> tuple[xr.Dataset, xr.Dataset]:
             if np.issubdtype(v.dtype, np.floating)
         }
     )
-    return az.rhat(data), az.ess(data)
+    return cast(xr.Dataset, az.rhat(data)), cast(xr.Dataset, az.ess(data))
 
 
 def _divergences(draws: Draws) -> list[str]:

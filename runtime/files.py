@@ -64,7 +64,7 @@ def write_csv(path: str | Path, columns: Mapping[str, Sequence[Any] | np.ndarray
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Arrays by name as a compressed NPZ file, which holds numbers and text but no objects."""
-    plain = {name: _plain(name, values) for name, values in arrays.items()}
+    plain: dict[str, Any] = {name: _plain(name, values) for name, values in arrays.items()}
     with replace_whole(path) as temporary, temporary.open("wb") as out:
         np.savez_compressed(out, **plain)
 

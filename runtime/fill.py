@@ -203,7 +203,7 @@ def _twice(
             piece.need.span,
             why=f"in rows {first + 1} and {second + 1} of {piece.table.name}",
             mend="keep one of them"
-            if len(piece.row_dims) > 1
+            if len(piece.row_dims) != 1
             else f"keep one row for each {piece.row_dims[0]}, in a table of its own",
         )
     )

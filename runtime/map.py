@@ -33,7 +33,7 @@ def find_mode(density: Density, *, restarts: int = 4, iterations: int = 500) -> 
     """The highest of the optima that L-BFGS reaches from `restarts` starts."""
 
     def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = density.value_and_grad(flat)
+        value, gradient = density.value_and_grad(jnp.asarray(flat))
         # A point of no density is a wall for the line search, not the end of it.
         if not np.isfinite(value) or not np.all(np.isfinite(gradient)):
             return 1e100, np.zeros_like(flat)

@@ -126,7 +126,8 @@ def inference_data(
 def container(datasets: Mapping[str, xr.Dataset]) -> Any:
     """Datasets by group as ArviZ wants them."""
     if hasattr(az, "InferenceData"):
-        return az.InferenceData(**datasets)
+        groups: dict[str, Any] = dict(datasets)
+        return az.InferenceData(**groups)
     return xr.DataTree.from_dict(dict(datasets))
 
 

@@ -165,12 +165,12 @@ def _one(
 
 def _values(
     law: Conditional, key: Array, quantities: Mapping[str, Affine], sites: Any, is_joint: bool
-) -> dict[str, tuple[Array, Array, Array, None]]:
+) -> dict[str, tuple[Array, Array, Array, Array | None]]:
     """Mean, variance and a draw of affine vectors: joint, or each row from its own law."""
     if not quantities:
         return {}
     joint = law.draw(key, quantities, sites=sites) if is_joint else {}
-    result = {}
+    result: dict[str, tuple[Array, Array, Array, Array | None]] = {}
     for number, (name, affine) in enumerate(quantities.items()):
         mean, variance = law.condition(name, affine, sites)
         normal = jax.random.normal(jax.random.fold_in(key, number), mean.shape)

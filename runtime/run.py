@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from mercer.runtime.cache import use_cache
 from mercer.runtime.density import Density, arguments_of
 from mercer.runtime.diagnose import diagnose
 from mercer.runtime.draws import Draws
 from mercer.runtime.fit import Fit
+from mercer.runtime.inference import Method
 from mercer.runtime.map import run_map
 from mercer.runtime.nuts import run_nuts
 from mercer.runtime.posterior import complete, inference_data
@@ -28,7 +29,7 @@ def run(
     program: ModuleType,
     bound: Any,
     *,
-    method: Literal["nuts", "map", "svi"] | None = None,
+    method: Method | None = None,
     seed: int = 0,
     chains: int = 4,
     warmup: int = 500,
@@ -46,14 +47,12 @@ def run(
     and are replaced by what is given here. Same seed, same draws.
     """
     use_cache()
-    method = method or program.INFERENCE.method
+    by: Method = method or program.INFERENCE.method
     known = {k: v for m in _OPTIONS.values() for k in m if (v := _setting(program, k)) is not None}
-    chosen = {k: v for k, v in {**known, **options}.items() if k in _OPTIONS[method]}
+    chosen = {k: v for k, v in {**known, **options}.items() if k in _OPTIONS[by]}
     unknown = set(options) - {k for m in _OPTIONS.values() for k in m}
     if unknown:
-        raise ValueError(
-            f"options: {method} takes {', '.join(_OPTIONS[method])}, got {sorted(unknown)}"
-        )
+        raise ValueError(f"options: {by} takes {', '.join(_OPTIONS[by])}, got {sorted(unknown)}")
     seed = int(_setting(program, "seed", seed) if seed == 0 else seed)
     arguments = arguments_of(program, bound)
 
@@ -61,11 +60,11 @@ def run(
         density = Density(program, arguments, seed=seed)
         if not density.has_unknowns:
             found = Draws({}, chains, draws)
-        elif method == "nuts":
+        elif by == "nuts":
             found = run_nuts(
                 density, seed=seed, chains=chains, warmup=warmup, draws=draws, **chosen
             )
-        elif method == "map":
+        elif by == "map":
             found = run_map(density, seed=seed, chains=chains, draws=draws, **chosen)
         else:
             found = run_svi(density, seed=seed, chains=chains, draws=draws, **chosen)
@@ -74,15 +73,11 @@ def run(
     def assemble() -> Any:
         return complete(program, arguments, found, seed=seed)
 
-    text = (
-        f"sampling {chains} chains of {warmup} + {draws}"
-        if method == "nuts"
-        else f"fitting by {method}"
-    )
+    text = f"sampling {chains} chains of {warmup} + {draws}" if by == "nuts" else f"fitting by {by}"
     found = watched(text, infer, progress=progress)
     groups = watched("drawing what was integrated out", assemble, progress=progress)
     settings = {
-        "method": method,
+        "method": by,
         "seed": seed,
         "chains": chains,
         "warmup": warmup,
@@ -97,7 +92,7 @@ def run(
         arguments=arguments,
         sampled=found,
         settings=settings,
-        diagnostics=diagnose(found, method=method, depth=int(chosen.get("depth", 10))),
+        diagnostics=diagnose(found, method=by, depth=int(chosen.get("depth", 10))),
         bind=bind,
         model_source=model_source,
         plan_text=plan_text,

@@ -26,7 +26,7 @@ def sample_whitened(
     included, is kept under the name of the site.
     """
     values = values_at(whitened.sample(processes, sites), sites, quantities)
-    return {name: numpyro.deterministic(name, value) for name, value in values.items()}
+    return {k: jnp.asarray(numpyro.deterministic(k, value)) for k, value in values.items()}
 
 
 def values_at(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax
 import numpy as np
 import optax
-from jax import Array
 from numpyro.infer import SVI, Trace_ELBO
 from numpyro.infer.autoguide import AutoMultivariateNormal, AutoNormal
 from numpyro.infer.initialization import init_to_median
@@ -42,7 +41,7 @@ def run_svi(
     state = svi.init(key, **arrays)
 
     @jax.jit
-    def optimise(state: Any, arrays: Mapping[str, Array]) -> Any:
+    def optimise(state: Any, arrays: Mapping[str, Any]) -> Any:
         return jax.lax.scan(lambda s, _: svi.update(s, **arrays), state, length=steps)
 
     state, losses = optimise(state, arrays)
@@ -52,10 +51,11 @@ def run_svi(
         mend = "use nuts or map, or a smaller rate: infer svi(rate = 0.005)"
         raise MercerError([Diagnostic("M604", problem, mend=mend)])
     shape = (chains * draws,)
-    values = auto.sample_posterior(draw_key, svi.get_params(state), **arrays, sample_shape=shape)
+    parameters = svi.get_params(state)
+    found = auto.sample_posterior(draw_key, parameters, **arrays, sample_shape=shape)
     values = {
         name: np.asarray(v).reshape(chains, draws, *v.shape[1:])
-        for name, v in values.items()
+        for name, v in cast(dict[str, Any], found).items()
         if not name.startswith("_auto")
     }
     return Draws(values, chains, draws, {}, _notes(losses, is_full))

@@ -35,7 +35,7 @@ def numbers(raw: np.ndarray, *, truth: bool = False) -> tuple[np.ndarray, np.nda
     if truth:
         words = flat.astype(str).str.strip().str.lower()
         flat = flat.mask(words == "true", 1.0).mask(words == "false", 0.0)
-    found = pd.to_numeric(flat, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    found = np.asarray(pd.to_numeric(flat, errors="coerce"), dtype=np.float64)
     suspects = np.flatnonzero(np.isnan(found))
     is_bad = np.zeros(found.shape, dtype=bool)
     cells = flat.to_numpy()[suspects]
@@ -59,7 +59,7 @@ def labels(raw: np.ndarray) -> tuple[Labels, np.ndarray]:
     present = flat[~absent]
     if len(present) and all(map(_is_plain_number, present)):
         filled = np.zeros(len(flat))
-        filled[~absent] = present.to_numpy(dtype=np.float64)
+        filled[~absent] = np.asarray(present, dtype=np.float64)
         found, missing = labels(np.where(absent, np.nan, filled))
         return found.reshape(raw.shape), missing.reshape(raw.shape)
     text = np.full(len(flat), "", dtype=object)
@@ -139,7 +139,7 @@ def outside_together(space: Space, values: np.ndarray) -> tuple[np.ndarray, str]
                 "shares: at least 0 each, 1 together"
             )
         case Constrained("Ordered", _):
-            return (np.diff(values, axis=-1) <= 0).any(-1), "in rising order"
+            return np.any(np.diff(values, axis=-1) <= 0, axis=-1), "in rising order"
         case Constrained("ZeroSum", _):
             size = 1 + np.abs(values).max(-1, initial=0)
             return np.abs(values.sum(-1)) > _TOLERANCE * size, "0 together"

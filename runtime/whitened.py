@@ -58,4 +58,4 @@ def given(processes: Processes, sites: Sites, values: Mapping[str, Array]) -> De
 
 def _standard_normal(name: str, size: int) -> Array:
     law = Normal(jnp.zeros(()), 1.0).expand([size]).to_event(1)
-    return numpyro.sample(f"{name}.whitened", law)
+    return jnp.asarray(numpyro.sample(f"{name}.whitened", law))

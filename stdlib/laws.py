@@ -9,7 +9,7 @@ y ~ Censored(Weibull(s, c), above = b) censored(dist.Weibull(s, c), above=b)
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 from numpyro import distributions as dist
@@ -65,15 +65,16 @@ def truncated(law: dist.Distribution, low: Any = None, high: Any = None) -> dist
     if low is None and high is None:
         return law
     if isinstance(law, dist.Uniform):
-        ends = (law.low if low is None else jnp.maximum(law.low, low),
-                law.high if high is None else jnp.minimum(law.high, high))  # fmt: skip
-        return dist.Uniform(*ends)
+        lowest, highest = cast(tuple[Any, Any], (law.low, law.high))
+        lowest = lowest if low is None else jnp.maximum(lowest, low)
+        highest = highest if high is None else jnp.minimum(highest, high)
+        return dist.Uniform(lowest, highest)
     if high is None and _is_zero(low) and _is_zero(getattr(law, "loc", None)):
         if isinstance(law, dist.Normal):
             return dist.HalfNormal(law.scale)
         if isinstance(law, dist.Cauchy):
             return dist.HalfCauchy(law.scale)
-    if type(law) in _BY_NUMPYRO:
+    if isinstance(law, _BY_NUMPYRO):
         return dist.TruncatedDistribution(law, low=low, high=high)
     _need_distribution_function(law, "truncated")
     return TruncatedLaw(law, low, high)
@@ -151,8 +152,9 @@ def _constraint(space: str, low: Any, high: Any) -> Any:
             return constraints.unit_interval
         case "Interval":
             # Without its ends (an outcome, already checked) nothing follows from the space.
-            is_known = low is not None and high is not None
-            return constraints.interval(low, high) if is_known else constraints.real
+            if low is None or high is None:
+                return constraints.real
+            return constraints.interval(low, high)
         case "Circle":
             return constraints.circular
         case "Ordered":

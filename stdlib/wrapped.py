@@ -7,12 +7,13 @@ the distribution function of the law that it wraps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import gammaincc, gammaln
+from jax.typing import ArrayLike
 from numpyro import distributions as dist
 from numpyro.distributions import constraints
 from numpyro.util import is_prng_key
@@ -34,10 +35,10 @@ class Wrapped(dist.Distribution):
     def support(self) -> Any:
         return self.base.support
 
-    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> ArrayLike:
         return self._expanded().sample(key, sample_shape)
 
-    def log_prob(self, value: Any) -> Array:
+    def log_prob(self, value: Any) -> ArrayLike:
         raise NotImplementedError
 
     def _expanded(self) -> dist.Distribution:
@@ -77,9 +78,10 @@ class TruncatedLaw(Wrapped):
     def _limits(self) -> tuple[Any, Any]:
         step = 1 if self.base.is_discrete else 0
         below = 0.0 if self.low is None else self.base.cdf(self.low - step)
-        if self.low is not None and hasattr(self.base.support, "lower_bound"):
+        lowest = getattr(self.base.support, "lower_bound", None)
+        if self.low is not None and lowest is not None:
             # Below its support a distribution function may be anything in NumPyro.
-            below = jnp.where(self.low - step < self.base.support.lower_bound, 0.0, below)
+            below = jnp.where(self.low - step < lowest, 0.0, below)
         above = 1.0 if self.high is None else self.base.cdf(self.high)
         return below, above
 
@@ -88,11 +90,14 @@ class OrderedLaw(Wrapped):
     """`size` independent draws of `base`, sorted: the density of the draws times size!."""
 
     pytree_aux_fields = ("size",)
-    support = constraints.ordered_vector
 
     def __init__(self, base: dist.Distribution, size: int) -> None:
         self.base, self.size = base, size
         dist.Distribution.__init__(self, base.batch_shape, (size,))
+
+    @property
+    def support(self) -> Any:
+        return constraints.ordered_vector
 
     def log_prob(self, value: Any) -> Array:
         each = self.base.log_prob(jnp.moveaxis(value, -1, 0))
@@ -115,7 +120,7 @@ class CensoredLaw(Wrapped):
         self.below, self.above = below, above
         super().__init__(base, *(c for c in (below, above) if c is not None))
 
-    def log_prob(self, value: Any) -> Array:
+    def log_prob(self, value: Any) -> ArrayLike:
         density = self.base.log_prob(value)
         if self.below is not None:
             step = 1 if self.base.is_discrete else 0
@@ -165,7 +170,7 @@ class PushedLaw(Wrapped):
     def support(self) -> Any:
         return self._support
 
-    def log_prob(self, value: Any) -> Array:
+    def log_prob(self, value: Any) -> ArrayLike:
         before = self._inverted(value) if self.inverse is None else self.inverse(value)
         _, slope = _with_slope(self.forward, before)
         return self.base.log_prob(before) - jnp.log(jnp.abs(slope))
@@ -192,22 +197,23 @@ class PushedLaw(Wrapped):
 
 def log_survival(law: dist.Distribution, value: Any) -> Array:
     """log P(draw > value), without cancellation where the law allows it."""
+    own = cast(Any, law)  # its parameters, whose types NumPyro leaves open
     match law:
         case dist.Normal() | dist.Cauchy() | dist.StudentT() | dist.Laplace() | dist.Logistic():
             if isinstance(law, dist.Normal):
-                return jax.scipy.special.log_ndtr((law.loc - value) / law.scale)
-            return jnp.log(jnp.maximum(law.cdf(2.0 * law.loc - value), _TINY))
+                return jax.scipy.special.log_ndtr((own.loc - value) / own.scale)
+            return jnp.log(jnp.maximum(own.cdf(2.0 * own.loc - value), _TINY))
         case dist.LogNormal():
-            return jax.scipy.special.log_ndtr((law.loc - jnp.log(value)) / law.scale)
+            return jax.scipy.special.log_ndtr((own.loc - jnp.log(value)) / own.scale)
         case dist.Weibull():
-            return -((value / law.scale) ** law.concentration)
+            return -((value / own.scale) ** own.concentration)
         case dist.Exponential():
-            return -law.rate * value
+            return -own.rate * value
         case dist.Gamma():
-            return jnp.log(jnp.maximum(gammaincc(law.concentration, law.rate * value), _TINY))
+            return jnp.log(jnp.maximum(gammaincc(own.concentration, own.rate * value), _TINY))
         case _:
             largest = 1.0 - jnp.finfo(jnp.result_type(float)).eps
-            return jnp.log1p(-jnp.clip(law.cdf(value), 0.0, largest))
+            return jnp.log1p(-jnp.clip(own.cdf(value), 0.0, largest))
 
 
 def quantile(law: dist.Distribution, probability: Array) -> Array:
