@@ -174,8 +174,8 @@ def _first_factor(levels: tuple[float, ...], covariance: Array) -> tuple[Array, 
     index = jnp.arange(len(covariance))
 
     def attempt(step: Array) -> Array:
-        shift = jnp.where(index[:, None] == index, steps[step] * scale, 0.0)
-        return lax.linalg.cholesky(covariance + shift, symmetrize_input=False)
+        shifted = covariance.at[index, index].add(steps[step] * scale)
+        return _cholesky(shifted)
 
     def failed(lower: Array) -> Array:
         pivots = jnp.diagonal(lower)
@@ -189,13 +189,14 @@ def _first_factor(levels: tuple[float, ...], covariance: Array) -> tuple[Array, 
         return state[0] + 1, attempt(state[0] + 1)
 
     zero = jnp.asarray(0)
-    first = (
-        lax.linalg.cholesky(covariance, symmetrize_input=False)
-        if levels[0] == 0.0
-        else attempt(zero)
-    )
+    first = _cholesky(covariance) if levels[0] == 0.0 else attempt(zero)
     step, lower = lax.while_loop(again, escalate, (zero, first))
     return lower, steps[step]
+
+
+def _cholesky(covariance: Array) -> Array:
+    # LAPACK reads columns: the transpose of a symmetric matrix in rows is one without a copy.
+    return lax.linalg.cholesky(covariance.T, symmetrize_input=False)
 
 
 def _triangular_solver(transposed: bool) -> Any:
