@@ -5,7 +5,7 @@ With R the prior's root, u = R v, v ~ N(0, I), and rows scaled by their noise, A
     posterior precision of v:  B = I + A'A,    mean B^-1 A' r,    r = (y - m) / noise.
 
 Numerically what `Dense` gives (Rasmussen & Williams 2006, section 2.1); the noise may differ from
-row to row, and is never 0: the plan sends an exact observation to `Dense`.
+row to row, and is never 0: an exact observation is a case for `Dense`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from mercer.runtime.cholesky import EXACT, Factor, factor, solve_triangular
@@ -27,7 +28,10 @@ _LOG_TWO_PI = math.log(2 * math.pi)
 
 
 class WeightSpace:
-    """Conjugate linear regression on all observed rows together."""
+    """Conjugate linear regression on all observed rows together.
+
+    ValueError: an outcome whose noise is 0 (or negative).
+    """
 
     def __init__(
         self,
@@ -37,6 +41,10 @@ class WeightSpace:
         *,
         levels: tuple[float, ...] = EXACT,
     ) -> None:
+        for name, (law, _, _) in observations.items():
+            # Only what is known when the program is traced: a sampled noise is positive anyway.
+            if not isinstance(law.noise, jax.core.Tracer) and np.any(np.asarray(law.noise) <= 0):
+                raise ValueError(f"observations[{name!r}]: noise 0 divides by 0; use `Dense`")
         self.processes, self.sites, self.observations = processes, sites, observations
         self.levels = levels
         self.data = observed(sites, observations)

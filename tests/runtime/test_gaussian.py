@@ -73,7 +73,9 @@ def _naive():
 def test_density_is_that_of_the_joint_normal():
     covariance = _naive() + np.diag(NOISE**2)
     expected = multivariate_normal(np.full(N, 0.4), covariance).logpdf(Y)
-    assert Dense(*_block()).log_density() == pytest.approx(float(expected), rel=1e-11)
+    assert jax.jit(lambda: Dense(*_block()).log_density())() == pytest.approx(
+        float(expected), rel=1e-11
+    )
 
 
 def test_missing_rows_are_left_out():
@@ -270,3 +272,24 @@ def test_duplicate_inputs_and_constant_columns_work():
     expected = multivariate_normal(np.zeros(6), np.ones((6, 6)) + 0.01 * np.eye(6)).logpdf(y)
     assert block.log_density() == pytest.approx(float(expected), rel=1e-9)
     assert np.isfinite(block.draw(jax.random.key(0), {"f": mean})["f"]).all()
+
+
+def test_weight_space_refuses_exact_observations():
+    processes, sites, observations = _block()
+    law, y, keep = observations["y"]
+    exact = Gaussian(Affine(0.0, law.mean.terms[1:], (N,)), jnp.zeros(N))
+    with pytest.raises(ValueError, match="noise 0"):
+        WeightSpace(processes, sites, {"y": (exact, y, keep)})
+
+
+def test_engines_report_the_jitter_that_they_took():
+    x = jnp.zeros((6, 1))
+    mean = Affine(0.0, (Term("f"),), (6,))
+    sites = {"f": Site("f", Points((x,)), 6)}
+
+    def jitter(noise):
+        processes = {"f": RandomFunction(RBF(lengthscale=1.0, scale=3.0))}
+        return Dense(processes, sites, {"y": (Gaussian(mean, noise), jnp.ones(6), None)}).jitter
+
+    np.testing.assert_allclose(jax.vmap(jitter)(jnp.array([0.0, 0.1])), [1e-12, 0.0], rtol=1e-9)
+    assert _weights_block(WeightSpace)[0].jitter == 0.0
