@@ -1,4 +1,4 @@
-"""Unknown functions applied to arrays: which linear functional each row is, and their covariance."""
+"""Unknown functions applied to arrays: the linear functional of each row, and their covariance."""
 
 from __future__ import annotations
 

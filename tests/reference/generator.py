@@ -266,9 +266,9 @@ class _Model:
         return f"{name}({self.column('t')})"
 
     def scaled_curve(self) -> str:
-        return f"{self.pick(['exp(0.3 * w)', '(1 + w)', '0.5'])} * {self.curve()}" + (
-            "" if self.column("w") else ""
-        )
+        scale, curve = self.pick(["exp(0.3 * w)", "(1 + w)", "0.5"]), self.curve()
+        self.column("w")
+        return f"{scale} * {curve}"
 
     def surface(self) -> str:
         name = self.fresh("h")

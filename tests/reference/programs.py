@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import mercer.runtime  # noqa: F401
 import numpy as np
 import numpyro
 from jax import random
@@ -18,6 +17,7 @@ from mercer.compiler.plan import plan
 from mercer.compiler.structure import analyse
 from numpyro.infer.util import log_density
 
+import mercer.runtime
 from mercer.program import program_of
 from tests.reference.interpreter import Reference
 
@@ -44,24 +44,31 @@ class Program:
         for word in wanted - set(arrays):
             arrays[word] = np.arange(reference.size(self.module.NAMES.get(word, word)))
         prepared = self.module.prepare(**arrays)
-        self.prepared = {**prepared, **self.module.summaries(**arrays)}
+        known = {**prepared, **self.module.summaries(**arrays)}
+        self.prepared = jax.tree.map(jnp.asarray, known)
 
     def sampled(self) -> dict[str, tuple[int, ...]]:
         """The sites that NUTS would move, with their shapes."""
-        seeded = numpyro.handlers.seed(self.module.model, random.PRNGKey(0))
-        trace = numpyro.handlers.trace(seeded).get_trace(**self.prepared)
-        return {
-            name: np.shape(site["value"])
-            for name, site in trace.items()
-            if site["type"] == "sample" and not site["is_observed"]
-        }
+
+        def values() -> dict[str, Any]:
+            seeded = numpyro.handlers.seed(self.module.model, random.PRNGKey(0))
+            trace = numpyro.handlers.trace(seeded).get_trace(**self.prepared)
+            return {
+                name: site["value"]
+                for name, site in trace.items()
+                if site["type"] == "sample" and not site["is_observed"]
+            }
+
+        return {name: value.shape for name, value in jax.eval_shape(values).items()}
 
     def log_density(self, values: dict[str, Any]) -> Any:
         return log_density(self.module.model, (), self.prepared, values)[0]
 
     def value_and_gradient(self, values: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        """By reverse mode, through one compilation that takes no time to optimise."""
         at = {k: jnp.asarray(v, float) for k, v in values.items()}
-        value, gradient = jax.value_and_grad(self.log_density)(at)
+        lowered = jax.jit(jax.value_and_grad(self.log_density)).lower(at)
+        value, gradient = lowered.compile({"xla_backend_optimization_level": 0})(at)
         return float(value), {k: np.asarray(v) for k, v in gradient.items()}
 
 

@@ -1,0 +1,49 @@
+"""Emitted programs against the reference interpreter, over random models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.reference.generator import generate
+from tests.reference.programs import Program, reference_log_density
+
+SEEDS = 200
+STEP = 1e-3
+"""Of a difference quotient of fourth order: its error is some 1e-12 derivatives of fifth order."""
+
+
+def direction_of(values: dict[str, Any], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """A change of all values that stays within their spaces: a correlation keeps its diagonal."""
+    change = {k: rng.normal(size=np.shape(v)) for k, v in values.items()}
+    if "Omega" in change:
+        change["Omega"] = np.array([[0.0, 1.0], [1.0, 0.0]]) * change["Omega"][0, 1]
+    return change
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_program_has_the_density_and_the_gradient_of_its_model(seed: int) -> None:
+    text, data, values = generate(seed)
+    rng = np.random.default_rng(seed)
+    program = Program(text, data)
+    given = {
+        name: rng.normal(size=shape) if name.endswith(".whitened") else values[name]
+        for name, shape in program.sampled().items()
+    }
+    found, gradient = program.value_and_gradient(given)
+    expected = reference_log_density(program, given)
+    assert found == pytest.approx(expected, rel=1e-8, abs=1e-8), text
+    change = direction_of(given, rng)
+
+    def along(distance: float) -> float:
+        moved = {k: v + distance * change[k] for k, v in given.items()}
+        return reference_log_density(program, moved)
+
+    if not given:
+        return
+    near, far = along(STEP) - along(-STEP), along(2 * STEP) - along(-2 * STEP)
+    slope = (8 * near - far) / (12 * STEP)
+    directional = sum(float(np.sum(gradient[k] * change[k])) for k in given)
+    assert directional == pytest.approx(slope, rel=1e-6, abs=1e-6), text
