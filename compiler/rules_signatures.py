@@ -86,10 +86,9 @@ class SignatureRules(ReductionRules):
             names = tuple(a.name or "" for a in use.arguments)
             if not spaces:
                 continue
-            if len(spaces) > 1 or (names[0] and spaces):
-                space: Space = Product(spaces, names if all(names) else ())
-            else:
-                space = spaces[0]
+            space: Space = spaces[0]
+            if len(spaces) > 1 or any(names):
+                space = Product(spaces, names if all(names) else ())
             if found is None:
                 found = (space, use.span)
             elif found[0] != space:

@@ -23,6 +23,9 @@ from numpyro.infer.util import initialize_model
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 
+_NEAR_ZERO: dict[str, Any] = {"radius": 0.5}
+"""Where the sampler starts, unconstrained: closer than NumPyro's 2, where densities overflow."""
+
 
 @dataclass(frozen=True, eq=False)
 class Arguments:
@@ -45,7 +48,8 @@ def arguments_of(
 ) -> Arguments:
     """`prepare` and `summaries` applied to bound data; with `summaries`, those of the fit stay."""
     word = identifiers(program)
-    data = {word.get(name, name): value for name, value in bound.arrays.items()}
+    arrays: Mapping[str, Any] = bound.arrays
+    data = {word.get(name, name): value for name, value in arrays.items()}
     for index in getattr(program, "INDICES", ()):
         data[index] = np.arange(bound.sizes[program.NAMES.get(index, index)])
     everything = {**program.prepare(**data)}
@@ -72,7 +76,7 @@ class Density:
             return initialize_model(
                 jax.random.key(self.seed),
                 self.model,
-                init_strategy=init_to_uniform(radius=0.5),
+                init_strategy=init_to_uniform(**_NEAR_ZERO),
                 dynamic_args=True,
                 model_kwargs=dict(self.arguments.arrays),
             )

@@ -122,16 +122,16 @@ def _piece(need: DataNeed, needs: Needs, tables: Tables) -> Piece | None:
             why="they are " + _and([t.name for t in having]),
             mend="keep it in one of them, or rename it in the others",
         )
-    if not having:
+    columns = _columns(need, needs, having[0], tables) if having else None
+    if not columns:
         return None
-    table = having[0]
-    columns = _columns(need, needs, table, tables) or ()
+    table, first = having[0], columns[0]
     wanted = tables.columns.get(need.name)
-    is_spread = len(columns) > 1 or wanted == "*" or (columns[0] != need.name and wanted is None)
-    if not is_spread and not table.is_frame and table.columns[columns[0]].ndim != 1:
-        return _whole(need, table, columns[0], tables)
+    is_spread = len(columns) > 1 or wanted == "*" or (first != need.name and wanted is None)
+    if not is_spread and not table.is_frame and table.columns[first].ndim != 1:
+        return _whole(need, table, first, tables)
     if not is_spread:
-        return _plain(need, table, columns[0], tables)
+        return _plain(need, table, first, tables)
     return _spread(need, table, columns, tables)
 
 

@@ -102,7 +102,7 @@ def apply(part: Part, matrix: Array) -> Array:
             return matrix
         return (c[:, None] if wide and jnp.ndim(c) else c) * matrix
     if index.ndim == 1:
-        c = c[:, 0] if jnp.ndim(c) == 2 else c
+        c = jnp.asarray(c)[:, 0] if jnp.ndim(c) == 2 else c
         return (c[:, None] if wide and jnp.ndim(c) else c) * matrix[index]
     if index.shape[1] > 4:  # one matrix product is then cheaper than the gathers
         return design(part, index.shape[0]) @ matrix

@@ -131,7 +131,7 @@ def _mapping(given: Mapping[Any, Any]) -> list[Table]:
 def frame(given: pd.DataFrame, name: str, *, index: str | None = None) -> Table:
     """A DataFrame as a table; levels of its index that have names are columns too."""
     problems = []
-    named = [level for level in given.index.names if level is not None]
+    named: list[Any] = [level for level in given.index.names if level is not None]
     if named:
         extra = {str(level): given.index.get_level_values(level) for level in named}
     elif index is not None and not isinstance(given.index, pd.RangeIndex):
