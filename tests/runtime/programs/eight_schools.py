@@ -1,4 +1,4 @@
-"""eight_schools.mercer: theta ~ Normal(mu, tau) integrated out exactly, and mu with it; tau by NUTS."""
+"""eight_schools.mercer: theta ~ Normal(mu, tau) integrated out with mu; tau by NUTS."""
 
 import jax.numpy as jnp
 import numpyro

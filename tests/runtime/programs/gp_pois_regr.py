@@ -1,4 +1,4 @@
-"""gp_pois_regr.mercer: a GP under counts; its values at the data, whitened, and rho, alpha by NUTS."""
+"""gp_pois_regr.mercer: a GP under counts; its whitened values at the data, rho, alpha by NUTS."""
 
 import jax.numpy as jnp
 import numpyro

@@ -1,4 +1,4 @@
-"""gp_regr.mercer: a GP under Gaussian noise, f integrated out exactly, rho, alpha, sigma by NUTS."""
+"""gp_regr.mercer: a GP under Gaussian noise, f integrated out, rho, alpha, sigma by NUTS."""
 
 import jax.numpy as jnp
 import numpyro

@@ -1,4 +1,4 @@
-"""kidscore.mercer, every unknown by NUTS (`infer nuts`): the general lane without a random function."""
+"""kidscore.mercer, every unknown by NUTS (`infer nuts`): the lane without a random function."""
 
 import numpyro
 from numpyro import distributions as dist
