@@ -256,8 +256,7 @@ def _outputs(body: Body, function: ir.Function) -> str:
     (output,) = coordinates_of(function.type.codomain)
     if isinstance(function.outputs, ir.Kernel):
         kernel = kernel_text(body, function.outputs, function)
-        points = f"Points((jnp.arange({body.size(output)}),))"
-        return f"covariance({kernel}, {points}, {points})"
+        return f"label_matrix({kernel}, {body.size(output)})"
     assert isinstance(function.outputs, ir.Expr)
     return body.value(function.outputs).text
 

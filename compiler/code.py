@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
 from mercer.compiler.structure import Structure, owner_of
-from mercer.compiler.walk import in_order, names_below
+from mercer.compiler.walk import in_order, names_below, responses
 from mercer.dsl.spaces import Dim, Label
 from mercer.stdlib import catalog
 
@@ -80,7 +80,7 @@ class Body:
         if index is not None and index.labels is not None:
             return str(len(index.labels))
         for data in self.model.data.values():
-            if data.name not in self.model.observations and name in data.type.dims:
+            if data.name not in responses(self.model) and name in data.type.dims:
                 return f"{self.read(data.name)}.shape[{self.order(data.type.dims).index(name)}]"
         return f"{self.read(name)}.shape[0]"
 
@@ -108,6 +108,14 @@ class Body:
                 return self.elementwise(expr)
             case ir.Gather(_, _, base, dim, at):
                 return self.gather(self.value(base), dim, self.value(at))
+            case ir.Stack(_, _, index, parts):
+                codes = [self.value(part) for part in parts]
+                dims = self.order([*(d for c in codes for d in c.dims), index])
+                others = tuple(d for d in dims if d != index)
+                inner = ", ".join(self.arranged(c, others, full=True).text for c in codes)
+                axis = dims.index(index)
+                word = f"jnp.stack([{inner}], axis={axis})" if others else f"jnp.array([{inner}])"
+                return Code(word, dims)
             case ir.Rename(_, _, base, old, new):
                 inner = self.value(base)
                 dims = tuple(new if d == old else d for d in inner.dims)

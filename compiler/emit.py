@@ -15,7 +15,7 @@ from mercer.compiler.code import Body, is_summary
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.prior import law_text, prior_text
-from mercer.compiler.walk import in_order, nodes
+from mercer.compiler.walk import in_order, names_below, nodes, responses
 from mercer.stdlib import catalog
 
 Write = Callable[[Body], str | None]
@@ -33,6 +33,7 @@ class _Emitter:
         self.model = plan.structure.model
         model = self.model
         self.summaries = self._summaries()
+        self.responses = responses(model)
         names = [*model.order, *model.indices, *model.data, *self.summaries.values()]
         keeps = [f"{o} keep" for o in model.observations]
         taken = {w for words in _IMPORTS.values() for w in words} | set(catalog.kernels())
@@ -58,7 +59,9 @@ class _Emitter:
         title = (model.doc or "A model.").strip()
         doc = f'"""{_safe(title)}\n\nMade by Mercer from {_safe(model.source.name)}; '
         doc += 'comments give the lines of the model.\n"""'
-        lines = [doc, "", "import jax.numpy as jnp", "import numpy as np", "import numpyro"]
+        lines = [doc, ""]
+        lines += ["import jax"] if "jax." in body.replace("jax.numpy", "") else []
+        lines += ["import jax.numpy as jnp", "import numpy as np", "import numpyro"]
         lines += ["from numpyro import distributions as dist", ""]
         for module, words in _IMPORTS.items():
             used = [w for w in words if _uses(body, w)]
@@ -106,7 +109,7 @@ class _Emitter:
         """Indices whose labels no input can count."""
         counted: set[str] = set()
         for data in self.model.data.values():
-            if data.name not in self.model.observations:
+            if data.name not in self.responses:
                 counted |= set(data.type.dims)
         return [
             n
@@ -126,23 +129,41 @@ class _Emitter:
         return list(found)
 
     def data_arguments(self) -> str:
-        outcomes = [d for d in self.model.data if d in self.model.observations]
-        inputs = [d for d in self.model.data if d not in self.model.observations]
-        words = [self.identifiers[n] for n in (*inputs, *self.index_arguments())]
-        words += [f"{self.identifiers[n]}=None" for n in outcomes]
+        given = [n for n in self.model.data if n not in self.responses]
+        words = [self.identifiers[n] for n in (*given, *self.index_arguments())]
+        words += [f"{self.identifiers[n]}=None" for n in self.model.data if n in self.responses]
         return _keywords(words)
 
     def prepare(self) -> str:
-        lines = [f"def prepare({self.data_arguments()}):"]
-        entries = []
-        outcomes = [d for d in self.model.data if d in self.model.observations]
-        for name in outcomes:
+        """What was observed may be defined from data; it is computed here, once."""
+        body = Body(self.structure, self.identifiers, self.summaries)
+        entries = [self.identifiers[n] for n in (*self.model.data, *self.index_arguments())]
+        for name, observation in self.model.observations.items():
             word, keep = self.identifiers[name], self.identifiers[f"{name} keep"]
-            lines.append(f"    {keep} = observed_rows({word})")
-            entries.append(f'"{keep}": {keep}')
-        words = [self.identifiers[n] for n in (*self.model.data, *self.index_arguments())]
-        entries = [f'"{w}": {w}' for w in words] + entries
-        lines.append("    return {" + ", ".join(entries) + "}")
+            if name not in self.model.data:
+                dims = body.order(observation.type.dims)
+                code = body.arranged(body.value(self.model.definitions[name].value), dims)
+                text = f"jnp.broadcast_to({code.text}, {body.shape(dims)})"
+                below = names_below(self.model, self.model.definitions[name].value)
+                absent = [self.identifiers[n] for n in below if n in self.responses]
+                if absent:
+                    missing = " or ".join(f"{w} is None" for w in sorted(absent))
+                    text = f"None if {missing} else {text}"
+                body.lines.append(f"{word} = {text}  # line {observation.span.line}")
+                entries.append(word)
+            body.lines.append(f"{keep} = observed_rows({word})")
+            entries.append(keep)
+        lines = [f"def prepare({self.data_arguments()}):"]
+        summaries = [w for w in self.summaries.values() if w in body.reads]
+        if summaries:
+            words = ", ".join(a.split("=")[0] for a in self.data_arguments()[3:].split(", "))
+            given = ", ".join(f"{w}={w}" for w in words.split(", "))
+            lines.append(f"    taken = summaries({given})")
+            lines += [
+                f'    {self.identifiers[w]} = taken["{self.identifiers[w]}"]' for w in summaries
+            ]
+        lines += _indented(body.lines)
+        lines.append("    return {" + ", ".join(f'"{w}": {w}' for w in entries) + "}")
         return "\n".join(lines)
 
     def summaries_function(self) -> str:
@@ -187,10 +208,11 @@ class _Emitter:
                 body.lines.append(
                     f"{word} = numpyro.sample({name!r}, {text})  # line {unknown.span.line}"
                 )
-        outcomes = [o for o in model.observations if o in model.data]
+        outcomes = list(model.observations)
+        absent = [*outcomes, *(n for n in model.data if n in self.responses - set(outcomes))]
         reads = [*model.data, *self.index_arguments(), *self.summaries.values()]
-        arguments = [self.identifiers[n] for n in reads if n not in outcomes]
-        arguments += [f"{self.identifiers[n]}=None" for n in outcomes]
+        arguments = [self.identifiers[n] for n in reads if n not in absent]
+        arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
         known = [self.identifiers[n] for n in (*reads, *plan.sampled)]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
@@ -210,8 +232,8 @@ class _Emitter:
         joint = list(self.structure.locations)
         if joint:
             laws = ", ".join(f"{o!r}: laws[{o!r}]" for o in joint)
-            values = ", ".join(f"{o!r}: {self._value(body, o)}" for o in joint)
-            keeps = ", ".join(f"{o!r}: {self._keep(o)}" for o in joint if o in model.data)
+            values = ", ".join(f"{o!r}: {self.identifiers[o]}" for o in joint)
+            keeps = ", ".join(f"{o!r}: {self._keep(o)}" for o in joint)
             body.lines.append(
                 "observe(\n"
                 "        processes(**known),\n"
@@ -224,18 +246,11 @@ class _Emitter:
             )
         for name, observation in model.observations.items():
             if name not in joint:
-                text = f"observe_each({name!r}, laws[{name!r}], {self._value(body, name)}"
-                text += f", {self._keep(name)})" if name in model.data else ")"
-                body.lines.append(f"{text}  # line {observation.span.line}")
+                line = f"  # line {observation.span.line}"
+                text = f"observe_each({name!r}, laws[{name!r}], "
+                body.lines.append(f"{text}{self.identifiers[name]}, {self._keep(name)}){line}")
         head = f"LATENT = {tuple(latent)!r}\n\n\ndef model({_keywords(arguments)}):"
         return "\n".join([head, *_indented(body.lines)])
-
-    def _value(self, body: Body, name: str) -> str:
-        if name in self.model.data:
-            return self.identifiers[name]
-        dims = body.order(self.model.observations[name].type.dims)
-        text = body.reference(name)
-        return f"jnp.broadcast_to({text}, {body.shape(dims)})" if dims else text
 
     def _keep(self, name: str) -> str:
         return self.identifiers[f"{name} keep"]
@@ -332,7 +347,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "weighted",
     ),
     "mercer.stdlib.operators": ("Directional", "Integrate", "Laplace"),
-    "mercer.stdlib.points": ("PerLabel", "Points", "covariance"),
+    "mercer.stdlib.points": ("PerLabel", "Points", "label_matrix"),
 }
 
 

@@ -102,7 +102,7 @@ def _overridden(
                     f"`{directive.method}` cannot be chosen here yet",
                     directive.span,
                     why="the plan of this version overrides the method of the whole model only.",
-                    mend="write `infer nuts()`, `infer map()` or `infer svi()`, or leave it out.",
+                    mend="write `infer NUTS()`, `infer MAP()` or `infer SVI()`, or leave it out.",
                 )
             ],
             model.sources,

@@ -54,6 +54,22 @@ def in_order(model: ir.TypedModel, dims: Iterable[Dim]) -> tuple[Dim, ...]:
     return tuple(sorted(dict.fromkeys(dims), key=lambda d: known.get(d, len(known))))
 
 
+def responses(model: ir.TypedModel) -> frozenset[str]:
+    """Data that are absent where predictions are wanted: outcomes, and what only they are made of."""
+    observed = set(model.observations)
+    behind: set[str] = set()
+    for name in observed & set(model.definitions):
+        behind |= names_below(model, model.definitions[name].value) & set(model.data)
+    other: set[str] = set()
+    for name, definition in model.definitions.items():
+        if name not in observed:
+            other |= names_below(model, definition.value)
+    for part in (model.unknowns, model.functions, model.shapes):
+        other |= names_below(model, tuple(part.values()))
+    other |= names_below(model, tuple(o.law for o in model.observations.values()))
+    return frozenset((observed & set(model.data)) | (behind - other))
+
+
 def rewrite(node: T, change: Callable[[Any], Any]) -> T:
     """A copy of `node` with `change` applied to every node, children first."""
 
