@@ -55,7 +55,7 @@ def in_order(model: ir.TypedModel, dims: Iterable[Dim]) -> tuple[Dim, ...]:
 
 
 def responses(model: ir.TypedModel) -> frozenset[str]:
-    """Data that are absent where predictions are wanted: outcomes, and what only they are made of."""
+    """Data absent where predictions are wanted: outcomes, and what only they are made of."""
     observed = set(model.observations)
     behind: set[str] = set()
     for name in observed & set(model.definitions):
