@@ -11,13 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jax import random
+from numpyro.infer.util import log_density
+
 from mercer.compiler.check import compile_front
 from mercer.compiler.emit import emit
 from mercer.compiler.plan import plan
 from mercer.compiler.structure import analyse
-from numpyro.infer.util import log_density
-
-import mercer.runtime
 from mercer.program import program_of
 from tests.reference.interpreter import Reference
 
