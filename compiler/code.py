@@ -112,9 +112,9 @@ class Body:
                 codes = [self.value(part) for part in parts]
                 dims = self.order([*(d for c in codes for d in c.dims), index])
                 others = tuple(d for d in dims if d != index)
-                inner = ", ".join(self.arranged(c, others, full=True).text for c in codes)
+                listed = ", ".join(self.arranged(c, others, full=True).text for c in codes)
                 axis = dims.index(index)
-                word = f"jnp.stack([{inner}], axis={axis})" if others else f"jnp.array([{inner}])"
+                word = f"jnp.stack([{listed}], axis={axis})" if others else f"jnp.array([{listed}])"
                 return Code(word, dims)
             case ir.Rename(_, _, base, old, new):
                 inner = self.value(base)

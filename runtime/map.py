@@ -44,7 +44,7 @@ def find_mode(density: Density, *, restarts: int = 4, iterations: int = 500) -> 
         start = np.asarray(density.prior_start(number), float)
         if evaluate(start)[0] >= 1e100:
             continue
-        options = {"maxiter": iterations, "maxfun": 3 * iterations, "ftol": 1e-12, "gtol": 1e-6}
+        options = {"maxiter": iterations, "maxfun": 3 * iterations, "ftol": 1e-10, "gtol": 1e-6}
         found.append(minimize(evaluate, start, jac=True, method="L-BFGS-B", options=options))
     found = [result for result in found if np.isfinite(result.fun) and result.fun < 1e99]
     if not found:
