@@ -95,14 +95,15 @@ def weights_root(process: Weights, size: int) -> Array:
 
 def apply(part: Part, matrix: Array) -> Array:
     """The coefficient matrix of a part times a matrix (or vector) over its site's values."""
-    c, index = part.coefficient, part.index
+    scale, index = part.coefficient, part.index
     wide = matrix.ndim == 2
+    if index is None and isinstance(scale, int | float) and scale == 1:
+        return matrix
+    c = jnp.asarray(scale)
     if index is None:
-        if isinstance(c, int | float) and c == 1:
-            return matrix
         return (c[:, None] if wide and jnp.ndim(c) else c) * matrix
     if index.ndim == 1:
-        c = jnp.asarray(c)[:, 0] if jnp.ndim(c) == 2 else c
+        c = c[:, 0] if c.ndim == 2 else c
         return (c[:, None] if wide and jnp.ndim(c) else c) * matrix[index]
     if index.shape[1] > 4:  # one matrix product is then cheaper than the gathers
         return design(part, index.shape[0]) @ matrix

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from mercer.runtime.cholesky import EXACT, Factor, factor, solve_triangular
 from mercer.runtime.dense import LeaveOneOut, Observations, observed, split_rows
@@ -43,7 +44,7 @@ class WeightSpace:
     ) -> None:
         for name, (law, _, _) in observations.items():
             # Only what is known when the program is traced: a sampled noise is positive anyway.
-            if not isinstance(law.noise, jax.core.Tracer) and np.any(np.asarray(law.noise) <= 0):
+            if not isinstance(law.noise, Tracer) and np.any(np.asarray(law.noise) <= 0):
                 raise ValueError(f"observations[{name!r}]: noise 0 divides by 0; use `Dense`")
         self.processes, self.sites, self.observations = processes, sites, observations
         self.levels = levels
