@@ -2,6 +2,8 @@
 
 VENV   := .venv
 PY     := $(VENV)/bin/python
+# Two test processes with a thread each: with more, they wait for one another's threads.
+ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 STAMP  := $(VENV)/.installed
 # The first Python of a version that the project supports.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -21,10 +23,10 @@ demo: $(STAMP)
 	@$(PY) examples/co2/run.py
 
 test: $(STAMP) lint
-	@$(PY) -m pytest -q -n 2 --dist loadfile -m "not slow"
+	@$(ONE) $(PY) -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 slow: $(STAMP)
-	@$(PY) -m pytest -q -n 2 --dist loadfile
+	@$(ONE) $(PY) -m pytest -q -n 2 --dist loadfile
 
 lint: $(STAMP)
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && $(PY) -m pyright --pythonpath $(PY)
