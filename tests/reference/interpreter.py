@@ -454,7 +454,8 @@ class Reference(Evaluator):
     def apply(self, function: Function, points: list[Named], text: str) -> Named:
         prior = self.tildes[function.name].prior
         assert isinstance(prior, syntax.Call)
-        if prior.function.id == "Linear":  # type: ignore[attr-defined]
+        assert isinstance(prior.function, syntax.Name)
+        if prior.function.id == "Linear":
             return self._linear(function, prior, points[0], function.outputs)
         if any(BASIS in p.dims for p in points):
             raise ValueError(f"{text}: a point depends on what is integrated out")
@@ -469,6 +470,8 @@ class Reference(Evaluator):
                     ("site", text),
                     Statement(given, rows.dims, None, location=(function, points)),
                 )
+            else:
+                self._mean(function, points)  # the unknowns in it have their priors all the same
             return dataclasses.replace(given, coordinates=rows.coordinates)
         self._register(function, points, rows)
         residual = self._residual(("site", *_key(function, points)))
