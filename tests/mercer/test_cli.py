@@ -184,6 +184,7 @@ def test_a_fault_of_ours_says_so_and_shows_no_traceback(
         run(["--debug", "check", str(model)])
 
 
+@pytest.mark.slow  # by the clock: too early on a busy machine, and Python is still starting
 def test_ctrl_c_leaves_no_file(tmp_path: Path) -> None:
     model, data = tmp_path / "slow.mercer", tmp_path / "data.csv"
     model.write_text(
