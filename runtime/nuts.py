@@ -69,8 +69,8 @@ def run_nuts(
 def fitting_chain_method(chains: int) -> str:
     """Parallel where each chain has a device, one batch on an accelerator, else in turn.
 
-    Measured on a CPU at n = 25: one batch costs more than its chains in turn, because it
-    factorises at every jitter level and waits for the longest trajectory.
+    One batch waits at every step for its longest trajectory, and on a CPU its matrices are
+    factorised one after the other all the same (see `runtime.cholesky`).
     """
     if chains > 1 and jax.local_device_count() >= chains:
         return "parallel"
