@@ -19,7 +19,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.initialization import init_to_uniform
-from numpyro.infer.util import initialize_model
+from numpyro.infer.util import constrain_fn, initialize_model, potential_energy
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 
@@ -70,23 +70,35 @@ class Density:
         self.program, self.arguments, self.seed = program, arguments, seed
         self.model: Callable[..., Any] = partial(program.model, **arguments.static)
 
-    @cached_property
-    def _info(self) -> Any:
-        try:
-            return initialize_model(
-                jax.random.key(self.seed),
-                self.model,
-                init_strategy=init_to_uniform(**_NEAR_ZERO),
-                dynamic_args=True,
-                model_kwargs=dict(self.arguments.arrays),
-            )
-        except RuntimeError as error:
-            if "valid initial" not in str(error):
-                raise
+    def found_start(self, key: Array) -> Any:
+        """A point of finite density near zero: the unconstrained value of each unknown."""
+        found = self._search(key, self.arguments.arrays)
+        if not is_finite((found.potential_energy, found.z_grad)):
             problem = "no starting point of finite density was found"
             why = "the data are impossible under every value of the unknowns that was tried"
             mend = "check the data and the priors: `simulate` shows what the model expects"
-            raise MercerError([Diagnostic("M603", problem, why=why, mend=mend)]) from error
+            raise MercerError([Diagnostic("M603", problem, why=why, mend=mend)])
+        return found.z
+
+    @cached_property
+    def _search(self) -> Callable[[Array, Mapping[str, Array]], Any]:
+        """One compiled program: run operation by operation, the search takes seconds."""
+
+        @jax.jit
+        def search(key: Array, arrays: Mapping[str, Array]) -> Any:
+            return initialize_model(
+                key,
+                self.model,
+                init_strategy=init_to_uniform(**_NEAR_ZERO),
+                dynamic_args=True,
+                model_kwargs=dict(arrays),
+            ).param_info
+
+        return search
+
+    @cached_property
+    def _first(self) -> Any:
+        return self.found_start(jax.random.key(self.seed))
 
     @cached_property
     def has_unknowns(self) -> bool:
@@ -106,25 +118,34 @@ class Density:
     @cached_property
     def start(self) -> Array:
         """A flat point of finite density."""
-        return ravel_pytree(self._info.param_info.z)[0]
+        return ravel_pytree(self._first)[0]
 
     @cached_property
     def _unravel(self) -> Callable[[Array], Any]:
-        return ravel_pytree(self._info.param_info.z)[1]
+        return ravel_pytree(self._first)[1]
 
     def as_parameters(self, flat: Array) -> Any:
         """The unconstrained value of each unknown."""
         return self._unravel(flat)
 
     @cached_property
+    def energy(self) -> Callable[[Any, Mapping[str, Array]], Array]:
+        """(unconstrained value of each unknown, arrays) -> -log density, compiled once."""
+        return jax.jit(lambda z, arrays: potential_energy(self.model, (), dict(arrays), z))
+
+    @cached_property
+    def values(self) -> Callable[[Any, Mapping[str, Array]], dict[str, Array]]:
+        """(unconstrained value of each unknown, arrays) -> unknowns and deterministic values."""
+        return jax.jit(
+            lambda z, arrays: constrain_fn(
+                self.model, (), dict(arrays), z, return_deterministic=True
+            )
+        )
+
+    @cached_property
     def potential(self) -> Callable[[Array, Mapping[str, Array]], Array]:
         """(flat, arrays) -> -log density."""
-        generate, unravel = self._info.potential_fn, self._unravel
-
-        def potential(flat: Array, arrays: Mapping[str, Array]) -> Array:
-            return generate(**arrays)(unravel(flat))
-
-        return potential
+        return lambda flat, arrays: self.energy(self._unravel(flat), arrays)
 
     @cached_property
     def value_and_grad(self) -> Callable[[Array], tuple[Array, Array]]:
@@ -140,11 +161,10 @@ class Density:
 
     def constrain(self, flat: Array) -> dict[str, Array]:
         """Unknowns and deterministic values by name, for flat points [s, p]."""
-        generate, unravel = self._info.postprocess_fn, self._unravel
 
         @jax.jit
         def constrain(points: Array, arrays: Mapping[str, Array]) -> dict[str, Array]:
-            return jax.lax.map(lambda point: generate(**arrays)(unravel(point)), points)
+            return jax.lax.map(lambda point: self.values(self._unravel(point), arrays), points)
 
         return constrain(flat, self.arguments.arrays)
 

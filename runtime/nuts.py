@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.infer import MCMC, NUTS
+from numpyro.infer.hmc import hmc
 
 from mercer.dsl.diagnostic import MercerError
 from mercer.runtime.density import Density
@@ -43,7 +44,7 @@ def run_nuts(
     aims for, higher than usual since the posteriors of lengthscales are curved.
     """
     sampler = MCMC(
-        NUTS(density.model, target_accept_prob=target, max_tree_depth=depth),
+        _Started(density, target_accept_prob=target, max_tree_depth=depth),
         num_warmup=warmup,
         num_samples=draws,
         num_chains=chains,
@@ -51,7 +52,9 @@ def run_nuts(
         progress_bar=False,  # a callback would keep the program out of the compilation cache
         jit_model_args=True,
     )
-    start = _warm_start(density, chains, seed) if init == "warm" else None
+    start = (
+        _warm_starts(density, chains, seed) if init == "warm" else _found_starts(density, chains)
+    )
     sampler.run(
         jax.random.key(seed),
         init_params=start,
@@ -77,7 +80,42 @@ def fitting_chain_method(chains: int) -> str:
     return "sequential" if jax.default_backend() == "cpu" else "vectorized"
 
 
-def _warm_start(density: Density, chains: int, seed: int) -> Any:
+class _Started(NUTS):
+    """NumPyro's sampler on a density that has its start and its functions already.
+
+    `NUTS(model)` traces and evaluates the model anew for every chain, operation by operation;
+    `NUTS(potential_fn=...)` would make the data constants of the compiled program.
+    """
+
+    def __init__(self, density: Density, **options: Any) -> None:
+        super().__init__(density.model, **options)
+        self._density = density
+
+    def _init_state(self, rng_key: Any, model_args: Any, model_kwargs: Any, start: Any) -> Any:
+        if self._init_fn is None:
+            self._potential_fn_gen = lambda **arrays: lambda z: self._density.energy(z, arrays)
+            self._postprocess_fn = lambda **arrays: lambda z: self._density.values(z, arrays)
+            self._init_fn, self._sample_fn = hmc(
+                potential_fn_gen=self._potential_fn_gen,
+                kinetic_fn=self._kinetic_fn,
+                algo=self._algo,
+            )
+        return start
+
+
+def _found_starts(density: Density, chains: int) -> Any:
+    """A start of its own for each chain, as NumPyro finds them."""
+    key = jax.random.key(density.seed)
+    return _stacked([density.found_start(jax.random.fold_in(key, c)) for c in range(chains)])
+
+
+def _stacked(starts: list[Any]) -> Any:
+    if len(starts) == 1:
+        return starts[0]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
+
+
+def _warm_starts(density: Density, chains: int, seed: int) -> Any:
     """Unconstrained starts [chains, ...] near the mode; the found start where there is none."""
     try:
         centre = find_mode(density, restarts=1, iterations=40).point
@@ -97,7 +135,4 @@ def _warm_start(density: Density, chains: int, seed: int) -> Any:
         else:
             point = density.start
         points.append(point)
-    stacked = [density.as_parameters(point) for point in points]
-    if chains == 1:
-        return stacked[0]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *stacked)
+    return _stacked([density.as_parameters(point) for point in points])
