@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-import networkx as nx
+from collections.abc import Callable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from heapq import heappop, heappush
+from typing import Any, TypeVar
 
 from mercer.compiler import typed as ir
 from mercer.compiler.expand import Lambda
@@ -15,19 +15,24 @@ from mercer.dsl import syntax
 from mercer.dsl.spaces import Dim
 from mercer.stdlib import catalog
 
+T = TypeVar("T")
+
 
 def circles(scoped: Scoped) -> list[list[str]]:
     """Each set of declarations that need one another at the same row, in the order of the text."""
-    graph: nx.DiGraph[str] = nx.DiGraph()
+    needs: dict[str, set[str]] = {}
     places = {}
     bodies: list[tuple[str, Any, Any]] = [
         (n, d.value, d.target.span) for n, d in scoped.definitions.items()
     ] + [(n, (d.signature, d.prior), d.target.span) for n, d in scoped.unknowns.items()]
     for name, body, span in bodies:
-        graph.add_node(name)
         places[name] = span
-        for needed in _needed(body, scoped):
-            graph.add_edge(name, needed)
+        needs[name] = set(_needed(body, scoped))
+    if not _has_circle(needs):
+        return []
+    import networkx as nx  # a fifth of a second, spent only where there is a circle to tell
+
+    graph: nx.DiGraph[str] = nx.DiGraph([(name, n) for name in needs for n in needs[name]])
     found = []
     for component in nx.strongly_connected_components(graph):
         first = min(component, key=lambda n: places[n]) if component <= set(places) else ""
@@ -85,16 +90,16 @@ def _is_kernel(base: syntax.Expression) -> bool:
 
 def dims_in_order(scoped: Scoped) -> dict[Dim, int]:
     """A rank for each dim: rows before coordinates, and as written wherever that is possible."""
-    graph: nx.DiGraph[Dim] = nx.DiGraph()
+    earlier: dict[Dim, set[Dim]] = {}
     rank: dict[Dim, tuple[int, int]] = {}
 
     def add(dims: list[Dim], coordinates: list[Dim]) -> None:
         for dim in (*dims, *coordinates):
             rank.setdefault(dim, (int(dim in coordinates), len(rank)))
-            graph.add_node(dim)
+            earlier.setdefault(dim, set())
         for before, after in zip([*dims, *coordinates], [*dims, *coordinates][1:], strict=False):
-            if before != after and not (after in graph and nx.has_path(graph, after, before)):
-                graph.add_edge(before, after)
+            if not _has_circle({**earlier, after: earlier[after] | {before}}):
+                earlier[after].add(before)
 
     for data in scoped.data.values():
         add(list(data.target.indices), _coordinates(data.space))
@@ -109,8 +114,31 @@ def dims_in_order(scoped: Scoped) -> dict[Dim, int]:
         add([i for i in declared.target.indices if i.rstrip("'") in scoped.dims], space)
     for dim in scoped.dims:
         add([dim], [])
-    order = nx.lexicographical_topological_sort(graph, key=lambda d: rank[d])
+    order = _in_order(earlier, lambda dim: rank[dim])
     return {dim: position for position, dim in enumerate(order)}
+
+
+def _has_circle(needs: Mapping[T, set[T]]) -> bool:
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError:
+        return True
+    return False
+
+
+def _in_order(needs: Mapping[T, set[T]], rank: Callable[[T], Any]) -> list[T]:
+    """Each after all that it needs; among those that could come next, the lowest rank."""
+    sorter = TopologicalSorter(needs)
+    sorter.prepare()
+    ready: list[tuple[Any, T]] = []
+    order = []
+    while sorter.is_active():
+        for node in sorter.get_ready():
+            heappush(ready, (rank(node), node))
+        _, first = heappop(ready)
+        order.append(first)
+        sorter.done(first)
+    return order
 
 
 def _coordinates(space: syntax.Expression) -> list[Dim]:
@@ -142,9 +170,9 @@ def needed_names(node: object) -> Iterator[str]:
 
 def names_in_order(declared: Mapping[str, object]) -> tuple[str, ...]:
     """Every name after all that it needs; otherwise as the text has them."""
-    graph: nx.DiGraph[str] = nx.DiGraph()
     place = {name: position for position, name in enumerate(declared)}
-    graph.add_nodes_from(declared)
-    for name, node in declared.items():
-        graph.add_edges_from((n, name) for n in needed_names(node) if n in declared and n != name)
-    return tuple(nx.lexicographical_topological_sort(graph, key=lambda n: place[n]))
+    needs = {
+        name: {n for n in needed_names(node) if n in declared and n != name}
+        for name, node in declared.items()
+    }
+    return tuple(_in_order(needs, lambda name: place[name]))
