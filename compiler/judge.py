@@ -146,7 +146,14 @@ class Judgements(ABC):
         """`node` is a distribution over points of type `wanted`."""
 
     @abstractmethod
-    def in_place(self, argument: syntax.Argument, part: str, space: str, home: Home) -> ir.Expr:
+    def in_place(
+        self,
+        argument: syntax.Argument,
+        part: str,
+        space: str,
+        home: Home,
+        own: tuple[Dim, ...] = (),
+    ) -> ir.Expr:
         """`argument` declares an unknown, which is its value."""
 
     @abstractmethod

@@ -198,12 +198,20 @@ class ArgumentRules(SupportRules):
                 notes=self.notes(home.owner),
             )
 
-    def in_place(self, argument: syntax.Argument, part: str, space: str, home: Home) -> ir.Expr:
+    def in_place(
+        self,
+        argument: syntax.Argument,
+        part: str,
+        space: str,
+        home: Home,
+        own: tuple[Dim, ...] = (),
+    ) -> ir.Expr:
+        """`own`: the dims that the unknown has by itself, written or not."""
         assert argument.name is not None
         span = argument.name_span or argument.span
         name = self.name_in_place(argument.name, part, home, span)
         for index in argument.indices:
-            if index not in home.dims and index != home.coordinate:
+            if index not in home.dims and index not in own and index != home.coordinate:
                 if index in self.failed:
                     raise Failed(index)
                 raise self.problems.report(
@@ -215,8 +223,8 @@ class ArgumentRules(SupportRules):
                     else "It has no index.",
                     mend=f"write `{argument.name} ~ ...`: one, shared by all",
                 )
-        dims = self.ordered(argument.indices)
-        coordinates = tuple(d for d in dims if d == home.coordinate)
+        dims = self.ordered([*argument.indices, *own])
+        coordinates = tuple(d for d in dims if d == home.coordinate or d in own[1:])
         kind = ValueType(space_of(named_bounds(space)), dims, coordinates)
         inner = Home(name, dims, parts=in_place_parts(argument.value))
         law = self.law(argument.value, inner, kind)

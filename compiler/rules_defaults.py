@@ -92,17 +92,22 @@ class DefaultRules(ScaleRules):
             return ir.Text(ValueType(Real()), node.span, default)
         name = self.name_in_place(parameter.name, entry.name, place, node.span)
         if name not in self.unknowns:
-            dims: tuple[Dim, ...] = ()
-            if isinstance(seen.space, Label) and parameter.per_label:
-                dims = (seen.space.index,)
-                if parameter.space == "Real^rank":
-                    columns = str(int(rank))
-                    dims = (*dims, columns + "'" if columns in dims else columns)
+            dims = self.label_dims(parameter, seen, rank)
             space: Space = Positive() if parameter.space == "Positive" else Real()
             kind = ValueType(space, self.ordered(dims), tuple(d for d in dims if d[0].isdigit()))
             law = self.default_law(default, seen, home, node.span)
             self.declare(name, node.span, kind, law, place.owner, is_default=True)
         return ir.Ref(self.unknowns[name].type, node.span, name)
+
+    def label_dims(self, parameter: Parameter, seen: Seen, rank: float) -> tuple[Dim, ...]:
+        """The dims of a parameter that has one value, or `rank` of them, for each label."""
+        if not (isinstance(seen.space, Label) and parameter.per_label):
+            return ()
+        index = seen.space.index
+        if parameter.space != "Real^rank":
+            return (index,)
+        columns = str(int(rank))
+        return (index, columns + "'" if columns == index else columns)
 
     def default_law(self, default: str, seen: Seen, home: KernelHome, span: Span) -> ir.Law:
         """The law of the library, with `input` and `outcome` measured on the data that it meets."""

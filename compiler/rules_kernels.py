@@ -190,7 +190,8 @@ class KernelRules(SmoothnessRules):
         arguments: dict[str, ir.Expr] = {}
         inner: list[ir.Kernel] = []
         failed = False
-        rank = 1.0
+        given = bound.get("rank")
+        rank = given.value.value if given and isinstance(given.value, syntax.Number) else 1.0
         for parameter in entry.parameters:
             try:
                 argument = bound.get(parameter.name)
@@ -199,9 +200,10 @@ class KernelRules(SmoothnessRules):
                 elif parameter.space in ("Group", "Text") and argument is not None:
                     arguments[parameter.name] = self.setting(argument)
                 elif argument is not None and argument.operator == "~":
-                    self.refuse_each(entry.name, argument, coordinate, seen, place, home)
+                    own = self.label_dims(parameter, seen, rank)
+                    self.refuse_each(entry.name, argument, (coordinate, *own), seen, place, home)
                     arguments[parameter.name] = self.in_place(
-                        argument, entry.name, parameter.space, place
+                        argument, entry.name, parameter.space, place, own
                     )
                 elif argument is not None:
                     value = self.plain(argument)
@@ -213,9 +215,6 @@ class KernelRules(SmoothnessRules):
                     arguments[parameter.name] = self.default(
                         entry, parameter, node, seen, home, place, rank
                     )
-                if parameter.name in ("rank",):
-                    given = arguments.get("rank")
-                    rank = given.value if isinstance(given, ir.Constant) else 1.0
             except Failed:
                 failed = True
         if failed:
@@ -233,12 +232,13 @@ class KernelRules(SmoothnessRules):
         self,
         part: str,
         argument: syntax.Argument,
-        coordinate: Dim | None,
+        own: tuple[Dim | None, ...],
         seen: Seen,
         place: Home,
         home: KernelHome,
     ) -> None:
-        others = [i for i in argument.indices if i not in place.dims and i != coordinate]
+        coordinate = own[0]
+        others = [i for i in argument.indices if i not in place.dims and i not in own]
         if not others:
             return
         span = (argument.name_span or argument.span).to(argument.name_span or argument.span)
@@ -301,7 +301,16 @@ class KernelRules(SmoothnessRules):
         if isinstance(seen.space, Vector):
             allowed.add(seen.space.size)
         if isinstance(seen.space, Label) and parameter.per_label:
-            allowed |= {seen.space.index, *(d for d in value.type.dims if d[0].isdigit())}
+            index = seen.space.index
+            allowed |= {index, *(d for d in value.type.dims if d[0].isdigit())}
+            if parameter.space == "Real^rank" and index not in value.type.dims:
+                raise self.problems.report(
+                    "M251",
+                    f"`{parameter.name}` needs one number for each label of `{index}`",
+                    value.span,
+                    why=f"This is `{value.type}`.",
+                    mend=f"declare it with that index: `w[{index}] ~ Normal(0, 1)`",
+                )
         extra = [d for d in value.type.dims if d not in allowed]
         if extra:
             raise self.problems.report(

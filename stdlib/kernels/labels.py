@@ -42,10 +42,13 @@ _SCALE = Parameter("scale", "Positive", 1.0, False, doc="1: the weights carry th
 def Coregion(a: Any, b: Any) -> Any:
     """Labels whose functions are weighted sums of `rank` shared ones (Goovaerts 1997).
 
-    weights [S, rank] and kappa [S], for S labels; x and z are the codes of labels.
+    weights [S, rank], or [S] for rank 1, and kappa [S] or one for all S labels; x and z are the
+    codes of labels.
     """
     left, right = jnp.asarray(a.x), jnp.asarray(b.x)
-    weights, kappa = jnp.asarray(a.weights), jnp.asarray(a.kappa)
+    weights = jnp.asarray(a.weights)
+    weights = weights[:, None] if weights.ndim == 1 else weights  # of rank 1, without its column
+    kappa = jnp.broadcast_to(jnp.asarray(a.kappa), weights.shape[:1])
     shared = weights[left] @ weights[right].T
     if left.ndim:
         own = jnp.where(left[:, None] == right, kappa[left][:, None], 0.0)

@@ -206,3 +206,18 @@ def test_a_used_file_gives_its_abbreviations(tmp_path: Path) -> None:
     (tmp_path / "kernels.mercer").write_text("def Long() = RBF(lengthscale = 30)\n")
     text = 'use "kernels.mercer"\ndata x[n], y[n] : Real\nf ~ GP(Long())\ny ~ Normal(f(x), 1)\n'
     assert "f" in compile_front(text, "model.mercer", tmp_path).functions
+
+
+def test_a_parameter_of_labels_has_their_index_where_its_prior_stands_in_place() -> None:
+    model = front(
+        """data t[n], y[n] : Real
+        data g[n] : Label(c)
+        f : (time: Real, kind: Label(c)) -> Real ~ GP(
+            RBF()[time] * Coregion(rank = 2, weights ~ Normal(0, 1), kappa[c] ~ HalfNormal(1))[kind]
+        )
+        y ~ Normal(f(t, g), 0.3)
+        """
+    )
+    assert model.unknowns["f.weights"].type.dims == ("c", "2")
+    assert model.unknowns["f.weights"].type.coordinates == ("2",)
+    assert model.unknowns["f.kappa"].type.dims == ("c",)

@@ -306,18 +306,23 @@ class _Model:
         name = self.fresh("block")
         self.column("site"), self.column("g")
         law = self.positive()
-        rank = int(self.rng.integers(1, 3))
+        between = self.labels(name, "c", GROUPS, int(self.rng.integers(1, 3)))
         self.lines.append(
             f"{name} : (place: Real^2, time: Real, kind: Label(c)) -> Real ~ GP("
             f"Matern32(lengthscale ~ {law}, scale = 1.2)[place] * "
             f"(Matern12(lengthscale = 1.5, scale = 1)[time] + Periodic(period = 7, "
-            f"lengthscale = 1.1, scale = 0.5)[time]) * {self.labels('c', GROUPS, rank)}[kind])"
+            f"lengthscale = 1.1, scale = 0.5)[time]) * {between}[kind])"
         )
         self.values[f"{name}.lengthscale"] = self.rng.uniform(0.6, 1.6)
         return f"{name}(site, {self.column('t')}, g)"
 
-    def labels(self, index: str, count: int, rank: int) -> str:
-        """A kernel between labels, from unknowns of their own."""
+    def labels(self, owner: str, index: str, count: int, rank: int) -> str:
+        """A kernel between labels, from unknowns of their own or in place."""
+        if self.chance(0.5):
+            self.values[f"{owner}.weights"] = self.rng.normal(size=(count, rank))
+            self.values[f"{owner}.kappa"] = self.rng.uniform(0.3, 1.0, count)
+            each = f"[{index}]" if self.chance(0.3) else ""
+            return f"Coregion(rank = {rank}, weights ~ Normal(0, 1), kappa{each} ~ HalfNormal(1))"
         share, own = self.fresh("Share"), self.fresh("Own")
         self.lines.append(f"{share}[{index}] : Real^{rank} ~ Normal(0, 1)")
         self.lines.append(f"{own}[{index}] ~ HalfNormal(1)")
@@ -453,7 +458,7 @@ class _Model:
                 self.values["Omega"] = np.array([[1, r], [r, 1]])
                 outputs = ", outputs = Omega"
             case 1:
-                outputs = f", outputs = {self.labels('k', 2, 1)}"
+                outputs = f", outputs = {self.labels('f', 'k', 2, 1)}"
         kernel = "RBF(lengthscale ~ Gamma(3, 2), scale = 1.1)"
         self.values["f.lengthscale"] = self.rng.uniform(0.6, 1.6)
         self.lines.append(f"f : Real -> Real^k ~ GP({kernel}{outputs})")
