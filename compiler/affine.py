@@ -9,6 +9,7 @@ A *site* is a vector of jointly Gaussian numbers with mean zero: a random functi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mercer.compiler import typed as ir
@@ -176,45 +177,19 @@ class _Reader:
         return next(iter(self.model.observations.values())).span
 
     def gathered(self, form: Affine, dim: Dim, at: ir.Expr) -> Affine:
-        def look(value: ir.Expr | None) -> ir.Expr | None:
-            if value is None or dim not in value.type.dims:
-                return value
+        def look(value: ir.Expr) -> ir.Expr:
             return ir.Gather(_gathered_type(value.type, dim, at), at.span, value, dim, at)
 
-        def way(access: Dim | ir.Expr) -> Dim | ir.Expr:
-            if isinstance(access, str):
-                return at if access == dim else access
-            found = look(access)
-            assert found is not None
-            return found
-
-        terms = tuple(
-            replace(t, coefficient=look(t.coefficient), access=tuple(way(a) for a in t.access))
-            for t in form.terms
-        )
-        return Affine(look(form.constant), terms)
+        return _moved(form, dim, at, look)
 
     def renamed(self, form: Affine, old: Dim, new: Dim) -> Affine:
-        def name(value: ir.Expr | None) -> ir.Expr | None:
-            if value is None or old not in value.type.dims:
-                return value
+        def name(value: ir.Expr) -> ir.Expr:
             dims = tuple(new if d == old else d for d in value.type.dims)
             coordinates = tuple(new if d == old else d for d in value.type.coordinates)
             kind = ValueType(value.type.space, dims, coordinates)
             return ir.Rename(kind, value.span, value, old, new)
 
-        def way(access: Dim | ir.Expr) -> Dim | ir.Expr:
-            if isinstance(access, str):
-                return new if access == old else access
-            found = name(access)
-            assert found is not None
-            return found
-
-        terms = tuple(
-            replace(t, coefficient=name(t.coefficient), access=tuple(way(a) for a in t.access))
-            for t in form.terms
-        )
-        return Affine(name(form.constant), terms)
+        return _moved(form, old, new, name)
 
     def summed(self, form: Affine, over: tuple[Dim, ...]) -> Affine:
         constant = form.constant
@@ -230,6 +205,30 @@ class _Reader:
                 raise NotAffine({term.site.owner})
             terms.append(replace(term, sums=(*term.sums, *over)))
         return Affine(constant, tuple(terms))
+
+
+def _moved(
+    form: Affine, dim: Dim, to: Dim | ir.Expr, change: Callable[[ir.Expr], ir.Expr]
+) -> Affine:
+    """`form` with its dim `dim` replaced: in expressions by `change`, in accesses by `to`."""
+
+    def part(value: ir.Expr) -> ir.Expr:
+        return change(value) if dim in value.type.dims else value
+
+    def way(access: Dim | ir.Expr) -> Dim | ir.Expr:
+        if isinstance(access, str):
+            return to if access == dim else access
+        return part(access)
+
+    terms = tuple(
+        replace(
+            t,
+            coefficient=None if t.coefficient is None else part(t.coefficient),
+            access=tuple(way(a) for a in t.access),
+        )
+        for t in form.terms
+    )
+    return Affine(None if form.constant is None else part(form.constant), terms)
 
 
 def _dims_of(term: Term) -> set[Dim]:

@@ -77,13 +77,7 @@ class _Emitter:
         )
         if kernels:
             lines.append(f"from mercer.stdlib.kernels import {', '.join(kernels)}")
-        settings = {
-            k: v.value
-            for d in model.directives
-            if not d.name
-            for k, v in d.settings.items()
-            if isinstance(v, ir.Constant | ir.Text)
-        }
+        settings = dict(self.plan.settings)
         lines += [
             "",
             f"INFERENCE = Inference({self.plan.lane!r}, {self.plan.method!r}, {settings!r})",
@@ -242,6 +236,8 @@ class _Emitter:
                 f"        {{{values}}},\n"
                 f"        keep={{{keeps}}},\n"
                 f"        engine={plan.engine},\n"
+                "        quantities={k: q for k, q in quantities(**known).items()"
+                " if k not in LATENT},\n"
                 "    )"
             )
         for name, observation in model.observations.items():

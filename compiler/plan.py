@@ -9,19 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
 
 from mercer.compiler import typed as ir
+from mercer.compiler.overrides import METHODS, Engine, Method, not_exact
 from mercer.compiler.structure import Structure, owner_of
 from mercer.compiler.walk import names_below, nodes
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.spaces import Bool, Count, Interval, Label, Real, Space, Vector
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
-
-Method = Literal["nuts", "map", "svi"]
-
-METHODS: tuple[Method, ...] = ("nuts", "map", "svi")
 
 SECONDS_FOR_NUTS = 300.0
 """`auto` samples where the sampler's estimated time stays below this, and optimises elsewhere."""
@@ -38,11 +34,16 @@ class Plan:
     """
 
     structure: Structure
-    engine: Literal["Dense", "WeightSpace", ""]
+    engine: Engine
     latent: tuple[str, ...]
     sampled: tuple[str, ...]
     method: Method
     sentences: tuple[str, ...]
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """What the model says of the method that was chosen."""
+        return self.structure.asked.settings.get(self.method, {})
 
     @property
     def lane(self) -> str:
@@ -63,15 +64,12 @@ def plan(
     if refusals:
         raise MercerError(_distinct(refusals), model.sources)
     functions = [f for f in model.functions if f in structure.block]
-    engine: Literal["Dense", "WeightSpace", ""] = ""
-    if structure.locations:
-        engine = "Dense" if functions else "WeightSpace"
-    engine = _overridden(model, engine)
+    engine = _engine(structure, functions)
     used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
     latent = tuple(f for f in structure.latent if f in used)
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
     cost = _cost(structure, engine, latent, sizes)
-    asked = _asked(model, method)
+    asked = structure.asked.method if method == "auto" else method.lower()
     chosen, reason = _method(asked, cost, latent, sampled, sizes)
     sentences = tuple(_sentences(structure, engine, latent, sampled, sizes, cost, reason))
     return Plan(structure, engine, latent, sampled, chosen, sentences)
@@ -80,34 +78,14 @@ def plan(
 # --- choice -------------------------------------------------------------------------------------
 
 
-def _asked(model: ir.TypedModel, method: str) -> str:
-    """What the caller asks for, or else what the model's `infer` says."""
-    if method != "auto":
-        return method.lower()
-    said = [d.method.lower() for d in model.directives if not d.name]
-    return said[-1] if said else "auto"
-
-
-def _overridden(
-    model: ir.TypedModel, engine: Literal["Dense", "WeightSpace", ""]
-) -> Literal["Dense", "WeightSpace", ""]:
-    known = {"nuts", "map", "svi", "auto"}
-    for directive in model.directives:
-        if not directive.name and directive.method.lower() in known:
-            continue
-        raise MercerError(
-            [
-                Diagnostic(
-                    "M320",
-                    f"`{directive.method}` cannot be chosen here yet",
-                    directive.span,
-                    why="the plan of this version overrides the method of the whole model only.",
-                    mend="write `infer NUTS()`, `infer MAP()` or `infer SVI()`, or leave it out.",
-                )
-            ],
-            model.sources,
-        )
-    return engine
+def _engine(structure: Structure, functions: list[str]) -> Engine:
+    """The covariance of the rows where functions are in it or where the model asks for it."""
+    problems = [not_exact(d) for n, d in structure.asked.exact.items() if n not in structure.block]
+    if problems:
+        raise MercerError(problems, structure.model.sources)
+    if not structure.locations:
+        return ""
+    return "Dense" if functions or structure.asked.exact else "WeightSpace"
 
 
 def _cost(
@@ -190,11 +168,18 @@ def _sentences(
             f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
             "exactly, through the normal equations of the unknowns."
         )
+    asked = structure.asked.apart
     for name in latent:
         over = _listed(
             o for o, d in model.observations.items() if name in names_below(model, d.law)
         )
-        yield f"{name} is a random function under {over}: its values are whitened and sampled."
+        as_asked = ", as asked" if name in asked else ""
+        yield (
+            f"{name} is a random function under {over}: its values are whitened and left to "
+            f"inference{as_asked}."
+        )
+    if kept := [n for n in asked if n not in latent]:
+        yield f"Not integrated out, as asked: {_listed(kept)}."
     if sizes is not None and structure.locations:
         rows = sum(
             prod(size_of(d, sizes) for d in model.observations[o].type.dims)

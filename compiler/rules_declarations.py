@@ -17,6 +17,7 @@ from mercer.dsl.spaces import (
 )
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
+from mercer.stdlib.entry import Parameter
 
 
 class DeclarationRules(ObservationRules):
@@ -100,12 +101,32 @@ class DeclarationRules(ObservationRules):
         settings: dict[str, ir.Expr | ir.Text] = {}
         if isinstance(method, syntax.Call):
             for key, argument in self.bind(entry, method.arguments, method.span).items():
-                if argument.operator == "~":
-                    raise self.problems.report(
-                        "M214", "a setting of a method is no unknown", argument.span
-                    )
-                settings[key] = self.value(argument.value)
+                parameter = entry.parameter(key)
+                assert parameter is not None
+                settings[key] = self.method_setting(parameter, argument)
         self.directives.append(ir.Directive(name, node.span, node.doc, entry.name, settings))
+
+    def method_setting(self, parameter: Parameter, argument: syntax.Argument) -> ir.Expr:
+        """A setting of a method: a number of its space, or a name where it takes data."""
+        if argument.operator == "~":
+            raise self.problems.report("M214", "a setting of a method is no unknown", argument.span)
+        value = self.value(argument.value)
+        if isinstance(value, ir.Text):
+            raise self.problems.report("M251", f"`{parameter.name}` is no string", value.span)
+        if parameter.structural and not isinstance(value, ir.Constant):
+            raise self.problems.report(
+                "M249",
+                f"`{parameter.name}` must be a number written here",
+                value.span,
+                why="It shapes the program, which is made before anything is known.",
+            )
+        self.require(value, parameter.space, f"`{parameter.name}`")
+        least = parameter.least
+        if least is not None and isinstance(value, ir.Constant) and value.value < least:
+            raise self.problems.report(
+                "M245", f"`{parameter.name}` must be at least {least:g}", value.span
+            )
+        return value
 
 
 _NOWHERE = FunctionType(Real(), Real())

@@ -290,8 +290,9 @@ class ValueRules(SpaceRules):
     def require(self, expr: ir.Expr, space: str, what: str) -> None:
         wanted = named_bounds(space)
         if isinstance(expr, ir.Constant):
-            low = wanted.low == 0 == expr.value and wanted.is_open
-            if not Bounds(expr.value, expr.value).within(wanted) or low:
+            wrong = wanted.low == 0 == expr.value and wanted.is_open
+            wrong |= space == "Count" and expr.value % 1 != 0
+            if not Bounds(expr.value, expr.value).within(wanted) or wrong:
                 raise self.problems.report(
                     "M245",
                     f"{what} must be `{space}`, and {expr.value:g} is not",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
+from mercer.compiler.overrides import Overrides, overrides
 from mercer.compiler.walk import in_order, names_below, nodes
 from mercer.dsl.spaces import Real, Vector
 
@@ -21,7 +22,7 @@ from mercer.dsl.spaces import Real, Vector
 @dataclass(frozen=True)
 class Structure:
     """`block`: what can be integrated out. `locations`: the affine form of each outcome that it
-    reaches. `means`: that of each unknown of the block itself. `sites`: by key, the sites of the
+    reaches. `quantities`: that of each unknown and function of the block itself. `sites`: by key, the sites of the
     block and of the functions outside it. `latent`: functions outside the block.
     """
 
@@ -31,11 +32,13 @@ class Structure:
     quantities: Mapping[str, Affine]
     sites: Mapping[str, SiteUse]
     latent: tuple[str, ...]
+    asked: Overrides
 
 
 def analyse(model: ir.TypedModel) -> Structure:
-    """The structure of a typed model."""
-    block = frozenset(_candidates(model))
+    """The structure of a typed model. Raises MercerError M32x where its `infer` cannot be had."""
+    asked = overrides(model)
+    block = frozenset(_candidates(model)) - set(asked.apart)
     while True:
         taken = _forbidden(model, block)
         if not taken:
@@ -68,7 +71,7 @@ def analyse(model: ir.TypedModel) -> Structure:
         for term in form.terms:
             sites[term.site.key] = term.site
     latent = tuple(f for f in model.functions if f not in reached)
-    return Structure(model, reached, locations, quantities, sites, latent)
+    return Structure(model, reached, locations, quantities, sites, latent, asked)
 
 
 def owner_of(apply: ir.Apply) -> str:

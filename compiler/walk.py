@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
@@ -55,19 +56,20 @@ def in_order(model: ir.TypedModel, dims: Iterable[Dim]) -> tuple[Dim, ...]:
 
 
 def responses(model: ir.TypedModel) -> frozenset[str]:
-    """Data absent where predictions are wanted: outcomes, and what only they are made of."""
+    """Data absent where predictions are wanted: outcomes, and what only they are made of.
+
+    Data behind an observed definition (`log_y = log(y)`) count where nothing else needs them.
+    """
     observed = set(model.observations)
-    behind: set[str] = set()
-    for name in observed & set(model.definitions):
-        behind |= names_below(model, model.definitions[name].value) & set(model.data)
-    other: set[str] = set()
-    for name, definition in model.definitions.items():
-        if name not in observed:
-            other |= names_below(model, definition.value)
+    behind = names_below(model, [d for n, d in model.definitions.items() if n in observed])
+    inside = behind | observed
+    other = names_below(model, [d for n, d in model.definitions.items() if n not in inside])
     for part in (model.unknowns, model.functions, model.shapes):
         other |= names_below(model, tuple(part.values()))
     other |= names_below(model, tuple(o.law for o in model.observations.values()))
-    return frozenset((observed & set(model.data)) | (behind - other))
+    for shape in model.shapes.values():  # `Manifold(cloud)` names its data in its space only
+        other |= set(re.findall(r"\w+", str(getattr(shape.space, "kind", ""))))
+    return frozenset((observed | (behind - other)) & set(model.data))
 
 
 def rewrite(node: T, change: Callable[[Any], Any]) -> T:

@@ -9,9 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import jax
-import numpy as np
 import xarray as xr
-from numpyro import handlers
 
 from mercer.compiler.plan import Plan
 from mercer.dsl.diagnostic import Diagnostic, MercerError
@@ -25,6 +23,7 @@ from mercer.runtime.density import arguments_of
 from mercer.runtime.fit import Fit
 from mercer.runtime.posterior import dataset
 from mercer.runtime.run import run
+from mercer.runtime.simulate import simulate
 from mercer.runtime.tables import read
 
 
@@ -34,10 +33,8 @@ def fit_program(
     bound: Bound,
     *,
     seed: int,
-    chains: int,
-    warmup: int,
-    draws: int,
     progress: bool | None,
+    **settings: int | None,
 ) -> Fit:
     """Runs the program of `plan`; a fault inside it is told at the line of the model."""
     program = model.program(plan)
@@ -47,35 +44,20 @@ def fit_program(
             bound,
             method=plan.method,
             seed=seed,
-            chains=chains,
-            warmup=warmup,
-            draws=draws,
             progress=progress,
             bind=binding_of(model),
             model_source=text_of(model),
             plan_text="\n".join(plan.sentences),
+            **settings,
         )
 
 
 def simulate_program(model: Model, plan: Plan, bound: Bound, *, seed: int) -> xr.Dataset:
-    """One joint draw of the unknowns left to inference and, given them, of the outcomes."""
+    """One joint draw of the unknowns and, given them, of the outcomes."""
     use_cache()
     program = model.program(plan)
-    outcomes = {need.name for need in bound.needs.data if need.is_outcome}
-    word = {name: identifier for identifier, name in program.NAMES.items()}
     with told_at_model_lines(program, model.typed.source):
-        arguments = arguments_of(program, bound).all()
-        given = {k: v for k, v in arguments.items() if program.NAMES.get(k, k) not in outcomes}
-        kept = {f"{word.get(name, name)}_keep" for name in outcomes}
-        given = {k: v for k, v in given.items() if k not in kept}
-        seeded = handlers.seed(program.model, jax.random.key(seed))
-        trace = handlers.trace(seeded).get_trace(**given)
-    values = {
-        program.NAMES.get(name, name): np.asarray(site["value"])
-        for name, site in trace.items()
-        if site["type"] in ("sample", "deterministic")
-        and program.NAMES.get(name, name) in program.DIMS
-    }
+        values = simulate(program, arguments_of(program, bound), jax.random.key(seed))
     return dataset(dict(program.DIMS), bound, values, leading=())
 
 

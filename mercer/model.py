@@ -62,6 +62,14 @@ class Model:
                     (folder / inside).write_text(text, encoding="utf-8")
             return cls(sources[name], name, folder)
 
+    def asking(self, infer: str) -> Model:
+        """This model with one more line, `infer ...`. Raises MercerError where it is not right."""
+        if not isinstance(infer, str) or not infer.strip() or "\n" in infer.strip():
+            wanted = ", ".join(METHODS)
+            raise ValueError(f"infer: one of {wanted}, or METHOD(...) is wanted, got {infer!r}")
+        text = f"{self.text.rstrip()}\n\ninfer {infer.strip()}\n"
+        return Model(text, self.name, self._folder)
+
     def __repr__(self) -> str:
         parts = [f"{len(self.typed.data)} data", f"{len(self.typed.unknowns)} unknowns"]
         if self.typed.functions:
@@ -84,7 +92,9 @@ class Model:
         """
         from mercer.compiler.plan import plan
 
-        return plan(self.structure, sizes, method=_checked_method(infer))
+        if infer not in METHODS:
+            return self.asking(infer).plan(sizes)
+        return plan(self.structure, sizes, method=infer)
 
     @property
     def source(self) -> str:
@@ -165,17 +175,19 @@ class Model:
         infer: str = "auto",
         *,
         seed: int = 0,
-        chains: int = 4,
-        warmup: int = 500,
-        draws: int = 500,
+        chains: int | None = None,
+        warmup: int | None = None,
+        draws: int | None = None,
         columns: Mapping[str, Sequence[str] | str] | None = None,
         progress: Any = None,
     ) -> Fit:
         """The posterior given `data`.
 
-        `infer` is "auto" (the plan chooses), "nuts", "map" or "svi". `chains`, `warmup` and `draws`
-        are those of NUTS; `map` and `svi` give `chains * draws` draws. The same seed gives the same
-        draws. Raises MercerError: M3xx of the plan, M4xx of the data, M6xx of the numerics.
+        `infer` is "auto" (the plan chooses), "nuts", "map", "svi", or what stands after `infer` in
+        a model: "NUTS(target = 0.95)", "f by Whitened()". NUTS runs `chains` chains of `warmup` +
+        `draws` steps; `map` and `svi` give `chains * draws` draws. Left out, they are what the
+        model's `infer` says, or else 4, 500 and 500. The same seed gives the same draws. Raises
+        MercerError: M3xx of the plan, M4xx of the data, M6xx of the numerics.
         """
         for name, value, least in (
             ("chains", chains, 1),
@@ -183,8 +195,16 @@ class Model:
             ("draws", draws, 1),
             ("seed", seed, 0),
         ):
+            if value is None and name != "seed":
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name}: a whole number >= {least} is wanted, got {value!r}")
+        if infer not in METHODS:
+            asking, infer = self.asking(infer), "auto"
+            return asking.fit(
+                data, seed=seed, chains=chains, warmup=warmup, draws=draws,
+                columns=columns, progress=progress,
+            )  # fmt: skip
         self.plan(infer=infer)  # refuses what has no engine before any data are read
         bound = self.bind(data, columns=columns)
         plan = self.plan(bound.sizes, infer)
@@ -204,8 +224,8 @@ class Model:
     def simulate(self, data: Any = None, *, seed: int = 0, columns: Any = None) -> Any:
         """An xarray Dataset: one draw from the prior of the unknowns, and of the outcomes.
 
-        What the plan integrates out is drawn inside the outcomes and not shown. `data` are the
-        inputs; outcomes among them are not used.
+        What the plan integrates out is there too, functions by their values at the inputs (`f(x)`).
+        `data` are the inputs; outcomes among them are not used.
         """
         self.plan()
         bound = self.bind({} if data is None else data, columns=columns, require_outcomes=False)
@@ -251,9 +271,3 @@ def _unreadable(
     code: str, problem: str, *, why: str | None = None, mend: str | None = None
 ) -> MercerError:
     return MercerError([Diagnostic(code, problem, why=why, mend=mend)])
-
-
-def _checked_method(infer: str) -> str:
-    if infer not in METHODS:
-        raise ValueError(f"infer: one of {', '.join(METHODS)} is wanted, got {infer!r}")
-    return infer

@@ -16,7 +16,7 @@ class Inference:
 
     `lane`: "exact", the Gaussian block is integrated out; "latent", random functions are whitened
     at the data and sampled; "direct", there is none. `method`: what is done with the unknowns that
-    are left. `settings`: keyword arguments of the method that the model asks for.
+    are left. `settings`: what the model says of that method.
     """
 
     lane: Lane

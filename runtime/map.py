@@ -29,7 +29,7 @@ class Mode:
     tried: int
 
 
-def find_mode(density: Density, *, restarts: int = 4, iterations: int = 500) -> Mode:
+def find_mode(density: Density, *, restarts: int, steps: int) -> Mode:
     """The highest of the optima that L-BFGS reaches from `restarts` starts."""
 
     def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -44,7 +44,7 @@ def find_mode(density: Density, *, restarts: int = 4, iterations: int = 500) -> 
         start = np.asarray(density.prior_start(number), float)
         if evaluate(start)[0] >= 1e100:
             continue
-        options = {"maxiter": iterations, "maxfun": 3 * iterations, "ftol": 1e-10, "gtol": 1e-6}
+        options = {"maxiter": steps, "maxfun": 3 * steps, "ftol": 1e-10, "gtol": 1e-6}
         found.append(minimize(evaluate, start, jac=True, method="L-BFGS-B", options=options))
     found = [result for result in found if np.isfinite(result.fun) and result.fun < 1e99]
     if not found:
@@ -62,11 +62,11 @@ def run_map(
     seed: int,
     chains: int,
     draws: int,
-    restarts: int = 4,
-    iterations: int = 500,
+    restarts: int,
+    steps: int,
 ) -> Draws:
     """Draws from the normal law at the mode, [chains, draws]."""
-    mode = find_mode(density, restarts=restarts, iterations=iterations)
+    mode = find_mode(density, restarts=restarts, steps=steps)
     root, repaired = inverse_root(np.asarray(density.hessian(mode.point)))
     normal = jax.random.normal(jax.random.key(seed), (chains * draws, mode.point.size))
     points = mode.point + normal @ jnp.asarray(root).T

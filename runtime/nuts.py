@@ -32,9 +32,9 @@ def run_nuts(
     chains: int,
     warmup: int,
     draws: int,
+    target: float,
+    depth: int,
     init: str = "warm",
-    target: float = 0.9,
-    depth: int = 10,
     chain_method: str | None = None,
 ) -> Draws:
     """`chains` × `draws` draws after `warmup`.
@@ -118,7 +118,7 @@ def _stacked(starts: list[Any]) -> Any:
 def _warm_starts(density: Density, chains: int, seed: int) -> Any:
     """Unconstrained starts [chains, ...] near the mode; the found start where there is none."""
     try:
-        centre = find_mode(density, restarts=1, iterations=40).point
+        centre = find_mode(density, restarts=1, steps=40).point
     except MercerError:
         centre = density.start
     # A mode of a hierarchical density may be a spike of no mass: not further than a few units.

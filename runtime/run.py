@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from inspect import signature
 from types import ModuleType
 from typing import Any
 
@@ -17,11 +18,12 @@ from mercer.runtime.nuts import run_nuts
 from mercer.runtime.posterior import complete, inference_data
 from mercer.runtime.progress import watched
 from mercer.runtime.svi import run_svi
+from mercer.stdlib.methods import METHODS
 
-_OPTIONS = {
-    "nuts": ("init", "target", "depth", "chain_method"),
-    "map": ("restarts", "iterations"),
-    "svi": ("steps", "rate", "guide"),
+_RUNNERS: dict[Method, Callable[..., Draws]] = {
+    "nuts": run_nuts,
+    "map": run_map,
+    "svi": run_svi,
 }
 
 
@@ -31,9 +33,6 @@ def run(
     *,
     method: Method | None = None,
     seed: int = 0,
-    chains: int = 4,
-    warmup: int = 500,
-    draws: int = 500,
     progress: bool | None = None,
     bind: Callable[[Any, Any], Any] | None = None,
     model_source: str = "",
@@ -43,46 +42,30 @@ def run(
     """The posterior of `program` given `bound`.
 
     `method` None: the one of the program. `bind(new, fitted)` binds new data for predictions.
-    `options` are those of the method; the model's own (`infer nuts(target = 0.95)`) come first
-    and are replaced by what is given here. Same seed, same draws.
+    `options` are settings of the method (`mercer.stdlib.methods`) and keyword arguments of what
+    runs it; None stands for what the model says, or else for the table's. Same seed, same draws.
+    Raises ValueError for an option that the method does not have.
     """
     use_cache()
     by: Method = method or program.INFERENCE.method
-    known = {k: v for m in _OPTIONS.values() for k in m if (v := _setting(program, k)) is not None}
-    chosen = {k: v for k, v in {**known, **options}.items() if k in _OPTIONS[by]}
-    unknown = set(options) - {k for m in _OPTIONS.values() for k in m}
-    if unknown:
-        raise ValueError(f"options: {by} takes {', '.join(_OPTIONS[by])}, got {sorted(unknown)}")
-    seed = int(_setting(program, "seed", seed) if seed == 0 else seed)
+    settings = settings_of(program, by, options)
     arguments = arguments_of(program, bound)
 
     def infer() -> Draws:
         density = Density(program, arguments, seed=seed)
         if not density.has_unknowns:
-            found = Draws({}, chains, draws)
-        elif by == "nuts":
-            found = run_nuts(
-                density, seed=seed, chains=chains, warmup=warmup, draws=draws, **chosen
-            )
-        elif by == "map":
-            found = run_map(density, seed=seed, chains=chains, draws=draws, **chosen)
-        else:
-            found = run_svi(density, seed=seed, chains=chains, draws=draws, **chosen)
-        return found
+            return Draws({}, settings["chains"], settings["draws"])
+        return _RUNNERS[by](density, seed=seed, **settings)
 
     def assemble() -> Any:
         return complete(program, arguments, found, seed=seed)
 
-    text = f"sampling {chains} chains of {warmup} + {draws}" if by == "nuts" else f"fitting by {by}"
+    text = f"fitting by {by}"
+    if by == "nuts":
+        text = "sampling {chains} chains of {warmup} + {draws}".format(**settings)
     found = watched(text, infer, progress=progress)
     groups = watched("drawing what was integrated out", assemble, progress=progress)
-    settings = {
-        "method": by,
-        "seed": seed,
-        "chains": chains,
-        "warmup": warmup,
-        "draws": draws,
-    }
+    settings = {"method": by, "seed": seed, **settings}
     attributes = {"created_by": "mercer", **settings}
     idata = inference_data(program, bound, groups, found.stats, attributes)
     return Fit(
@@ -92,16 +75,23 @@ def run(
         arguments=arguments,
         sampled=found,
         settings=settings,
-        diagnostics=diagnose(found, method=by, depth=int(chosen.get("depth", 10))),
+        diagnostics=diagnose(found, method=by, depth=settings.get("depth", 10)),
         bind=bind,
         model_source=model_source,
         plan_text=plan_text,
     )
 
 
-def _setting(program: ModuleType, name: str, otherwise: Any = None) -> Any:
-    """A setting of the model; numbers of a model are floats, counts are meant where whole."""
-    value = program.INFERENCE.settings.get(name, otherwise)
-    return (
-        int(value) if isinstance(value, float) and value.is_integer() and name != "rate" else value
-    )
+def settings_of(program: ModuleType, by: Method, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of method `by`: of the table, then of the model, then those given."""
+    entry = next(e for e in METHODS if e.name.lower() == by)
+    counts = {p.name for p in entry.parameters if p.space == "Count"}
+    own = program.INFERENCE.settings if program.INFERENCE.method == by else {}
+    given = {k: v for k, v in options.items() if v is not None}
+    every = {p.name for e in METHODS for p in e.parameters}
+    taken = signature(_RUNNERS[by]).parameters
+    wrong = sorted(k for k in given if k not in taken and k not in every)
+    if wrong:
+        raise ValueError(f"options: {by} takes {', '.join(list(taken)[2:])}, got {wrong}")
+    found = {p.name: p.default for p in entry.parameters} | dict(own) | given
+    return {k: int(v) if k in counts else v for k, v in found.items() if k in taken}

@@ -26,8 +26,8 @@ def run_svi(
     seed: int,
     chains: int,
     draws: int,
-    steps: int = 3000,
-    rate: float = 0.02,
+    steps: int,
+    rate: float,
     guide: Literal["auto", "full", "independent"] = "auto",
 ) -> Draws:
     """Draws from the fitted guide, [chains, draws]; the lower bound (ELBO) is in the notes."""
@@ -48,7 +48,7 @@ def run_svi(
     losses = np.asarray(losses)
     if not np.isfinite(losses[-1]):
         problem = "variational inference ran into a density that is not a number"
-        mend = "use nuts or map, or a smaller rate: infer svi(rate = 0.005)"
+        mend = "use nuts or map, or a smaller rate: infer SVI(rate = 0.005)"
         raise MercerError([Diagnostic("M604", problem, mend=mend)])
     shape = (chains * draws,)
     parameters = svi.get_params(state)
@@ -71,6 +71,6 @@ def _notes(losses: np.ndarray, is_full: bool) -> tuple[str, ...]:
     ]
     if before.size and before.mean() - tail.mean() > max(1.0, 2 * tail.std()):
         notes.append(
-            "The bound was still rising at the end: run more steps, infer svi(steps = ...)."
+            "The bound was still rising at the end: run more steps, infer SVI(steps = ...)."
         )
     return tuple(notes)

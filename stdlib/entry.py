@@ -25,6 +25,7 @@ class Parameter:
     `structural` arguments are constants of the program (a degree, a rank), never unknown.
     `per_coordinate`: may carry the coordinate dim of the input (`lengthscale[d]`).
     `per_label`: has one value for each label of the kernel's input, always (`Coregion`).
+    `least`: the smallest value, where the space allows smaller ones.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Parameter:
     structural: bool = False
     per_coordinate: bool = False
     per_label: bool = False
+    least: float | None = None
     doc: str = ""
 
 

@@ -10,9 +10,14 @@ def _method(name: str, doc: str, *parameters: Parameter) -> Entry:
 
 
 def _setting(name: str, space: str, default: float | str | None, doc: str) -> Parameter:
-    return Parameter(name, space, default, False, structural=True, doc=doc)
+    least = 1.0 if space == "Count" and name != "warmup" else None
+    return Parameter(name, space, default, False, structural=True, least=least, doc=doc)
 
 
+_DRAWS = (
+    _setting("chains", "Count", 4.0, "independent chains"),
+    _setting("draws", "Count", 500.0, "draws kept from each chain"),
+)
 _COUNT = _setting("count", "Count", None, "how many inducing points")
 _AT = Parameter("at", "Real", None, False, doc="a column of inducing points, held where they are")
 
@@ -20,24 +25,24 @@ METHODS = (
     _method(
         "NUTS",
         "Draws from the posterior by Hamiltonian Monte Carlo (Hoffman & Gelman 2014).",
-        _setting("chains", "Count", 4.0, "independent chains"),
+        *_DRAWS,
         _setting("warmup", "Count", 500.0, "steps that adapt, thrown away"),
-        _setting("draws", "Count", 500.0, "draws kept from each chain"),
-        _setting("target", "Unit", 0.8, "acceptance that the step size aims at"),
+        _setting("target", "Unit", 0.9, "acceptance that the step size aims at"),
         _setting("depth", "Count", 10.0, "a path has at most 2^depth steps"),
     ),
     _method(
         "MAP",
-        "The point of highest posterior density, with a Normal around it.",
+        "The point of highest posterior density, with a Normal around it (Laplace).",
+        *_DRAWS,
         _setting("restarts", "Count", 4.0, "starting points"),
         _setting("steps", "Count", 500.0, "at most so many steps from each"),
     ),
     _method(
         "SVI",
-        "The nearest member of a simple family, by stochastic gradients.",
-        _setting("steps", "Count", 5000.0, "gradient steps"),
-        _setting("rate", "Positive", 0.01, "size of a step"),
-        _setting("batch", "Count", None, "rows a step; all of them if left out"),
+        "The nearest Normal in unconstrained space, by stochastic gradients.",
+        *_DRAWS,
+        _setting("steps", "Count", 3000.0, "gradient steps"),
+        _setting("rate", "Positive", 0.02, "size of the first steps"),
     ),
     _method("Laplace", "A Normal at the highest density of the latent values."),
     _method("Exact", "Integrated out by one Cholesky factorisation."),

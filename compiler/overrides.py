@@ -1,0 +1,132 @@
+"""What the `infer` lines of a model ask for, or an error: never another method in silence.
+
+`infer METHOD(...)` is for all that is left to inference, `infer NAME by METHOD(...)` for one
+unknown. A sampler or optimiser by name keeps its unknown from being integrated out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mercer.compiler import typed as ir
+from mercer.dsl.diagnostic import Diagnostic, MercerError
+
+Method = Literal["nuts", "map", "svi"]
+Engine = Literal["Dense", "WeightSpace", ""]
+
+METHODS: tuple[Method, ...] = ("nuts", "map", "svi")
+_PLACES = ("Exact", "Whitened")
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """`method`: of what is left to inference, or "auto". `settings`: by method. `exact`: unknowns
+    that must be integrated out by one Cholesky factorisation. `apart`: unknowns that must not be.
+    """
+
+    method: str = "auto"
+    settings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    exact: Mapping[str, ir.Directive] = field(default_factory=dict)
+    apart: Mapping[str, ir.Directive] = field(default_factory=dict)
+
+
+def overrides(model: ir.TypedModel) -> Overrides:
+    """What the model asks for; of two lines on one thing the later counts.
+
+    Raises MercerError M320 for a method without engine, M321 for one that cannot be had here.
+    """
+    problems: list[Diagnostic] = []
+    method, by = "auto", None
+    settings: dict[str, dict[str, float]] = {}
+    exact: dict[str, ir.Directive] = {}
+    apart: dict[str, ir.Directive] = {}
+    for directive in sorted(model.directives, key=lambda d: bool(d.name)):
+        word, name = directive.method.lower(), directive.name
+        if word in METHODS:
+            if name and method not in ("auto", word):
+                problems.append(_mixed(directive, method, by))
+                continue
+            method, by = word, directive
+            settings[word] = {
+                k: v.value for k, v in directive.settings.items() if isinstance(v, ir.Constant)
+            }
+            if name:
+                apart[name] = directive
+        elif directive.method not in _PLACES:
+            problems.append(_no_engine(directive))
+        elif not name:
+            problems.append(_without_name(directive))
+        elif directive.method == "Exact":
+            exact[name] = directive
+        elif name in model.functions:
+            apart[name] = directive
+        else:
+            problems.append(_not_whitened(directive))
+    problems += [_both(apart[n], exact[n]) for n in apart if n in exact]
+    if problems:
+        raise MercerError(problems, model.sources)
+    return Overrides(method, settings, exact, apart)
+
+
+def _no_engine(directive: ir.Directive) -> Diagnostic:
+    return Diagnostic(
+        "M320",
+        f"`{directive.method}` has no engine yet",
+        directive.span,
+        why="the method is known; this version cannot run it.",
+        mend="write `NUTS()`, `MAP()`, `SVI()`, `Exact()` or `Whitened()`, or leave the line out.",
+    )
+
+
+def _mixed(directive: ir.Directive, method: str, by: ir.Directive | None) -> Diagnostic:
+    where = f" in line {by.span.line}" if by else ""
+    return Diagnostic(
+        "M321",
+        f"`{directive.name}` by {directive.method}, and the rest by {method.upper()}{where}",
+        directive.span,
+        why="what is left to inference has one method: they are sampled or optimised jointly.",
+        mend=f"write one method, here or there; `infer {directive.name} by {method.upper()}()` "
+        f"keeps `{directive.name}` from being integrated out.",
+    )
+
+
+def _without_name(directive: ir.Directive) -> Diagnostic:
+    return Diagnostic(
+        "M321",
+        f"`{directive.method}` is for one unknown, not for a whole model",
+        directive.span,
+        mend=f"write `infer NAME by {directive.method}()`.",
+    )
+
+
+def _not_whitened(directive: ir.Directive) -> Diagnostic:
+    return Diagnostic(
+        "M321",
+        f"`{directive.name}` is no random function",
+        directive.span,
+        why="whitening is for the values of a random function under its kernel.",
+        mend=f"write `infer {directive.name} by NUTS()` to have it sampled.",
+    )
+
+
+def _both(apart: ir.Directive, exact: ir.Directive) -> Diagnostic:
+    return Diagnostic(
+        "M321",
+        f"`{apart.name}` cannot be integrated out and left to inference",
+        apart.span,
+        why=f"line {exact.span.line} asks for `Exact`, and this line for `{apart.method}`.",
+        mend="keep one of the two lines.",
+    )
+
+
+def not_exact(directive: ir.Directive) -> Diagnostic:
+    """The unknown of an `Exact()` does not enter linearly under Gaussian noise."""
+    return Diagnostic(
+        "M321",
+        f"`{directive.name}` cannot be integrated out exactly",
+        directive.span,
+        why="it is not Gaussian, not linear in an outcome, or that outcome is not Normal.",
+        mend="leave the line out: what cannot be integrated out is left to inference.",
+    )
