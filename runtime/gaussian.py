@@ -47,12 +47,14 @@ def observe(
     *,
     keep: Mapping[str, Any] | None = None,
     engine: type[Dense] | type[WeightSpace] = Dense,
+    quantities: Mapping[str, Affine] | None = None,
     name: str = "block",
 ) -> dict[str, Any]:
     """The outcomes of a block inside a NumPyro model, its Gaussian unknowns integrated out.
 
     Outcomes with data enter the joint density as the factor `name`. An outcome that is None is
-    simulated from the joint law, given the others, and recorded as a deterministic site.
+    simulated from the joint law, given the others, and recorded as a deterministic site; so are
+    then the `quantities` that it is made of.
     """
     keep = keep or {}
     known = {
@@ -69,18 +71,23 @@ def observe(
         key = numpyro.prng_key()
         if key is None:
             raise ValueError(f"observe: simulating {', '.join(unknown)} needs a seeded model")
-        for outcome, value in simulate(key, block, unknown).items():
-            values[outcome] = numpyro.deterministic(outcome, value)
+        drawn = simulate(key, block, unknown, quantities or {})
+        recorded = {site: numpyro.deterministic(site, value) for site, value in drawn.items()}
+        values |= {outcome: recorded[outcome] for outcome in unknown}
     return values
 
 
 def simulate(
-    key: Array, block: Dense | WeightSpace, outcomes: Mapping[str, Gaussian], sites: Any = None
+    key: Array,
+    block: Dense | WeightSpace,
+    outcomes: Mapping[str, Gaussian],
+    quantities: Mapping[str, Affine],
 ) -> dict[str, Array]:
-    """Outcomes, noise included, drawn jointly given what the block has observed."""
+    """Quantities, and outcomes made of them and noise: one joint draw given what is observed."""
     draw_key, noise_key = jax.random.split(key)
-    latent = block.draw(draw_key, {name: law.mean for name, law in outcomes.items()}, sites)
-    result = {}
+    means = {name: law.mean for name, law in outcomes.items()}
+    latent = block.draw(draw_key, {**quantities, **means})
+    result = {name: latent[name] for name in quantities}
     for number, (name, law) in enumerate(outcomes.items()):
         shape = law.mean.shape
         normal = jax.random.normal(jax.random.fold_in(noise_key, number), shape)

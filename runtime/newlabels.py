@@ -88,7 +88,7 @@ class Rows:
         parents = {k: v for k, v in draw.items() if k not in changed}
         try:
             model = seed(substitute(program.model, data=parents), key)
-            found = trace(model).get_trace(**_without_outcomes(program, new))
+            found = trace(model).get_trace(**without_outcomes(program, new))
         except NotImplementedError as error:
             problem = "a new label needs a value from a prior that is Flat"
             names = ", ".join(changed)
@@ -148,7 +148,7 @@ def _flat(places: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     return np.ravel_multi_index(np.ix_(*places), shape).reshape(-1) if shape else np.zeros(1, int)
 
 
-def _without_outcomes(program: ModuleType, new: Mapping[str, Any]) -> dict[str, Any]:
+def without_outcomes(program: ModuleType, new: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `model` with every outcome left out."""
     kept = {w.removesuffix("_keep") for w in new if w.endswith("_keep")}
     return {k: None if k in kept or k.endswith("_keep") else v for k, v in new.items()}

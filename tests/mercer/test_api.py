@@ -92,6 +92,22 @@ def test_a_simulation_has_the_rows_of_its_inputs_and_its_seed() -> None:
     model = mercer.compile(LINE, "line.mercer")
     first = model.simulate({"x": X}, seed=1)
     assert first["y"].shape == X.shape
-    assert float(first["sigma"]) > 0
+    assert float(first["sigma"]) > 0 and np.isfinite(float(first["b"]))
     np.testing.assert_array_equal(first["y"], model.simulate({"x": X}, seed=1)["y"])
     assert not np.array_equal(first["y"], model.simulate({"x": X}, seed=2)["y"])
+
+
+def test_a_simulated_outcome_is_made_of_the_simulated_unknowns() -> None:
+    text = """data t[n], y[n] : Real
+data g[n] : Label(c)
+f ~ GP(RBF(lengthscale = 1, scale = 1), mean = 2)
+b[c] ~ Normal(0, scale ~ HalfNormal(1))
+total[n] = 3 * f(t) + b[g]
+y ~ Normal(total, 1e-6)
+"""
+    drawn = mercer.compile(text).simulate({"t": X, "g": np.arange(21) % 3}, seed=4)
+    assert set(drawn.data_vars) == {"b", "b.scale", "f(t)", "total", "y"}
+    assert drawn["b"].dims == ("c",) and drawn["f(t)"].dims == ("n",)
+    made = 3 * drawn["f(t)"].values + drawn["b"].values[np.arange(21) % 3]
+    np.testing.assert_allclose(drawn["total"], made, rtol=1e-12)
+    np.testing.assert_allclose(drawn["y"], made, atol=1e-4)
