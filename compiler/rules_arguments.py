@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mercer.compiler import typed as ir
@@ -233,20 +233,24 @@ class ArgumentRules(SupportRules):
         return ir.Ref(kind, span, name)
 
     def name_in_place(self, argument: str, part: str, home: Home, span: Span) -> str:
-        alike = home.parts.get((part, argument), 0)
-        holders = sum(count for (_, a), count in home.parts.items() if a == argument)
-        if alike > 1:
+        """`part` is a word of the library, or `RBF.place` where it sees but that coordinate."""
+        word = part.split(".")[0]
+        holders = {p: count for (p, a), count in home.parts.items() if a == argument}
+        if holders.get(part, 0) > 1:
             if home.owner in self.alike:
                 raise Failed(home.owner)
             self.alike.add(home.owner)
             raise self.problems.report(
                 "M216",
-                f"two parts of `{home.owner}` are a `{part}` with an unknown `{argument}`",
+                f"two parts of `{home.owner}` are a `{word}` with an unknown `{argument}`",
                 span,
                 why=f"Both would be called `{home.owner}.{part}.{argument}`.",
-                mend=f"give a part a name on a line of its own: `long = {part}({argument} ~ ...)`",
+                mend=f"give a part a name on a line of its own: `long = {word}({argument} ~ ...)`",
             )
-        return f"{home.owner}.{part}.{argument}" if holders > 1 else f"{home.owner}.{argument}"
+        if sum(holders.values()) <= 1:
+            return f"{home.owner}.{argument}"
+        alike = sum(count for p, count in holders.items() if p.split(".")[0] == word)
+        return f"{home.owner}.{part if alike > 1 else word}.{argument}"
 
     def declare(
         self, name: str, span: Span, kind: ValueType, law: ir.Law, owner: str, *, is_default: bool
@@ -261,23 +265,35 @@ class ArgumentRules(SupportRules):
 def in_place_parts(node: Any) -> dict[tuple[str, str], int]:
     """How often each (part, argument) written with `~` occurs in a declaration itself."""
     counts: dict[tuple[str, str], int] = {}
-
-    def visit(part: Any) -> None:
-        if isinstance(part, tuple):
-            for item in part:
-                visit(item)
-        elif isinstance(part, syntax.Call):
-            head = part.function.id if isinstance(part.function, syntax.Name) else ""
-            visit(part.function)
-            for argument in part.arguments:
-                if argument.operator == "~" and argument.name:
-                    key = (head, argument.name)
-                    counts[key] = counts.get(key, 0) + 1
-                else:
-                    visit(argument.value)
-        elif isinstance(part, syntax.Node):
-            for name in part.__dataclass_fields__:
-                visit(getattr(part, name))
-
-    visit(node)
+    for call, part in parts_of(node):
+        for argument in call.arguments:
+            if argument.operator == "~" and argument.name:
+                key = (part, argument.name)
+                counts[key] = counts.get(key, 0) + 1
     return counts
+
+
+def parts_of(node: Any, view: str = "") -> Iterator[tuple[syntax.Call, str]]:
+    """The calls in a declaration itself, each with its word and what brackets let it see."""
+    if isinstance(node, tuple):
+        for item in node:
+            yield from parts_of(item, view)
+    elif isinstance(node, syntax.Lookup):
+        yield from parts_of(node.base, f"{view}{view_of(node.items)}")
+        yield from parts_of(node.items)
+    elif isinstance(node, syntax.Call):
+        head = node.function.id if isinstance(node.function, syntax.Name) else ""
+        yield node, f"{head}{view}"
+        yield from parts_of(node.function, view)
+        for argument in node.arguments:
+            if argument.operator != "~":
+                yield from parts_of(argument.value, view)
+    elif isinstance(node, syntax.Node):
+        for name in node.__dataclass_fields__:
+            yield from parts_of(getattr(node, name), view)
+
+
+def view_of(items: Sequence[syntax.Expression]) -> str:
+    """`[place]` behind a kernel, as it stands in the name of an unknown: `.place`."""
+    words = [str(getattr(i, "id", getattr(i, "value", ""))) for i in items]
+    return f".{'_'.join(words)}"

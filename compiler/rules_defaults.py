@@ -28,11 +28,15 @@ from mercer.stdlib.entry import KernelEntry, Parameter
 
 @dataclass(frozen=True)
 class Seen:
-    """What a kernel sees of the domain: a factor of it, and positions inside that."""
+    """What a kernel sees of the domain: a factor of it, and positions inside that.
+
+    `view` is how brackets say so, for the names of its unknowns.
+    """
 
     space: Space
     factor: int | None = None
     coordinates: tuple[int, ...] | None = None
+    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class KernelHome:
 
 
 class DefaultRules(ScaleRules):
-    def left_out(self, call: syntax.Call, free: frozenset[int]) -> Iterator[tuple[str, str]]:
+    def left_out(self, call: syntax.Call, free: frozenset[int]) -> Iterator[str]:
         """The arguments of a kernel that get default priors."""
         assert isinstance(call.function, syntax.Name)
         entry = catalog.kernels()[call.function.id]
@@ -68,7 +72,7 @@ class DefaultRules(ScaleRules):
                 continue
             if parameter.name == "scale" and id(call) not in free:
                 continue
-            yield entry.name, parameter.name
+            yield parameter.name
 
     def one_number(self, value: float, span: Span) -> ir.Constant:
         space: Space = Count() if value == int(value) and value >= 0 else Real()
@@ -90,7 +94,7 @@ class DefaultRules(ScaleRules):
         assert isinstance(default, str)
         if default not in catalog.defaults() or parameter.space == "Text":
             return ir.Text(ValueType(Real()), node.span, default)
-        name = self.name_in_place(parameter.name, entry.name, place, node.span)
+        name = self.name_in_place(parameter.name, entry.name + seen.view, place, node.span)
         if name not in self.unknowns:
             dims = self.label_dims(parameter, seen, rank)
             space: Space = Positive() if parameter.space == "Positive" else Real()

@@ -9,7 +9,7 @@ from typing import Any
 from mercer.compiler import typed as ir
 from mercer.compiler.judge import Home
 from mercer.compiler.problems import Failed, meant
-from mercer.compiler.rules_arguments import in_place_parts
+from mercer.compiler.rules_arguments import in_place_parts, parts_of, view_of
 from mercer.compiler.rules_defaults import KernelHome, Seen, all_numbers
 from mercer.compiler.rules_smoothness import SmoothnessRules
 from mercer.dsl import syntax
@@ -53,10 +53,13 @@ class KernelRules(SmoothnessRules):
                 inner = self.kernel(base, seen, home, owner)
                 return ir.KernelPower(node.span, inner, int(power.value))
             case syntax.Lookup(base, items):
-                return self.kernel(base, self.chosen(seen, items, node), home, owner)
+                view = f"{view_of(items)}{seen.view}"
+                seen = replace(self.chosen(seen, items, node), view=view)
+                return self.kernel(base, seen, home, owner)
             case syntax.Name(name) if name in self.scoped.definitions:
                 if name in self.failed:
                     raise Failed(name)
+                seen = replace(seen, view="")
                 return self.kernel(self.scoped.definitions[name].value, seen, home, name)
             case syntax.Name(name) if name in catalog.kernels():
                 raise self.problems.report(
@@ -203,7 +206,7 @@ class KernelRules(SmoothnessRules):
                     own = self.label_dims(parameter, seen, rank)
                     self.refuse_each(entry.name, argument, (coordinate, *own), seen, place, home)
                     arguments[parameter.name] = self.in_place(
-                        argument, entry.name, parameter.space, place, own
+                        argument, entry.name + seen.view, parameter.space, place, own
                     )
                 elif argument is not None:
                     value = self.plain(argument)
@@ -329,9 +332,11 @@ class KernelRules(SmoothnessRules):
             else:
                 body = self.scoped.unknowns[owner].prior
             parts = in_place_parts(body)
+            words = {id(call): part for call, part in parts_of(body)}
             for call in self.leaves_of(body, follow=False):
-                for part, argument in self.left_out(call, home.free):
-                    parts[part, argument] = parts.get((part, argument), 0) + 1
+                for argument in self.left_out(call, home.free):
+                    key = (words[id(call)], argument)
+                    parts[key] = parts.get(key, 0) + 1
             dims = home.kind.dims
             home.homes[owner] = Home(owner, dims, parts=parts)
         return home.homes[owner]

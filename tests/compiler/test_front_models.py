@@ -221,3 +221,21 @@ def test_a_parameter_of_labels_has_their_index_where_its_prior_stands_in_place()
     assert model.unknowns["f.weights"].type.dims == ("c", "2")
     assert model.unknowns["f.weights"].type.coordinates == ("2",)
     assert model.unknowns["f.kappa"].type.dims == ("c",)
+
+
+def test_parts_alike_that_see_different_factors_bear_these_in_the_name() -> None:
+    model = front(
+        """data t[n], y[n] : Real
+        data s[n] : Real^2
+        f : (place: Real^2, time: Real) -> Real ~ GP(
+            RBF()[place] * RBF()[time] * Matern12(lengthscale ~ HalfNormal(1))[time]
+        )
+        y ~ Normal(f(s, t), 0.3)
+        """
+    )
+    assert set(model.unknowns) == {
+        "f.RBF.place.lengthscale",
+        "f.RBF.time.lengthscale",
+        "f.Matern12.lengthscale",
+        "f.scale",
+    }
