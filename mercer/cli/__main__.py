@@ -1,5 +1,5 @@
 """`python -m mercer.cli` is the command `mercer`."""
 
-from mercer.cli.app import main
+from mercer.cli import main
 
 main()

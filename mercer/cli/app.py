@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mercer.cli.exits import FILES, INTERRUPTED, OK, TABLE, USAGE, Usage, report, say
+from mercer.cli.interrupt import MESSAGE
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.suggest import nearest
 
@@ -48,15 +49,6 @@ def options(
     """Gaussian processes as a small language: check, explain, fit and predict."""
 
 
-def main() -> None:
-    """The console script."""
-    try:
-        code = run(sys.argv[1:])
-    except KeyboardInterrupt:  # a second one, or one while the first was being told
-        code = INTERRUPTED
-    sys.exit(code)
-
-
 def run(arguments: list[str]) -> int:
     """Runs one command line and gives its exit code; nothing that a user does raises."""
     debug = "--debug" in arguments[: _place_of_command(arguments)]
@@ -79,7 +71,7 @@ def run(arguments: list[str]) -> int:
     except MercerError as error:
         return report(error)
     except (KeyboardInterrupt, typer.Abort):
-        say("interrupted; no file is left half written")
+        say(MESSAGE)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe has seen enough (`| head`); Python must not complain at its exit.

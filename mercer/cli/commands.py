@@ -149,7 +149,7 @@ def info(
 
 def write_text(path: Path, text: str) -> None:
     """Writes a whole file or, if it cannot, leaves the old one."""
-    from mercer.runtime.files import replace_whole
+    from mercer.dsl.whole import replace_whole
 
     with replace_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

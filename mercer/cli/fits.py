@@ -24,6 +24,7 @@ from mercer.cli.options import (
     whole,
 )
 from mercer.cli.progress import waiting
+from mercer.dsl.whole import check_writable
 
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")]
 Chains = Annotated[
@@ -83,7 +84,7 @@ def fit(
     chosen_columns = columns_of(columns)
     loaded = Model.from_file(model)
     loaded.plan(infer=method)
-    _writable(output)
+    check_writable(output)
     fitted = loaded.fit(
         list(data),
         infer=method,
@@ -162,12 +163,3 @@ def plot(
         figures = fitted.plot(output)
     for name in figures:
         say(f"wrote {output / name}.png")
-
-
-def _writable(path: Path) -> None:
-    """Refuses an output that cannot be written before hours are spent on it."""
-    from mercer.runtime.files import replace_whole
-
-    if not path.parent.is_dir() or path.is_dir():
-        with replace_whole(path):
-            pass

@@ -12,7 +12,8 @@ from mercer.cli.exits import Usage
 
 def write_dataset(path: Path, dataset: Any, suffix: str) -> None:
     """An xarray Dataset as NetCDF, NPZ, or CSV (a row for each row, if all share their dims)."""
-    from mercer.runtime.files import replace_whole, write_csv, write_npz
+    from mercer.dsl.whole import replace_whole
+    from mercer.runtime.files import write_csv, write_npz
 
     if suffix == ".nc":
         with replace_whole(path) as temporary:

@@ -3,10 +3,8 @@
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -182,28 +180,3 @@ def test_a_fault_of_ours_says_so_and_shows_no_traceback(
     assert "Traceback" not in printed
     with pytest.raises(RuntimeError):
         run(["--debug", "check", str(model)])
-
-
-@pytest.mark.slow  # by the clock: too early on a busy machine, and Python is still starting
-def test_ctrl_c_leaves_no_file(tmp_path: Path) -> None:
-    model, data = tmp_path / "slow.mercer", tmp_path / "data.csv"
-    model.write_text(
-        "data x[n], y[n] : Real\nf ~ GP(RBF())\nsigma ~ HalfNormal(1)\ny ~ Normal(f(x), sigma)\n"
-    )
-    rows = [f"{i / 7},{(i * 37 % 11) / 5}" for i in range(200)]
-    data.write_text("x,y\n" + "\n".join(rows) + "\n")
-    words = ["fit", str(model), str(data), "-o", str(tmp_path / "fit.nc")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mercer", *words, "--infer", "nuts", "--draws", "100000"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    time.sleep(8)
-    assert process.poll() is None, process.stderr.read() if process.stderr else ""
-    process.send_signal(signal.SIGINT)
-    _, printed = process.communicate(timeout=30)
-    assert process.returncode == 130, printed
-    assert printed.splitlines()[-1] == "interrupted; no file is left half written"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.csv", "slow.mercer"]
