@@ -102,7 +102,9 @@ class Body:
             case ir.Labels(kind, _, index):
                 return Code(self.labels(index, isinstance(kind.space, Label)), (index,))
             case ir.LabelConstant(_, _, index, label):
-                labels = self.model.indices[index].labels or ()
+                labels = self.model.indices[index].labels
+                if labels is None:
+                    return Code(self.read(label_name(index, label)), ())
                 return Code(str(list(labels).index(label)), ())
             case ir.Elementwise():
                 return self.elementwise(expr)
@@ -243,6 +245,11 @@ class Body:
             text = f"{Code(text, (), level).inside(_ATOM)}[{pattern}]"
             level = _ATOM
         return Code(text, dims, level)
+
+
+def label_name(index: str, label: str | float) -> str:
+    """The name of the argument that holds the place of a label which the data fix."""
+    return f"{index} {label if isinstance(label, str) else f'{label:g}'}"
 
 
 def is_summary(model: ir.TypedModel, expr: object) -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine
 from mercer.compiler.blocks import affine_text, flat_text, process_text, site_text
-from mercer.compiler.code import Body, is_summary
+from mercer.compiler.code import Body, is_summary, label_name
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.prior import law_text, prior_text
@@ -34,7 +35,8 @@ class _Emitter:
         model = self.model
         self.summaries = self._summaries()
         self.responses = responses(model)
-        names = [*model.order, *model.indices, *model.data, *self.summaries.values()]
+        self.labels = self._labels()
+        names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
         keeps = [f"{o} keep" for o in model.observations]
         taken = {w for words in _IMPORTS.values() for w in words} | set(catalog.kernels())
         self.identifiers = identifiers(dict.fromkeys([*names, *keeps]), taken)
@@ -82,6 +84,7 @@ class _Emitter:
             "",
             f"INFERENCE = Inference({self.plan.lane!r}, {self.plan.method!r}, {settings!r})",
             f"INDICES = {tuple(self.index_arguments())!r}",
+            f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
             f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
             f"DIMS = {_dict(self.dims())}",
         ]
@@ -122,16 +125,31 @@ class _Emitter:
                     found[word] = None
         return list(found)
 
+    def _labels(self) -> dict[str, tuple[object, ...]]:
+        """Labels written in the model whose index the data fix: the index, the label, its span."""
+        model = self.model
+        groups = (model.unknowns, model.functions, model.definitions, model.observations)
+        found: dict[str, tuple[object, ...]] = {}
+        for node in (n for g in groups for declared in g.values() for n in nodes(declared)):
+            if isinstance(node, ir.LabelConstant) and model.indices[node.index].labels is None:
+                name = label_name(node.index, node.label)
+                found.setdefault(name, (node.index, node.label, astuple(node.span)))
+        return found
+
+    def bound_arguments(self) -> list[str]:
+        """What binding adds to the data: numbered indices, and the places of labels."""
+        return [*self.index_arguments(), *self.labels]
+
     def data_arguments(self) -> str:
         given = [n for n in self.model.data if n not in self.responses]
-        words = [self.identifiers[n] for n in (*given, *self.index_arguments())]
+        words = [self.identifiers[n] for n in (*given, *self.bound_arguments())]
         words += [f"{self.identifiers[n]}=None" for n in self.model.data if n in self.responses]
         return _keywords(words)
 
     def prepare(self) -> str:
         """What was observed may be defined from data; it is computed here, once."""
         body = Body(self.structure, self.identifiers, self.summaries)
-        entries = [self.identifiers[n] for n in (*self.model.data, *self.index_arguments())]
+        entries = [self.identifiers[n] for n in (*self.model.data, *self.bound_arguments())]
         for name, observation in self.model.observations.items():
             word, keep = self.identifiers[name], self.identifiers[f"{name} keep"]
             if name not in self.model.data:
@@ -204,7 +222,7 @@ class _Emitter:
                 )
         outcomes = list(model.observations)
         absent = [*outcomes, *(n for n in model.data if n in self.responses - set(outcomes))]
-        reads = [*model.data, *self.index_arguments(), *self.summaries.values()]
+        reads = [*model.data, *self.bound_arguments(), *self.summaries.values()]
         arguments = [self.identifiers[n] for n in reads if n not in absent]
         arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]

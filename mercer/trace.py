@@ -42,7 +42,7 @@ def stand_in(model: Model) -> dict[str, Any]:
         shape = tuple(size_of(dim) or sizes.get(base_of(dim), ROWS) for dim in need.dims)
         count = int(np.prod(shape))
         if isinstance(need.space, Label):
-            labels = needs.index(need.space.index).labels or [f"label {i}" for i in range(ROWS)]
+            labels = needs.index(need.space.index).labels or written_labels(model, need.space.index)
             column = np.array([labels[i % len(labels)] for i in range(count)])
         elif isinstance(need.space, Positive | Unit):
             column = (np.arange(count) + 1.0) / (count + 1.0)
@@ -52,3 +52,22 @@ def stand_in(model: Model) -> dict[str, Any]:
             column = np.arange(count) * 0.1
         values[need.name] = column.reshape(shape) if shape else column[0]
     return values
+
+
+def written_labels(model: Model, index: str) -> list[str | float]:
+    """Labels of an index that the data fix: those that the model names, and others if too few."""
+    from mercer.compiler.typed import LabelConstant
+    from mercer.compiler.walk import nodes
+
+    typed = model.typed
+    groups = (typed.unknowns, typed.functions, typed.definitions, typed.observations)
+    found = {
+        node.label: None
+        for group in groups
+        for declared in group.values()
+        for node in nodes(declared)
+        if isinstance(node, LabelConstant) and node.index == index
+    }
+    is_number = any(isinstance(label, float) for label in found)
+    more = [float(-1 - i) if is_number else f"label {i}" for i in range(ROWS - len(found))]
+    return [*found, *more]

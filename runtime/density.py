@@ -22,6 +22,7 @@ from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.util import constrain_fn, initialize_model, potential_energy
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.labels import places_of
 
 _NEAR_ZERO: dict[str, Any] = {"radius": 0.5}
 """Where the sampler starts, unconstrained: closer than NumPyro's 2, where densities overflow."""
@@ -52,6 +53,7 @@ def arguments_of(
     data = {word.get(name, name): value for name, value in arrays.items()}
     for index in getattr(program, "INDICES", ()):
         data[index] = np.arange(bound.sizes[program.NAMES.get(index, index)])
+    data.update(places_of(getattr(program, "LABELS", {}), bound))
     everything = {**program.prepare(**data)}
     everything.update(program.summaries(**data) if summaries is None else summaries)
     return split(everything)

@@ -132,7 +132,7 @@ def _summaries(fit: Fit, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What was taken once from the data of the fit, and is kept at new rows."""
     word = {name: w for w, name in fit.program.NAMES.items()}
     data = {word.get(n, n) for n in fit.bound.arrays}
-    data |= set(getattr(fit.program, "INDICES", ()))
+    data |= {*getattr(fit.program, "INDICES", ()), *getattr(fit.program, "LABELS", ())}
     prepared = {*data, *(k for k in arguments if k.endswith("_keep"))}
     named = {word.get(n.name, n.name) for n in fit.bound.needs.data}
     return {k: v for k, v in arguments.items() if k not in prepared | named}

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from mercer.dsl.diagnostic import Diagnostic
+from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.spaces import Dim, Label
+from mercer.dsl.span import Span
 from mercer.runtime.locate import Located, Piece
 from mercer.runtime.needs import IndexNeed, Needs, base_of
 from mercer.runtime.values import Labels, as_text, codes, label_text, labels, union
@@ -228,6 +230,25 @@ def _counted_from_one(index: IndexNeed, seen: _Evidence, fresh: Labels) -> list[
             severity="warning",
         )
     ]
+
+
+def places_of(written: Mapping[str, Any], bound: Any) -> dict[str, np.ndarray]:
+    """The places of labels that the model writes, `b["Texas"]`, among those of the data.
+
+    `written[word]` are an index, a label of it, and where that stands. Errors: M409.
+    """
+    found, problems = {}, []
+    for word, (index, label, place) in written.items():
+        among = bound.labels[index]
+        wanted = np.array([label], dtype=object if isinstance(label, str) else float)
+        found[word] = codes(wanted, among)[0]
+        if found[word] < 0:
+            problem = f"there is no label {label_text(label)} in {index}"
+            mend = nearest(label, among)
+            problems.append(Diagnostic("M409", problem, Span(*place), mend=mend))
+    if problems:
+        raise MercerError(problems, bound.needs.sources)
+    return found
 
 
 def nearest(label: object, among: Labels) -> str:

@@ -40,6 +40,8 @@ class Program:
             dims = self.module.DIMS[name]
             axes = [named.dims.index(d) for d in dims]
             arrays[words[name]] = np.transpose(named.array, axes)
+        for word, (index, label, _) in self.module.LABELS.items():
+            arrays[word] = np.asarray(list(reference.labels_of(index)).index(label))
         for word in wanted - set(arrays):
             arrays[word] = np.arange(reference.size(self.module.NAMES.get(word, word)))
         prepared = self.module.prepare(**arrays)
