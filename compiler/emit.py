@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import astuple
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine
 from mercer.compiler.blocks import affine_text, flat_text, process_text, site_text
-from mercer.compiler.code import Body, is_summary, label_name
+from mercer.compiler.code import Body, is_summary
+from mercer.compiler.facts import copies, dims, labels
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.prior import law_text, prior_text
-from mercer.compiler.walk import in_order, names_below, nodes, responses
+from mercer.compiler.walk import names_below, nodes, responses
 from mercer.stdlib import catalog
 
 Write = Callable[[Body], str | None]
@@ -35,7 +35,7 @@ class _Emitter:
         model = self.model
         self.summaries = self._summaries()
         self.responses = responses(model)
-        self.labels = self._labels()
+        self.labels = labels(model)
         names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
         keeps = [f"{o} keep" for o in model.observations]
         taken = {w for words in _IMPORTS.values() for w in words} | set(catalog.kernels())
@@ -86,19 +86,10 @@ class _Emitter:
             f"INDICES = {tuple(self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
             f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
-            f"DIMS = {_dict(self.dims())}",
+            f"DIMS = {_dict(dims(self.structure))}",
+            f"COPIES = {_dict(copies(self.model))}",
         ]
         return "\n".join(lines)
-
-    def dims(self) -> dict[str, tuple[str, ...]]:
-        model = self.model
-        found: dict[str, tuple[str, ...]] = {}
-        for group in (model.data, model.unknowns, model.definitions, model.observations):
-            for name, declared in group.items():
-                found[name] = in_order(model, declared.type.dims)
-        for key, use in self.structure.sites.items():
-            found.setdefault(key, use.dims)
-        return found
 
     # --- functions of the data ---
 
@@ -124,17 +115,6 @@ class _Emitter:
                 if not word.isdigit() and word not in self.model.indices:
                     found[word] = None
         return list(found)
-
-    def _labels(self) -> dict[str, tuple[object, ...]]:
-        """Labels written in the model whose index the data fix: the index, the label, its span."""
-        model = self.model
-        groups = (model.unknowns, model.functions, model.definitions, model.observations)
-        found: dict[str, tuple[object, ...]] = {}
-        for node in (n for g in groups for declared in g.values() for n in nodes(declared)):
-            if isinstance(node, ir.LabelConstant) and model.indices[node.index].labels is None:
-                name = label_name(node.index, node.label)
-                found.setdefault(name, (node.index, node.label, astuple(node.span)))
-        return found
 
     def bound_arguments(self) -> list[str]:
         """What binding adds to the data: numbered indices, and the places of labels."""

@@ -120,20 +120,39 @@ def observed_value(program: ModuleType, known: Known, name: str) -> tuple[Any, A
 
 @dataclass(frozen=True)
 class Merged:
-    """Entries of finite unknowns over the labels of the fit, then the new ones.
+    """Entries of finite unknowns, and copies of functions, over the labels of the fit, then the
+    new ones.
 
     `fit_entries[name]`, `new_entries[name]`: flat places of the entries of the fit, and of those
-    at the new rows, among all `sizes[name]` entries.
+    at the new rows, among all `sizes[name]` entries. `factors[name]`: for each factor of the domain
+    of a function, the places in the fit of the labels at the new rows; None for numbers.
     """
 
     sizes: Mapping[str, int]
     fit_entries: Mapping[str, Any]
     new_entries: Mapping[str, Any]
+    factors: Mapping[str, tuple[Any, ...]]
 
     def site(self, site: Site) -> Site:
-        if site.points is not None or site.process not in self.sizes:
+        """A site of the fit."""
+        return self._placed(site, self.fit_entries)
+
+    def new_site(self, site: Site) -> Site:
+        """A site at the new rows."""
+        site = self._placed(site, self.new_entries)
+        if site.points is None or site.process not in self.factors:
             return site
-        return replace(site, size=self.sizes[site.process])
+        pairs = zip(site.points.factors, self.factors[site.process], strict=True)
+        factors = tuple(f if places is None else jnp.asarray(places)[f] for f, places in pairs)
+        return replace(site, points=site.points._replace(factors=factors))
+
+    def _placed(self, site: Site, entries: Mapping[str, Any]) -> Site:
+        if site.process not in self.sizes:
+            return site
+        if site.points is None:
+            return replace(site, size=self.sizes[site.process])
+        labels = jnp.asarray(entries[site.process])[site.points.labels]
+        return replace(site, points=site.points._replace(labels=labels))
 
     def fit(self, affine: Affine, sites: Mapping[str, Site]) -> Affine:
         return self._mapped(affine, sites, self.fit_entries, "")

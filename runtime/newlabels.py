@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -97,29 +97,40 @@ class Rows:
         return {name: found[name]["value"] for name in changed if name in found}
 
     def merged(self, program: ModuleType, processes: Mapping[str, Any]) -> Merged:
-        """Entries of the finite unknowns that are integrated out."""
-        sizes, fit_entries, new_entries = {}, {}, {}
+        """Entries of the finite unknowns that are integrated out, and copies of functions."""
+        sizes, fit_entries, new_entries, factors = {}, {}, {}, {}
         for name, process in processes.items():
-            dims = program.DIMS.get(name, ())
-            if not isinstance(process, Weights) or self.is_as_fitted(dims):
+            own, taken = getattr(program, "COPIES", {}).get(name, ((), ()))
+            dims = program.DIMS.get(name, ()) if isinstance(process, Weights) else own
+            if not self.is_as_fitted(tuple(d for d in taken if d)):
+                factors[name] = tuple(None if d is None else self.codes_of(d) for d in taken)
+            if self.is_as_fitted(dims):
                 continue
             shape = tuple(self.size(d) for d in dims)
             old = [np.arange(self.fitted.get(_base(d), self.size(d))) for d in dims]
             sizes[name] = int(np.prod(shape))
             fit_entries[name] = _flat(old, shape)
             new_entries[name] = _flat([self.codes_of(d) for d in dims], shape)
-        return Merged(sizes, fit_entries, new_entries)
+        return Merged(sizes, fit_entries, new_entries, factors)
 
-    def recoded(self, site: Site) -> Site:
-        """Labels of the copies of a function, as they are numbered in the fit."""
-        if site.points is None or getattr(site.points, "labels", None) is None:
-            return site
-        moved = [c for d, c in self.codes.items() if not np.array_equal(c, np.arange(len(c)))]
-        moved = [c for c in moved if self.fitted and len(c)]
-        if len(moved) != 1:
-            return site
-        labels = jnp.asarray(moved[0])[site.points.labels]
-        return replace(site, points=site.points._replace(labels=labels))
+    def inputs(
+        self, program: ModuleType, fit: Mapping[str, Any], new: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The arguments of a program over all labels of fit and new rows."""
+        found = dict(fit)
+        for word, old in fit.items():
+            name = program.NAMES.get(word, word)
+            dims = program.DIMS.get(name, ())
+            if word in getattr(program, "INDICES", ()):
+                found[word] = jnp.arange(self.size(name))
+            elif dims and old is not None and not self.is_as_fitted(dims):
+                old = jnp.asarray(old)
+                everything = jnp.zeros(tuple(self.size(d) for d in dims), old.dtype)
+                if new.get(word) is not None:
+                    places = np.ix_(*(self.codes_of(d) for d in dims))
+                    everything = everything.at[places].set(new[word])
+                found[word] = everything.at[tuple(slice(n) for n in old.shape)].set(old)
+        return found
 
     def wanted(
         self, name: str, sites: Mapping[str, Site], quantities: Mapping[str, Affine]

@@ -131,11 +131,12 @@ def _one(
     new_draw, merged_draw = rows.extended(program, label_key, draw, place.new)
     known = known_of(program, place.new, new_draw)
     fit_known = known_of(program, place.fit, draw)
-    processes = program.processes(**known_of(program, place.fit, merged_draw))
+    every = rows.inputs(program, place.fit, place.new)
+    processes = program.processes(**known_of(program, every, merged_draw))
     sites = program.sites(**known)
     merged = rows.merged(program, processes)
     law = conditional(program, fit_known, draw, processes=processes, merged=merged)
-    new_sites = {NEW + k: rows.recoded(merged.site(s)) for k, s in sites.items()}
+    new_sites = {NEW + k: merged.new_site(s) for k, s in sites.items()}
 
     def moved(affine: Affine) -> Affine:
         return merged.new(affine, sites, NEW)

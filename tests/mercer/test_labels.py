@@ -25,7 +25,7 @@ def effects(label: str = "Texas") -> dict[str, Any]:
 
 
 def fitted(text: str, data: Any) -> Any:
-    return mercer.compile(text).fit(data, chains=1, warmup=20, draws=40, progress=False)
+    return mercer.compile(text).fit(data, "map", chains=1, draws=40, progress=False)
 
 
 def test_a_written_label_is_the_entry_of_that_label_of_the_data() -> None:
@@ -51,3 +51,50 @@ def test_a_written_label_that_the_data_do_not_have_is_told_with_the_nearest() ->
 
 def test_the_jaxpr_of_a_model_with_a_written_label_needs_no_data() -> None:
     assert "lambda" in mercer.compile(EFFECTS.format(label="Texas")).show("jaxpr")
+
+
+CURVES = """data t[n], y[n] : Real
+data g[n] : Label(s)
+data h[n] : Label(m)
+f[s, m] : Real -> Real ~ GP(RBF(lengthscale[s] ~ LogNormal(0, 0.3), scale = 1))
+y ~ Normal(f[g, h](t), 0.1)
+"""
+
+
+def test_a_function_of_two_indices_keeps_its_copies_at_new_labels_of_either() -> None:
+    rng = np.random.default_rng(0)
+    g, h, t = rng.integers(0, 3, 60), rng.integers(0, 2, 60), rng.uniform(0, 3, 60)
+    level = np.array([[0.3, -0.6], [0.9, 1.2], [-1.2, 1.5]])
+    data = {"t": t, "y": level[g, h], "g": np.array(list("abc"))[g], "h": np.array(list("xy"))[h]}
+    fit = fitted(CURVES, data)
+    new = {"t": [1.0] * 6, "g": list("abcabd"), "h": list("xyyzwx")}
+    found = fit.predict(new)
+    np.testing.assert_allclose(found.means["y"][:3], [0.3, 1.2, 1.5], atol=0.15)
+    np.testing.assert_allclose(found.means["y"][3:], 0.0, atol=1e-12)
+    np.testing.assert_allclose(found.sds["y"][3:], np.hypot(1.0, 0.1), rtol=1e-9)
+    shown = fit.component("f", new)
+    np.testing.assert_allclose(shown.means["f[g, h](t)"], found.means["y"], rtol=1e-9)
+
+
+TABLE = """data t[m] : Real
+data y[s, m] : Real
+f[s] : Real -> Real ~ GP(RBF(lengthscale = 1, scale[s] ~ LogNormal(0, 0.3)))
+y ~ Normal(f(t), 0.1)
+"""
+LABELLED = """data t[m] : Real
+data y[s, m] : Real
+f : (time: Real, one: Label(s)) -> Real ~ GP(
+    RBF(lengthscale = 1, scale = 1)[time] * Coregion(weights ~ Normal(0, 0.1), kappa = 1)[one])
+y ~ Normal(f(t, s), 0.1)
+"""
+
+
+@pytest.mark.parametrize("text", [TABLE, LABELLED])
+def test_rows_with_labels_meet_their_functions_by_label(text: str) -> None:
+    t = np.linspace(0, 2, 9)
+    level = np.array([[0.5], [-1.0], [1.5]])
+    data = {"t": t, "s": ["a", "b", "c"], "y": level + 0 * t}
+    new = {"t": [1.0, 1.5], "s": ["d", "c", "a"]}
+    means = fitted(text, data).predict(new).means["y"]
+    np.testing.assert_allclose(means[1:], [[1.5, 1.5], [0.5, 0.5]], atol=0.1)
+    np.testing.assert_allclose(means[0], 0.0, atol=0.4)

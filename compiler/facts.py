@@ -1,0 +1,47 @@
+"""A structure into what an emitted module says of its own names, beside its functions."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+
+from mercer.compiler import typed as ir
+from mercer.compiler.blocks import domain_factors
+from mercer.compiler.code import label_name
+from mercer.compiler.structure import Structure
+from mercer.compiler.walk import in_order, nodes
+from mercer.dsl.spaces import Dim, Label
+
+
+def dims(structure: Structure) -> dict[str, tuple[Dim, ...]]:
+    """The dims of each value, in the order of its axes."""
+    model = structure.model
+    found: dict[str, tuple[Dim, ...]] = {}
+    for group in (model.data, model.unknowns, model.definitions, model.observations):
+        for name, declared in group.items():
+            found[name] = in_order(model, declared.type.dims)
+    for key, use in structure.sites.items():
+        found.setdefault(key, use.dims)
+    return found
+
+
+def copies(model: ir.TypedModel) -> dict[str, tuple[tuple[Dim, ...], tuple[str | None, ...]]]:
+    """Of each function that labels tell apart: the dims of its copies, and for each factor of its
+    domain the index of the labels that it takes, if it takes labels."""
+    found = {}
+    for name, function in model.functions.items():
+        factors = domain_factors(function.type.domain)
+        indices = tuple(f.index if isinstance(f, Label) else None for f in factors)
+        if function.type.dims or any(indices):
+            found[name] = (function.type.dims, indices)
+    return found
+
+
+def labels(model: ir.TypedModel) -> dict[str, tuple[object, ...]]:
+    """Labels written in the model whose index the data fix: the index, the label, its span."""
+    groups = (model.unknowns, model.functions, model.definitions, model.observations)
+    found: dict[str, tuple[object, ...]] = {}
+    for node in (n for g in groups for declared in g.values() for n in nodes(declared)):
+        if isinstance(node, ir.LabelConstant) and model.indices[node.index].labels is None:
+            name = label_name(node.index, node.label)
+            found.setdefault(name, (node.index, node.label, astuple(node.span)))
+    return found
