@@ -6,9 +6,9 @@ from dataclasses import astuple
 
 from mercer.compiler import typed as ir
 from mercer.compiler.blocks import domain_factors
-from mercer.compiler.code import label_name
+from mercer.compiler.code import is_summary, label_name
 from mercer.compiler.structure import Structure
-from mercer.compiler.walk import in_order, nodes
+from mercer.compiler.walk import children, in_order, nodes, responses
 from mercer.dsl.spaces import Dim, Label
 
 
@@ -45,3 +45,33 @@ def labels(model: ir.TypedModel) -> dict[str, tuple[object, ...]]:
             name = label_name(node.index, node.label)
             found.setdefault(name, (node.index, node.label, astuple(node.span)))
     return found
+
+
+def inputs(structure: Structure) -> dict[str, tuple[str, ...]]:
+    """The data that each quantity is made of at new rows; what is kept from the fit apart."""
+    model = structure.model
+    found: dict[str, tuple[str, ...]] = {}
+    for key, form in structure.quantities.items():
+        parts: list[object] = [form.constant]
+        for term in form.terms:
+            parts += [*term.access, term.coefficient, term.site.apply]
+            parts += [model.unknowns.get(term.site.owner)]
+        below = _below(model, parts) - responses(model)
+        found[key] = tuple(n for n in model.data if n in below)
+    return found
+
+
+def _below(model: ir.TypedModel, parts: list[object]) -> set[str]:
+    """The names that `parts` lead to, through definitions, priors and kernels."""
+    seen: set[str] = set()
+    waiting = list(parts)
+    while waiting:
+        node = waiting.pop()
+        if is_summary(model, node):
+            continue
+        waiting += children(node)
+        if isinstance(node, ir.Ref | ir.FunctionRef) and node.name not in seen:
+            seen.add(node.name)
+            groups = (model.definitions, model.unknowns, model.functions)
+            waiting += [group[node.name] for group in groups if node.name in group]
+    return seen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +20,7 @@ from mercer.runtime import archive
 from mercer.runtime.bind import Bound, bind
 from mercer.runtime.cache import use_cache
 from mercer.runtime.density import arguments_of
-from mercer.runtime.fit import Fit
+from mercer.runtime.fit import Bind, Fit
 from mercer.runtime.posterior import dataset
 from mercer.runtime.run import run
 from mercer.runtime.simulate import simulate
@@ -80,15 +80,15 @@ def open_program_fit(path: str | Path) -> Fit:
     return fit.with_binding(binding_of(found[0]))
 
 
-def binding_of(model: Model) -> Callable[[Any, Any], Bound]:
+def binding_of(model: Model) -> Bind:
     """What binds new data for a prediction, knowing the labels of the fit.
 
     New data are what `read` takes, or what it has given.
     """
     needs = needs_of(model.typed)
 
-    def bind_new(new: Any, fitted: Any) -> Bound:
-        return bind(needs, read(new), fitted=fitted, require_outcomes=False)
+    def bind_new(new: Any, fitted: Any, wanted: Any = None) -> Bound:
+        return bind(needs, read(new), fitted=fitted, require_outcomes=False, wanted=wanted)
 
     return bind_new
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,11 +70,13 @@ def bind(
     *,
     fitted: Bound | None = None,
     require_outcomes: bool = True,
+    wanted: Collection[str] | None = None,
 ) -> Bound:
     """The arrays of `tables` that `declarations` ask for.
 
     With `fitted`, the labels of that fit keep their codes and what `tables` leave out (all that
-    has no index of theirs) is as it was. Errors: `MercerError` with every independent mistake.
+    has no index of theirs) is as it was. With `wanted`, only these inputs must be there; what
+    stands for the others must not be read. Errors: `MercerError` with every independent mistake.
     """
     needs = declarations
     try:
@@ -85,6 +87,8 @@ def bind(
     known = None if fitted is None else Known(fitted.labels, fitted.numbered)
     axes = resolve_labels(needs, located, known)
     problems = [*located.problems, *axes.problems]
+    if wanted is not None:
+        located.absent = [n for n in located.absent if n.is_outcome or n.name in wanted]
     problems += _absent(needs, located, axes, tables, fitted, require_outcomes)
     # Values are checked where they stand, also when lengths or labels are already wrong.
     cells = {name: cells_of(piece) for name, piece in located.pieces.items()}
@@ -105,8 +109,12 @@ def bind(
                 problems += _together(need, values, axes)
                 arrays[need.name] = _ordered(need, values)
         elif start is not None and not need.is_outcome:
-            problems += _uncovered(need, start, axes)
+            problems += _uncovered(need, start, axes) if _is_wanted(need, wanted) else []
             arrays[need.name] = _ordered(need, start)
+        elif not need.is_outcome and not _is_wanted(need, wanted):
+            shape = [sizes[dim] for dim in need.order]
+            is_label = isinstance(need.space, Label)
+            arrays[need.name] = np.zeros(shape, int) if is_label else np.ones(shape)
     problems += _worth_a_word(needs, arrays, require_outcomes and fitted is None)
     _stop(problems, needs)
     return Bound(
@@ -148,6 +156,10 @@ def _absent(
             continue
         problems.append(missing_column(need, needs, tables))
     return problems
+
+
+def _is_wanted(need: DataNeed, wanted: Collection[str] | None) -> bool:
+    return wanted is None or need.name in wanted
 
 
 def _sizes(needs: Needs, axes: Axes, problems: list[Diagnostic]) -> dict[Dim, int]:

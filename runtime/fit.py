@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import arviz as az
 import numpy as np
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.suggest import nearest
+from mercer.runtime.containers import summary_of
 from mercer.runtime.density import Arguments, arguments_of
 from mercer.runtime.draws import Draws
-from mercer.runtime.newlabels import rows_between
+from mercer.runtime.newlabels import component_keys, rows_between
 from mercer.runtime.posterior import kept_values
 from mercer.runtime.predict import Prediction, predict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+Bind = Callable[..., Any]
+"""`bind(new, fitted)` binds new data for predictions; a third argument names the inputs that must
+be there, the others being unused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +44,7 @@ class Fit:
     sampled: Draws
     settings: Mapping[str, Any]
     diagnostics: tuple[str, ...] = ()
-    bind: Callable[[Any, Any], Any] | None = None
+    bind: Bind | None = None
     model_source: str = ""
     plan_text: str = ""
 
@@ -50,7 +56,7 @@ class Fit:
         posterior = self.idata["posterior"]
         if names is None:
             names = [n for n in posterior.data_vars if "(" not in n and posterior[n].size]
-        table = az.summary(self.idata, var_names=names)
+        table = summary_of(self.idata, names)
         table.attrs["diagnostics"] = self.diagnostics
         return table
 
@@ -59,14 +65,17 @@ class Fit:
         return self._predict(self._bound(new), None)
 
     def component(self, name: str, new: Any = None) -> Prediction:
-        """The values of one function or effect of the model, at new inputs or at the data."""
+        """The values of one function or effect of the model, at new inputs or at the data.
+
+        Of new inputs, only those are needed that the function or effect has.
+        """
         known = self.components()
         if name not in known:
             near = nearest(name, known)
             mend = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
             problem = f"the model has no function {name} that could be shown"
             raise MercerError([Diagnostic("M506", problem, mend=mend)])
-        return self._predict(self._bound(new), name)
+        return self._predict(self._bound(new, self._inputs(name)), name)
 
     def plot(self, folder: str | Path | None = None) -> dict[str, Figure]:
         """Figures by name; written as PNG files where a folder is given."""
@@ -80,8 +89,8 @@ class Fit:
 
         return save_fit(self, path)
 
-    def with_binding(self, bind: Callable[[Any, Any], Any]) -> Fit:
-        """The same fit, able to take new data by `bind(new, fitted)`."""
+    def with_binding(self, bind: Bind) -> Fit:
+        """The same fit, able to take new data by `bind(new, fitted, wanted)`."""
         return replace(self, bind=bind)
 
     def __repr__(self) -> str:
@@ -92,23 +101,35 @@ class Fit:
 
     def components(self) -> list[str]:
         """The functions and Gaussian unknowns that `component` can show."""
-        words = self.arguments.all() | {k: v[0] for k, v in self.draws().items()}
-        by_word = {w: words.get(n, words.get(w)) for w, n in self.program.NAMES.items()}
-        known = {**words, **{k: v for k, v in by_word.items() if v is not None}}
-        sites = self.program.sites(**known)
+        sites, quantities = self._shown
         processes = [site.process for site in sites.values()]
-        return list(dict.fromkeys([*processes, *self.program.quantities(**known)]))
+        return list(dict.fromkeys([*processes, *quantities]))
 
     def draws(self) -> dict[str, np.ndarray]:
         """Draws of the sampled unknowns, chains one after another."""
         return kept_values(self.program, self.sampled)
 
-    def _bound(self, new: Any) -> Any:
+    @cached_property
+    def _shown(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Sites and quantities at the data, for one draw."""
+        words = self.arguments.all() | {k: v[0] for k, v in self.draws().items()}
+        by_word = {w: words.get(n, words.get(w)) for w, n in self.program.NAMES.items()}
+        known = {**words, **{k: v for k, v in by_word.items() if v is not None}}
+        return self.program.sites(**known), self.program.quantities(**known)
+
+    def _inputs(self, name: str) -> set[str] | None:
+        """The data that one function or effect needs at new rows; None: all."""
+        needed: Mapping[str, tuple[str, ...]] | None = getattr(self.program, "INPUTS", None)
+        if needed is None:
+            return None
+        return {n for key in component_keys(name, *self._shown) for n in needed.get(key, ())}
+
+    def _bound(self, new: Any, wanted: set[str] | None = None) -> Any:
         if new is None:
             return self.bound
         if self.bind is None:
             raise ValueError("new: this fit cannot take new data, it was made without `bind`")
-        return self.bind(new, self.bound)
+        return self.bind(new, self.bound, *(() if wanted is None else (wanted,)))
 
     def _predict(self, bound: Any, only: str | None) -> Prediction:
         arguments = self.arguments

@@ -14,7 +14,7 @@ from numpyro.handlers import seed, substitute, trace
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.conditional import Merged
-from mercer.runtime.terms import Affine, Site, Weights
+from mercer.runtime.terms import Site, Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +132,12 @@ class Rows:
                 found[word] = everything.at[tuple(slice(n) for n in old.shape)].set(old)
         return found
 
-    def wanted(
-        self, name: str, sites: Mapping[str, Site], quantities: Mapping[str, Affine]
-    ) -> list[str]:
-        """The quantities that show one function or finite unknown."""
-        return [k for k in quantities if k == name or (k in sites and sites[k].process == name)]
+
+def component_keys(
+    name: str, sites: Mapping[str, Site], quantities: Mapping[str, Any]
+) -> list[str]:
+    """The quantities that show one function or finite unknown."""
+    return [k for k in quantities if k == name or (k in sites and sites[k].process == name)]
 
 
 def rows_between(fitted: Any, new: Any) -> Rows:

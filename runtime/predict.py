@@ -18,7 +18,7 @@ from mercer.dsl.spaces import Label
 from mercer.runtime.batches import over_draws
 from mercer.runtime.conditional import Conditional, conditional, known_of
 from mercer.runtime.density import Arguments
-from mercer.runtime.newlabels import Rows
+from mercer.runtime.newlabels import Rows, component_keys
 from mercer.runtime.posterior import dataset, rows_of
 from mercer.runtime.tabulate import table
 from mercer.runtime.terms import Affine, Gaussian
@@ -144,7 +144,9 @@ def _one(
     quantities = {k: moved(q) for k, q in program.quantities(**known).items()}
     latent = {k: quantities[k] for k in law.latent}
     if only is not None:
-        chosen = {k: q for k, q in quantities.items() if k in rows.wanted(only, sites, quantities)}
+        chosen = {
+            k: q for k, q in quantities.items() if k in component_keys(only, sites, quantities)
+        }
         return _values(law, value_key, chosen, new_sites, is_joint)
     at = {k: v[2] for k, v in _values(law, value_key, latent, new_sites, is_joint).items()}
     laws = program.outcomes(at, **known)

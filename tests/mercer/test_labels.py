@@ -53,11 +53,12 @@ def test_the_jaxpr_of_a_model_with_a_written_label_needs_no_data() -> None:
     assert "lambda" in mercer.compile(EFFECTS.format(label="Texas")).show("jaxpr")
 
 
-CURVES = """data t[n], y[n] : Real
+CURVES = """data t[n], w[n], y[n] : Real
 data g[n] : Label(s)
 data h[n] : Label(m)
 f[s, m] : Real -> Real ~ GP(RBF(lengthscale[s] ~ LogNormal(0, 0.3), scale = 1))
-y ~ Normal(f[g, h](t), 0.1)
+slope ~ Normal(0, 1)
+y ~ Normal(f[g, h](t) + 0 * slope * w, 0.1)
 """
 
 
@@ -65,13 +66,20 @@ def test_a_function_of_two_indices_keeps_its_copies_at_new_labels_of_either() ->
     rng = np.random.default_rng(0)
     g, h, t = rng.integers(0, 3, 60), rng.integers(0, 2, 60), rng.uniform(0, 3, 60)
     level = np.array([[0.3, -0.6], [0.9, 1.2], [-1.2, 1.5]])
-    data = {"t": t, "y": level[g, h], "g": np.array(list("abc"))[g], "h": np.array(list("xy"))[h]}
+    data = {
+        "t": t,
+        "w": t,
+        "y": level[g, h],
+        "g": np.array(list("abc"))[g],
+        "h": np.array(list("xy"))[h],
+    }
     fit = fitted(CURVES, data)
-    new = {"t": [1.0] * 6, "g": list("abcabd"), "h": list("xyyzwx")}
+    new = {"t": [1.0] * 6, "w": [1.0] * 6, "g": list("abcabd"), "h": list("xyyzwx")}
     found = fit.predict(new)
     np.testing.assert_allclose(found.means["y"][:3], [0.3, 1.2, 1.5], atol=0.15)
     np.testing.assert_allclose(found.means["y"][3:], 0.0, atol=1e-12)
     np.testing.assert_allclose(found.sds["y"][3:], np.hypot(1.0, 0.1), rtol=1e-9)
+    new.pop("w")
     shown = fit.component("f", new)
     np.testing.assert_allclose(shown.means["f[g, h](t)"], found.means["y"], rtol=1e-9)
 
@@ -98,3 +106,22 @@ def test_rows_with_labels_meet_their_functions_by_label(text: str) -> None:
     means = fitted(text, data).predict(new).means["y"]
     np.testing.assert_allclose(means[1:], [[1.5, 1.5], [0.5, 0.5]], atol=0.1)
     np.testing.assert_allclose(means[0], 0.0, atol=0.4)
+
+
+def test_a_component_needs_only_the_columns_that_it_has() -> None:
+    text = """data t[n], y[n] : Real
+data g[n] : Label(s)
+data u[s] : Real
+f ~ GP(RBF(scale = 1))
+b[s] ~ Normal(u, 0.5)
+y ~ Normal(f(t) + b[g], 0.1)
+"""
+    t = np.linspace(0, 3, 12)
+    data = {"t": t, "g": list("abc") * 4, "s": list("abc"), "u": [0.0, 1.0, 2.0], "y": np.sin(t)}
+    fit = fitted(text, data)
+    means = fit.component("f", {"t": t[:5]}).means["f(t)"]
+    np.testing.assert_allclose(means, fit.component("f").means["f(t)"][:5], rtol=1e-8)
+    with pytest.raises(mercer.MercerError, match="the data have no column t"):
+        fit.component("f", {"g": ["a", "b"]})
+    with pytest.raises(mercer.MercerError, match="the data have no column g"):
+        fit.predict({"t": [1.0]})
