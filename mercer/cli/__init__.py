@@ -5,6 +5,7 @@ Nothing is imported here but the guard against Ctrl-C, which must stand before a
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import NoReturn
 
@@ -13,8 +14,14 @@ from mercer.cli.interrupt import guarded
 __all__ = ["main", "run"]
 
 
+_OBJECTS = 100_000
+"""Objects between two searches for garbage: a command makes a million that all stay, its imports
+and traces, and with Python's 700 the searches are a tenth of its time."""
+
+
 def main() -> NoReturn:
     """The console script."""
+    gc.set_threshold(_OBJECTS, 20, 50)
     guarded(lambda: run(sys.argv[1:]))
 
 

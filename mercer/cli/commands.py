@@ -10,11 +10,18 @@ import typer
 
 from mercer.cli.app import app
 from mercer.cli.exits import WRONG, Usage, report, say
-from mercer.cli.options import Columns, Method, ModelPath, SomeDataPaths, chosen, columns_of
+from mercer.cli.options import (
+    Columns,
+    Method,
+    ModelPath,
+    SomeDataPaths,
+    chosen,
+    columns_of,
+    method_of,
+)
 from mercer.cli.progress import waiting
 from mercer.dsl.diagnostic import MercerError
 
-METHODS = ("auto", "nuts", "map", "svi")
 STAGES = ("syntax", "types", "graph", "plan", "numpyro", "jaxpr")
 
 
@@ -81,7 +88,7 @@ def explain(
     """Say what is integrated out, sampled or optimised, and why; given data, at what cost."""
     from mercer.model import Model
 
-    method = chosen("--infer", infer, METHODS)
+    method = method_of(infer)
     chosen_columns = columns_of(columns)
     loaded = Model.from_file(model)
     if not data:
@@ -90,7 +97,9 @@ def explain(
         print(loaded.explain(infer=method))
         return
     loaded.plan(infer=method)
-    print(loaded.explain(list(data), infer=method, columns=chosen_columns))
+    with waiting("Reading the data"):
+        text = loaded.explain(list(data), infer=method, columns=chosen_columns)
+    print(text)
 
 
 @app.command("compile")
@@ -116,7 +125,8 @@ def compile_model(
         with waiting("Tracing the log density"):
             text = loaded.show(stage, list(data) if data else None)
     else:
-        text = loaded.show(stage, list(data) if data else None)
+        with waiting("Reading the data", quiet=not data):
+            text = loaded.show(stage, list(data) if data else None)
     text = text if text.endswith("\n") else text + "\n"
     if output is None:
         sys.stdout.write(text)
@@ -132,7 +142,8 @@ def info(
     """Print versions, devices and folders: what a report of a fault should hold."""
     from mercer.cli.info import information
 
-    found = information()
+    with waiting("Asking JAX for its devices"):
+        found = information()
     if as_json:
         import json
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mercer.cli.app import app
-from mercer.cli.commands import METHODS
 from mercer.cli.exits import say
 from mercer.cli.options import (
     Columns,
@@ -18,24 +20,39 @@ from mercer.cli.options import (
     ModelPath,
     Seed,
     SomeDataPaths,
-    chosen,
     columns_of,
+    method_of,
     suffix_of,
     whole,
 )
 from mercer.cli.progress import waiting
-from mercer.dsl.whole import check_writable
+from mercer.dsl.whole import check_writable, replace_whole
+
+_DPI = 130
+"""Pixels an inch: figures of 7.5 inches fill a page and half a screen."""
 
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")]
 Chains = Annotated[
-    int, typer.Option(parser=whole("--chains", 1), metavar="N", help="Chains of NUTS.")
+    int | None,
+    typer.Option(
+        parser=whole("--chains", 1), metavar="N", help="Chains of NUTS; 4, or as the model says."
+    ),
 ]
 Warmup = Annotated[
-    int,
-    typer.Option(parser=whole("--warmup", 0), metavar="N", help="Adaptation steps of each chain."),
+    int | None,
+    typer.Option(
+        parser=whole("--warmup", 0),
+        metavar="N",
+        help="Adaptation steps of each chain; 500, or as the model says.",
+    ),
 ]
 Draws = Annotated[
-    int, typer.Option(parser=whole("--draws", 1), metavar="N", help="Draws kept from each chain.")
+    int | None,
+    typer.Option(
+        parser=whole("--draws", 1),
+        metavar="N",
+        help="Draws kept from each chain; 500, or as the model says.",
+    ),
 ]
 
 
@@ -67,34 +84,40 @@ def simulate(
 def fit(
     model: ModelPath,
     data: DataPaths,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FIT.nc", help="The fit.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FIT.nc", help="Where to.")],
     infer: Method = "auto",
     seed: Seed = 0,
-    chains: Chains = 4,
-    warmup: Warmup = 500,
-    draws: Draws = 500,
+    chains: Chains = None,
+    warmup: Warmup = None,
+    draws: Draws = None,
     columns: Columns = None,
     quiet: Quiet = False,
 ) -> None:
     """Fit a model to data, and write the posterior with all that prediction needs."""
     from mercer.model import Model
 
-    method = chosen("--infer", infer, METHODS)
+    method = method_of(infer)
     suffix_of(output, (".nc",), "a fit")
     chosen_columns = columns_of(columns)
     loaded = Model.from_file(model)
     loaded.plan(infer=method)
     check_writable(output)
-    fitted = loaded.fit(
-        list(data),
-        infer=method,
-        seed=seed,
-        chains=chains,
-        warmup=warmup,
-        draws=draws,
-        columns=chosen_columns,
-        progress=not quiet,
-    )
+    with waiting("Starting JAX", quiet=quiet):
+        import mercer.inference  # noqa: F401
+
+    _import_meanwhile("arviz")
+    # A terminal is shown the progress of the fit itself; a log is told that it goes on.
+    with waiting("Fitting", quiet=quiet or sys.stderr.isatty()):
+        fitted = loaded.fit(
+            list(data),
+            infer=method,
+            seed=seed,
+            chains=chains,
+            warmup=warmup,
+            draws=draws,
+            columns=chosen_columns,
+            progress=not quiet,
+        )
     with waiting("Writing the fit", quiet=quiet):
         fitted.save(output)
     for sentence in fitted.diagnostics:
@@ -152,14 +175,31 @@ def summary(
 @app.command()
 def plot(
     fit: FitPath,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="The folder for the PNG files.")
+    ],
     quiet: Quiet = False,
 ) -> None:
     """Draw the fit: functions and outcomes with their bands, traces of the unknown numbers."""
     import mercer
 
+    paths = []
     with waiting("Drawing", quiet=quiet):
-        fitted = mercer.open(fit)
-        figures = fitted.plot(output)
-    for name in figures:
-        say(f"wrote {output / name}.png")
+        figures = mercer.open(fit).plot()
+        output.mkdir(parents=True, exist_ok=True)
+        for title, figure in figures.items():
+            paths.append(output / f"{file_name(title)}.png")
+            with replace_whole(paths[-1]) as temporary:
+                figure.savefig(temporary, dpi=_DPI)
+    for path in paths:
+        say(f"wrote {path}")
+
+
+def file_name(title: str) -> str:
+    """A title without what a file system or a shell takes amiss: `f(x)` is `f_x_`."""
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in title)
+
+
+def _import_meanwhile(module: str) -> None:
+    """Imports what is needed only at the end while compiled code runs, which leaves Python idle."""
+    threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()

@@ -5,6 +5,7 @@ It imports little, so that the guard stands before anything slow is imported.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -40,9 +41,12 @@ def guarded(work: Callable[[], int]) -> NoReturn:
         if not guard.has_told():
             raise
     if guard.has_told():
-        # Not by `sys.exit`: a thread that computes would be torn down in the middle.
-        os._exit(INTERRUPTED)
-    sys.exit(code)
+        code = INTERRUPTED
+    with contextlib.suppress(OSError, ValueError):  # whoever read it has gone
+        sys.stdout.flush()
+    # Not by `sys.exit`: every file is closed by now, taking JAX apart object by object costs half
+    # a second, and a thread that still computes would be torn down in the middle.
+    os._exit(code)
 
 
 class _Guard:

@@ -52,7 +52,16 @@ Seed = Annotated[
         parser=whole("--seed", 0), metavar="N", help="The same seed gives the same draws."
     ),
 ]
-Method = Annotated[str, typer.Option("--infer", help="auto, nuts, map or svi.")]
+METHODS = ("auto", "nuts", "map", "svi")
+Method = Annotated[
+    str,
+    typer.Option(
+        "--infer",
+        metavar="METHOD",
+        help="auto, nuts, map, svi, or what stands after `infer` in a model: "
+        "'NUTS(target = 0.95)'.",
+    ),
+]
 
 
 def columns_of(texts: list[str] | None) -> dict[str, list[str] | str] | None:
@@ -87,6 +96,11 @@ def chosen(option: str, text: str, choices: tuple[str, ...]) -> Any:
         why=f"{option} takes {', '.join(choices)}.",
         mend=f"did you mean {option} {near}?" if near else None,
     )
+
+
+def method_of(text: str) -> str:
+    """One of the methods by its name, or a text that the model takes as a line of its own."""
+    return text if any(mark in text for mark in "( ") else chosen("--infer", text, METHODS)
 
 
 def suffix_of(path: Path, choices: tuple[str, ...], what: str) -> str:

@@ -56,18 +56,36 @@ def test_check_goes_on_after_a_wrong_file(
     assert printed.err.startswith(f"{wrong}:2:12  error M2")
 
 
-def test_check_imports_no_jax_and_is_quick(model: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", "line.mercer"),
+        ("fmt", "loose.mercer"),
+        ("explain", "line.mercer"),
+        ("compile", "line.mercer", "-o", "line.py"),
+        ("compile", "line.mercer", "--show", "graph"),
+        ("check", "wrong.mercer"),
+        ("--help",),
+    ],
+)
+def test_what_computes_nothing_imports_no_jax(words: tuple[str, ...], model: Path) -> None:
+    (model.parent / "loose.mercer").write_text(LINE.replace(" ~ ", "~"))
+    (model.parent / "wrong.mercer").write_text(LINE.replace("b * x", "c * x"))
     look = (
-        "import sys; from mercer.cli import run; code = run(['check', sys.argv[1]]);"
-        "print(code, sorted({m.split('.')[0] for m in sys.modules} & {'jax', 'numpyro', 'pandas'}))"
+        "import sys; from mercer.cli import run; run(sys.argv[1:]);"
+        "heavy = {'jax', 'numpyro', 'pandas', 'numpy', 'arviz'};"
+        "print(sorted({m.split('.')[0] for m in sys.modules} & heavy))"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", look, str(model)],
+        [sys.executable, "-c", look, *words],
+        cwd=model.parent,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
-    assert ran.stdout.splitlines()[-1] == "0 []", ran.stderr
+    assert ran.stdout.splitlines()[-1] == "[]", ran.stderr
+    if words[0] == "fmt":
+        assert (model.parent / "loose.mercer").read_text().count(" ~ ") == 3
 
 
 def test_importing_mercer_imports_neither_jax_nor_the_compiler() -> None:
