@@ -22,8 +22,9 @@ from mercer.dsl.spaces import Real, Vector
 @dataclass(frozen=True)
 class Structure:
     """`block`: what can be integrated out. `locations`: the affine form of each outcome that it
-    reaches. `quantities`: that of each unknown and function of the block itself. `sites`: by key, the sites of the
-    block and of the functions outside it. `latent`: functions outside the block.
+    reaches. `quantities`: that of each unknown and function of the block itself. `sites`: by key,
+    the sites of the block and of the functions outside it. `latent`: functions outside the block.
+    `asked`: what the model's `infer` says.
     """
 
     model: ir.TypedModel

@@ -14,10 +14,10 @@ import numpy as np
 import xarray as xr
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.containers import container, group_names
 from mercer.runtime.density import arguments_of
 from mercer.runtime.draws import Draws
 from mercer.runtime.fit import Fit
-from mercer.runtime.posterior import container
 
 FORMAT = 1
 _OWN = "mercer_"
@@ -98,13 +98,6 @@ def open_fit(
         model_source=header["model_source"],
         plan_text=header["plan_text"],
     )
-
-
-def group_names(idata: Any) -> list[str]:
-    """The groups of ArviZ's container, 0.x or 1.x."""
-    if hasattr(idata, "children"):
-        return list(idata.children)
-    return [name.lstrip("/") for name in idata.groups() if name not in ("/", "")]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, xr.Dataset]]:

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+from mercer.runtime.threads import side_by_side, workers
 
 _BYTES = 4e8
 """What the matrices of one batch may take together."""
@@ -27,16 +30,33 @@ def over_draws(
     `size` is the number of rows of the largest matrix that one draw needs.
     """
     batch = _batch(count, size)
+    arrays = jax.tree.map(jnp.asarray, arrays)
     keys = jax.random.split(jax.random.key(seed), count)
 
-    @jax.jit
-    def everything(keys: Array, draws: Mapping[str, Array], arrays: Any) -> Any:
-        def one(inputs: Any) -> Any:
-            return compute(inputs[0], inputs[1], arrays)
+    def chunk(inputs: Any) -> Any:
+        keys, draws, arrays = inputs
+        return jax.lax.map(lambda one: compute(*one, arrays), (keys, draws), batch_size=batch)
 
-        return jax.lax.map(one, (keys, draws), batch_size=batch)
+    parts = _parts(count) if batch is None else 1
+    split = [
+        (key, draw, arrays)
+        for key, draw in zip(
+            keys.reshape(parts, -1),
+            ({k: v[i] for k, v in _split(draws, parts).items()} for i in range(parts)),
+            strict=True,
+        )
+    ]
+    found = side_by_side(chunk, split)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
 
-    return jax.tree.map(np.asarray, everything(keys, dict(draws), arrays))
+
+def _split(draws: Mapping[str, np.ndarray], parts: int) -> dict[str, Array]:
+    return {k: jnp.asarray(v).reshape(parts, -1, *v.shape[1:]) for k, v in draws.items()}
+
+
+def _parts(count: int) -> int:
+    """A divisor of `count`, so that all parts have one shape, that gives each thread some."""
+    return next(d for d in range(min(workers(), count), count + 1) if count % d == 0)
 
 
 def _batch(count: int, size: int) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import cast
 
-import arviz as az
 import numpy as np
 import xarray as xr
 
@@ -23,6 +22,8 @@ def diagnose(draws: Draws, *, method: str, depth: int = 10) -> tuple[str, ...]:
 
 def mixing(draws: Draws) -> tuple[xr.Dataset, xr.Dataset]:
     """R-hat and bulk effective sample size of each sampled unknown."""
+    import arviz as az
+
     data = xr.Dataset(
         {
             name: (("chain", "draw", *(f"{name}_{i}" for i in range(v.ndim - 2))), v)
@@ -41,7 +42,7 @@ def _divergences(draws: Draws) -> list[str]:
     return [
         f"{count} of {total} draws diverged: the sampler met curvature that its step size could "
         "not follow, and the posterior may be biased there. Give scales and lengthscales tighter "
-        "priors, or smaller steps: infer nuts(target = 0.99)."
+        "priors, or smaller steps: infer NUTS(target = 0.99)."
     ]
 
 

@@ -14,6 +14,7 @@ from mercer.dsl.diagnostic import MercerError
 from mercer.runtime.density import Density
 from mercer.runtime.draws import Draws
 from mercer.runtime.map import find_mode
+from mercer.runtime.threads import threads
 
 _STATS = {
     "diverging": "diverging",
@@ -41,14 +42,16 @@ def run_nuts(
 
     `init` "warm": each chain starts near the mode that a short optimisation finds, scattered
     about it; "uniform": at NumPyro's random points. `target`: the acceptance rate that warm-up
-    aims for, higher than usual since the posteriors of lengthscales are curved.
+    aims for, higher than usual since the posteriors of lengthscales are curved. `chain_method`:
+    "threads", "sequential", "vectorized" or "parallel"; all give the same kind of draws.
     """
+    chosen = chain_method or fitting_chain_method(chains)
     sampler = MCMC(
         _Started(density, target_accept_prob=target, max_tree_depth=depth),
         num_warmup=warmup,
         num_samples=draws,
         num_chains=chains,
-        chain_method=chain_method or fitting_chain_method(chains),
+        chain_method=threads if chosen == "threads" else chosen,
         progress_bar=False,  # a callback would keep the program out of the compilation cache
         jit_model_args=True,
     )
@@ -70,14 +73,14 @@ def run_nuts(
 
 
 def fitting_chain_method(chains: int) -> str:
-    """Parallel where each chain has a device, one batch on an accelerator, else in turn.
+    """Parallel where each chain has a device, one batch on an accelerator, else threads.
 
     One batch waits at every step for its longest trajectory, and on a CPU its matrices are
     factorised one after the other all the same (see `runtime.cholesky`).
     """
     if chains > 1 and jax.local_device_count() >= chains:
         return "parallel"
-    return "sequential" if jax.default_backend() == "cpu" else "vectorized"
+    return "threads" if jax.default_backend() == "cpu" else "vectorized"
 
 
 class _Started(NUTS):

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-import arviz as az
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,8 +14,10 @@ from jax import Array
 
 from mercer.runtime.batches import over_draws
 from mercer.runtime.conditional import conditional, known_of, latent_names
+from mercer.runtime.containers import container
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
+from mercer.runtime.missing import seen_law
 from mercer.runtime.terms import Gaussian
 
 Groups = dict[str, dict[str, np.ndarray]]
@@ -123,14 +124,6 @@ def inference_data(
     return container(datasets)
 
 
-def container(datasets: Mapping[str, xr.Dataset]) -> Any:
-    """Datasets by group as ArviZ wants them."""
-    if hasattr(az, "InferenceData"):
-        groups: dict[str, Any] = dict(datasets)
-        return az.InferenceData(**groups)
-    return xr.DataTree.from_dict(dict(datasets))
-
-
 def dataset(
     dims: Mapping[str, tuple[str, ...]],
     bound: Any,
@@ -171,12 +164,9 @@ def _by_word(program: ModuleType, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _log_density(law: Any, value: Array) -> Array:
-    """Pointwise log density, NaN where the value is missing."""
+    """Log density of each row, NaN where it is missing."""
     value = jnp.asarray(value)
-    if not jnp.issubdtype(value.dtype, jnp.floating):
-        return law.log_prob(value)
-    missing = jnp.isnan(value)
-    density = law.log_prob(jnp.where(missing, jnp.ones_like(value), value))
-    if missing.ndim > density.ndim:
-        missing = missing.any(axis=tuple(range(density.ndim, missing.ndim)))
-    return jnp.where(missing, jnp.nan, density)
+    seen = ~jnp.isnan(value) if jnp.issubdtype(value.dtype, jnp.floating) else value >= 0
+    law, rows = seen_law(law, seen)
+    density = law.log_prob(jnp.where(seen, value, jnp.ones_like(value)))
+    return jnp.where(rows, density, jnp.nan)

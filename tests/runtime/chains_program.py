@@ -10,6 +10,7 @@ import numpyro.distributions as dist
 from numpyro.infer import MCMC, NUTS
 
 from mercer.runtime.gaussian import Affine, Gaussian, RandomFunction, Site, Term, observe
+from mercer.runtime.threads import threads
 from mercer.stdlib.kernels import RBF
 from mercer.stdlib.points import Points
 
@@ -34,7 +35,7 @@ def main(method: str) -> None:
         num_warmup=1,
         num_samples=2,
         num_chains=2,
-        chain_method=method,
+        chain_method=threads if method == "threads" else method,
         progress_bar=False,
     )
     chains.run(jax.random.key(0))
