@@ -17,6 +17,7 @@ from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.prior import law_text, prior_text
 from mercer.compiler.walk import names_below, nodes, responses
+from mercer.dsl.spaces import Label
 from mercer.stdlib import catalog
 
 Write = Callable[[Body], str | None]
@@ -144,7 +145,7 @@ class _Emitter:
                     text = f"None if {missing} else {text}"
                 body.lines.append(f"{word} = {text}  # line {observation.span.line}")
                 entries.append(word)
-            body.lines.append(f"{keep} = observed_rows({word})")
+            body.lines.append(f"{keep} = observed_rows({word}{_missing(observation)})")
             entries.append(keep)
         lines = [f"def prepare({self.data_arguments()}):"]
         summaries = [w for w in self.summaries.values() if w in body.reads]
@@ -344,6 +345,16 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     "mercer.stdlib.operators": ("Directional", "Integrate", "Laplace"),
     "mercer.stdlib.points": ("PerLabel", "Points", "label_matrix"),
 }
+
+
+def _missing(observation: ir.Observation) -> str:
+    """How an outcome says what is missing."""
+    if isinstance(observation.type.space, Label):
+        return ", is_label=True"
+    law = observation.law
+    entry = catalog.distributions()[law.entry] if isinstance(law, ir.Distribution) else None
+    is_whole = entry is not None and entry.event and entry.name != "MultivariateNormal"
+    return f", whole={observation.name!r}" if is_whole else ""
 
 
 def _uses(text: str, word: str) -> bool:

@@ -52,7 +52,8 @@ def rows(affine: Affine, sites: Sites, keep: Array | None = None) -> Rows:
             coefficient = coefficient[:, 0]
         if index is None and site.points is not None and keep is not None:
             # Fewer points, rather than rows of a larger matrix.
-            points = jax.tree.map(lambda leaf: leaf[keep], site.points)
+            # As arrays of JAX: those of NumPy cannot be indexed by what is traced.
+            points = jax.tree.map(lambda leaf: jnp.asarray(leaf)[keep], site.points)
             site = Site(site.process, points, len(keep))
         elif keep is not None:
             index = keep if index is None else index[keep]

@@ -10,7 +10,9 @@ import numpy as np
 import numpyro
 from jax import Array
 
+from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime import whitened
+from mercer.runtime.missing import seen_law
 from mercer.runtime.sites import apply, rows
 from mercer.runtime.terms import Affine, Process, Site
 
@@ -44,18 +46,33 @@ def values_at(
 
 
 def observe_each(name: str, law: Any, value: Any, keep: Any = None) -> None:
-    """One outcome whose rows are independent given the rest; missing rows do not count."""
+    """One outcome whose rows are independent given the rest; what is missing does not count."""
     if value is None or keep is None:
         numpyro.sample(name, law, obs=value)
         return
+    if not len(keep):
+        return
+    value = jnp.asarray(value)
     seen = jnp.zeros(value.size, bool).at[keep].set(True).reshape(value.shape)
     some = value.reshape(-1)[keep[0]]  # a value of the support, where nothing was seen
-    numpyro.sample(name, law.mask(seen), obs=jnp.where(seen, value, some))
+    law, rows = seen_law(law, seen)
+    numpyro.sample(name, law.mask(rows), obs=jnp.where(seen, value, some))
 
 
-def observed_rows(value: Any) -> Any:
-    """The positions of the rows that are not missing, in flat order; None: all, or no outcome."""
+def observed_rows(value: Any, *, is_label: bool = False, whole: str = "") -> Any:
+    """The positions of what is not missing, in flat order; None: all, or no outcome.
+
+    `is_label`: the values are codes, and -1 is none. `whole`: the name of an outcome whose rows are
+    vectors, each there as a whole or not at all. Raises MercerError where one is there in part.
+    """
     if value is None:
         return None
-    seen = np.isfinite(np.asarray(value, float).reshape(-1))
+    value = np.asarray(value, float)
+    seen = value >= 0 if is_label else np.isfinite(value)
+    if whole and seen.ndim and (seen.any(-1) != seen.all(-1)).any():
+        row = np.argwhere(seen.any(-1) != seen.all(-1))[0]
+        problem = f"a part of {whole} is missing at row {', '.join(str(i + 1) for i in row)}"
+        why = "of its distribution only the density of whole vectors is known"
+        mend = "leave out the whole row, or use MultivariateNormal"
+        raise MercerError([Diagnostic("M405", problem, why=why, mend=mend)])
     return None if seen.all() else np.flatnonzero(seen)
