@@ -75,6 +75,15 @@ class Conditional:
         block = self.latent_block if name in self.latent else self.exact_block
         return block.condition(sites, affine)
 
+    def jitter(self) -> dict[str, Array]:
+        """What each factorisation added to its diagonal, relative to the mean of that."""
+        found = {}
+        if any(isinstance(law, Gaussian) for law in self.laws.values()):
+            found["jitter"] = self.exact_block.jitter
+        if self.latent:
+            found["latent_jitter"] = self.latent_block.jitter
+        return found
+
 
 def conditional(
     program: ModuleType,

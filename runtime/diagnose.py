@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
 import xarray as xr
 
+from mercer.runtime.cholesky import EXACT, LATENT
 from mercer.runtime.draws import Draws
 
+LEAST_JITTER = {"jitter": EXACT[0], "latent_jitter": LATENT[0]}
+"""What the factorisations add to a diagonal where all is well, by its name in `sample_stats`."""
 
-def diagnose(draws: Draws, *, method: str, depth: int = 10) -> tuple[str, ...]:
-    """Sentences on one run, the gravest first; one sentence where all is well."""
+
+def diagnose(
+    draws: Draws,
+    *,
+    method: str,
+    depth: int = 10,
+    jitter: Mapping[str, np.ndarray] | None = None,
+) -> tuple[str, ...]:
+    """Sentences on one run, the gravest first; one sentence where all is well.
+
+    `jitter`: what was added to diagonals, relative to their means, by the names of `LEAST_JITTER`.
+    """
+    grown = _jitter(jitter or {})
     if not draws.values:
-        return ("Nothing was sampled: the posterior is exact, drawn from its closed form.",)
+        return (
+            "Nothing was sampled: the posterior is exact, drawn from its closed form.",
+            *grown,
+        )
     if method != "nuts":
-        return draws.notes
-    found = [*_divergences(draws), *_mixing(draws), *_depth(draws, depth), *draws.notes]
+        return (*draws.notes, *grown)
+    found = [*_divergences(draws), *_mixing(draws), *_depth(draws, depth), *draws.notes, *grown]
     return tuple(found) or ("The chains agree, nothing diverged, and there are draws enough.",)
 
 
@@ -82,3 +100,19 @@ def _depth(draws: Draws, depth: int) -> list[str]:
         f"{share:.0%} of the trajectories reached the longest length allowed: sampling is slow, "
         "not wrong. Unknowns of very different size cause it; standardize the inputs."
     ]
+
+
+def _jitter(jitter: Mapping[str, np.ndarray]) -> list[str]:
+    found = []
+    for name, values in jitter.items():
+        grown = int(np.sum(values > LEAST_JITTER[name]))
+        if not grown:
+            continue
+        what = "of the data" if name == "jitter" else "of the functions' values"
+        found.append(
+            f"In {grown} of {values.size} draws the covariance {what} was singular to rounding, "
+            f"and up to {np.max(values):.0e} of its mean diagonal was added to it: results are "
+            "right to about that size. Inputs that almost coincide, a lengthscale far beyond the "
+            "data or noise near 0 cause it."
+        )
+    return found

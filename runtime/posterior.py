@@ -24,10 +24,12 @@ Groups = dict[str, dict[str, np.ndarray]]
 
 
 def complete(program: ModuleType, arguments: Arguments, draws: Draws, *, seed: int) -> Groups:
-    """The groups posterior, log_likelihood and posterior_predictive, each [chain, draw, ...].
+    """The groups posterior, log_likelihood, posterior_predictive and sample_stats, each
+    [chain, draw, ...].
 
     Unknowns integrated out are drawn from their conditional law; exact outcomes get the
-    leave-one-out densities of their rows, others their own log densities.
+    leave-one-out densities of their rows, others their own log densities. The stats are those of
+    `draws`, and the jitter of each factorisation.
     """
     kept = kept_values(program, draws)
 
@@ -49,6 +51,7 @@ def complete(program: ModuleType, arguments: Arguments, draws: Draws, *, seed: i
     }
     sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items()}
     groups["posterior"] = {**sampled, **groups["posterior"]}
+    groups["sample_stats"] = {**draws.stats, **groups["sample_stats"]}
     return groups
 
 
@@ -84,6 +87,7 @@ def one_draw(
         "posterior": {**{k: at[k] for k in exact}, **definitions},
         "log_likelihood": log_likelihood,
         "posterior_predictive": predictive,
+        "sample_stats": law.jitter(),
     }
 
 
@@ -102,17 +106,16 @@ def inference_data(
     program: ModuleType,
     bound: Any,
     groups: Groups,
-    stats: Mapping[str, np.ndarray],
     attributes: Mapping[str, Any],
 ) -> Any:
     """ArviZ's container: InferenceData (0.x) or DataTree (1.x), dims and coords by name."""
     datasets = {
-        name: dataset(program.DIMS, bound, values, leading=("chain", "draw"))
+        name: dataset(
+            {} if name == "sample_stats" else program.DIMS, bound, values, leading=("chain", "draw")
+        )
         for name, values in groups.items()
         if values
     }
-    if stats:
-        datasets["sample_stats"] = dataset({}, bound, stats, leading=("chain", "draw"))
     outcomes = set(groups.get("posterior_predictive", {}))
     observed = {k: v for k, v in bound.arrays.items() if k in outcomes}
     constant = {k: v for k, v in bound.arrays.items() if k not in outcomes}

@@ -7,9 +7,11 @@ from inspect import signature
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from mercer.runtime.cache import use_cache
 from mercer.runtime.density import Density, arguments_of
-from mercer.runtime.diagnose import diagnose
+from mercer.runtime.diagnose import LEAST_JITTER, diagnose
 from mercer.runtime.draws import Draws
 from mercer.runtime.fit import Fit
 from mercer.runtime.inference import Method
@@ -66,8 +68,10 @@ def run(
     found = watched(text, infer, progress=progress)
     groups = watched("drawing what was integrated out", assemble, progress=progress)
     settings = {"method": by, "seed": seed, **settings}
-    attributes = {"created_by": "mercer", **settings}
-    idata = inference_data(program, bound, groups, found.stats, attributes)
+    jitter = {k: v for k, v in groups["sample_stats"].items() if k in LEAST_JITTER}
+    most = {k: float(np.max(v)) for k, v in jitter.items()}
+    attributes = {"created_by": "mercer", **settings, **most}
+    idata = inference_data(program, bound, groups, attributes)
     return Fit(
         idata=idata,
         program=program,
@@ -75,7 +79,7 @@ def run(
         arguments=arguments,
         sampled=found,
         settings=settings,
-        diagnostics=diagnose(found, method=by, depth=settings.get("depth", 10)),
+        diagnostics=diagnose(found, method=by, depth=settings.get("depth", 10), jitter=jitter),
         bind=bind,
         model_source=model_source,
         plan_text=plan_text,
