@@ -12,7 +12,7 @@ from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine
 from mercer.compiler.blocks import affine_text, flat_text, process_text, site_text
 from mercer.compiler.code import Body, is_summary
-from mercer.compiler.facts import copies, dims, inputs, labels
+from mercer.compiler.facts import copies, dims, inputs, labels, taken
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.prior import law_text, prior_text
@@ -90,6 +90,7 @@ class _Emitter:
             f"DIMS = {_dict(dims(self.structure))}",
             f"COPIES = {_dict(copies(self.model))}",
             f"INPUTS = {_dict(inputs(self.structure))}",
+            f"TAKEN = {taken(self.structure, self.summaries)!r}",
         ]
         return "\n".join(lines)
 

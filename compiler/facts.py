@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import astuple
 
 from mercer.compiler import typed as ir
 from mercer.compiler.blocks import domain_factors
 from mercer.compiler.code import is_summary, label_name
 from mercer.compiler.structure import Structure
-from mercer.compiler.walk import children, in_order, nodes, responses
+from mercer.compiler.walk import children, in_order, names_below, nodes, responses
 from mercer.dsl.spaces import Dim, Label
 
 
@@ -45,6 +46,14 @@ def labels(model: ir.TypedModel) -> dict[str, tuple[object, ...]]:
             name = label_name(node.index, node.label)
             found.setdefault(name, (node.index, node.label, astuple(node.span)))
     return found
+
+
+def taken(structure: Structure, summaries: Iterable[ir.Expr]) -> tuple[str, ...]:
+    """The outcomes that the model itself reduces (`mean(y)`), so that nothing goes without them."""
+    model = structure.model
+    reduced = [node for node in summaries if not isinstance(node, ir.Spread)]
+    below = names_below(model, reduced) & responses(model)
+    return tuple(name for name in model.data if name in below)
 
 
 def inputs(structure: Structure) -> dict[str, tuple[str, ...]]:

@@ -54,6 +54,11 @@ def arguments_of(
     for index in getattr(program, "INDICES", ()):
         data[index] = np.arange(bound.sizes[program.NAMES.get(index, index)])
     data.update(places_of(getattr(program, "LABELS", {}), bound))
+    absent = [name for name in getattr(program, "TAKEN", ()) if name not in bound.arrays]
+    if absent and summaries is None:
+        problem = f"the values of {', '.join(absent)} are not there"
+        why = "the model takes a mean, or another reduction, of what it observes"
+        raise MercerError([Diagnostic("M605", problem, why=why, mend="give them too")])
     everything = {**program.prepare(**data)}
     everything.update(program.summaries(**data) if summaries is None else summaries)
     return split(everything)

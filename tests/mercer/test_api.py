@@ -33,8 +33,10 @@ def test_all_mistakes_of_a_text_come_as_one_error() -> None:
 
 def test_misuse_of_the_api_names_the_argument() -> None:
     model = mercer.compile(LINE)
-    with pytest.raises(ValueError, match=r"^infer: one of auto, nuts, map, svi is wanted, got 'x'"):
+    with pytest.raises(mercer.MercerError, match="there is no inference method `x`"):
         model.fit(DATA, "x")
+    with pytest.raises(ValueError, match=r"^infer: one of auto, nuts, map, svi, or METHOD"):
+        model.fit(DATA, "")
     with pytest.raises(ValueError, match=r"^chains: a whole number >= 1 is wanted, got 0"):
         model.fit(DATA, chains=0)
     with pytest.raises(ValueError, match=r"^text: a string is wanted, got PosixPath"):
