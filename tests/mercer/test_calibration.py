@@ -90,9 +90,9 @@ def test_latent_inference_is_calibrated(latent: tuple[Truths, Draws], quantity: 
 
 
 def test_another_noise_than_the_noted_one_is_found_out(exact: tuple[Truths, Draws]) -> None:
-    """As if the simulator wrote noise down 1.25 times as large as that of its data."""
+    """As if the simulator wrote noise down 1.1 times as large as that of its data."""
     truths, draws = exact
-    assert chance(ranks(1.25 * truths["noise"], draws["noise"])) < FALSE_ALARM
+    assert chance(ranks(1.1 * truths["noise"], draws["noise"])) < FALSE_ALARM
 
 
 def test_too_narrow_a_posterior_is_found_out(latent: tuple[Truths, Draws]) -> None:
