@@ -61,6 +61,7 @@ VALUES = ("f(x)[0]", "f(x)[12]")
 def exact() -> tuple[Truths, Draws]:
     """The exact lane; one outcome is missing, so that its prediction is ranked too."""
     watched: Watched = {k: ("posterior", k, None) for k in ("lengthscale", "scale", "noise")}
+    watched[VALUES[1]] = ("posterior", "f(x)", 12)
     watched[OUTCOME] = ("posterior_predictive", "y", LEFT_OUT)
 
     def hidden(y: np.ndarray) -> np.ndarray:
@@ -77,7 +78,7 @@ def latent() -> tuple[Truths, Draws]:
     return simulated(LATENT, watched, lambda y: y)
 
 
-@pytest.mark.parametrize("quantity", ["lengthscale", "scale", "noise", OUTCOME])
+@pytest.mark.parametrize("quantity", ["lengthscale", "scale", "noise", VALUES[1], OUTCOME])
 def test_exact_inference_is_calibrated(exact: tuple[Truths, Draws], quantity: str) -> None:
     truths, draws = exact
     assert_uniform(ranks(truths[quantity], draws[quantity]))
