@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mercer.cli.exits import Usage
+from mercer.cli.exits import Usage, say
 
 
 def write_dataset(path: Path, dataset: Any, suffix: str) -> None:
@@ -21,20 +21,28 @@ def write_dataset(path: Path, dataset: Any, suffix: str) -> None:
     elif suffix == ".npz":
         write_npz(path, {name: np.asarray(values) for name, values in dataset.items()})
     else:
-        write_csv(path, _columns(dataset))
+        columns, left = _columns(dataset)
+        write_csv(path, columns)
+        if left:
+            say(f"not of this table: {', '.join(left)}; *.nc and *.npz hold everything")
 
 
-def _columns(dataset: Any) -> dict[str, np.ndarray]:
-    """The columns of the longest index: what has only that one dim, vectors spread over columns."""
+def _columns(dataset: Any) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The columns of the longest index, vectors spread over several; the names that have no place.
+
+    A table has one row for each entry of one index.
+    """
     outer = [values.dims[0] for values in dataset.values() if values.dims]
     if not outer:
-        return {name: np.atleast_1d(values) for name, values in dataset.items()}
+        return {name: np.atleast_1d(values) for name, values in dataset.items()}, []
     longest = max(outer, key=lambda dim: dataset.sizes[dim])
     columns: dict[str, np.ndarray] = {}
+    left: list[str] = []
     if longest in dataset.coords:
         columns[longest] = np.asarray(dataset[longest])
     for name, values in dataset.items():
         if values.dims[:1] != (longest,):
+            left.append(str(name))
             continue
         array = np.asarray(values).reshape(values.shape[0], -1)
         if values.ndim == 1:
@@ -43,4 +51,4 @@ def _columns(dataset: Any) -> dict[str, np.ndarray]:
             columns.update({f"{name}.{i + 1}": array[:, i] for i in range(array.shape[1])})
     if not columns:
         raise Usage("this simulation is no table", mend="write it to *.nc or *.npz")
-    return columns
+    return columns, left

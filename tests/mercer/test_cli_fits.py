@@ -154,7 +154,7 @@ def test_a_label_outcome_has_the_likeliest_and_all_probabilities(
 
 @pytest.mark.parametrize("suffix", [".nc", ".csv", ".npz"])
 def test_a_simulation_is_repeatable_and_has_the_outcomes(
-    suffix: str, folder: Path, tmp_path: Path
+    suffix: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = []
     for number, seed in enumerate((3, 3, 4)):
@@ -168,6 +168,8 @@ def test_a_simulation_is_repeatable_and_has_the_outcomes(
             found.append(np.load(target)["y"])
         else:
             found.append(np.array([float(row["y"]) for row in rows_of(target)]))
+    told = capsys.readouterr().err
+    assert ("not of this table: b, sigma;" in told) == (suffix == ".csv")
     assert found[0].shape == (3,)
     assert (found[0] == found[1]).all() and (found[0] != found[2]).all()
 
