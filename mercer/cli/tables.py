@@ -24,7 +24,7 @@ def write_dataset(path: Path, dataset: Any, suffix: str) -> None:
         columns, left = _columns(dataset)
         write_csv(path, columns)
         if left:
-            say(f"not of this table: {', '.join(left)}; *.nc and *.npz hold everything")
+            say(f"not of this table: {', '.join(sorted(left))}; *.nc and *.npz hold everything")
 
 
 def _columns(dataset: Any) -> tuple[dict[str, np.ndarray], list[str]]:
