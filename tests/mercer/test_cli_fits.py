@@ -253,7 +253,6 @@ def test_a_read_only_target_is_an_error_and_stays(
     assert all(path.stem == "old" for path in tmp_path.iterdir())
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
 def test_a_full_disk_is_an_error_and_the_old_file_stays(
     folder: Path,
     fitted: Path,
