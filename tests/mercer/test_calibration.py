@@ -105,7 +105,7 @@ def test_too_narrow_a_posterior_is_found_out(latent: tuple[Truths, Draws]) -> No
 
 def test_a_biased_posterior_is_found_out(latent: tuple[Truths, Draws]) -> None:
     truths, draws = latent
-    shifted = draws["level"] + 0.5 * draws["level"].std(-1, keepdims=True)
+    shifted = draws["level"] + draws["level"].std(-1, keepdims=True)
     assert chance(ranks(truths["level"], shifted)) < FALSE_ALARM
 
 
