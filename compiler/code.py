@@ -153,7 +153,10 @@ class Body:
             if name not in self.locals:
                 self.locals.add(name)
                 definition = self.model.definitions[name]
-                text = self.value(definition.value).text
+                code, dims = self.value(definition.value), self.order(definition.type.dims)
+                text = code.text
+                if code.dims != dims:  # `mu[n] = level`: the same for all rows
+                    text = f"jnp.broadcast_to({self.arranged(code, dims).text}, {self.shape(dims)})"
                 self.lines.append(f"{word} = {text}  # line {definition.span.line}")
             return word
         if name in self.structure.block and name in self.model.unknowns:

@@ -113,3 +113,14 @@ y ~ Normal(total, 1e-6)
     made = 3 * drawn["f(t)"].values + drawn["b"].values[np.arange(21) % 3]
     np.testing.assert_allclose(drawn["total"], made, rtol=1e-12)
     np.testing.assert_allclose(drawn["y"], made, atol=1e-4)
+
+
+def test_a_definition_has_its_index_where_it_is_the_same_at_all_rows() -> None:
+    text = """data y[n] : Bool
+level ~ Normal(0, 1)
+mu[n] = level
+y ~ Bernoulli(logits = mu)
+"""
+    drawn = mercer.compile(text).simulate({"n": np.arange(5)}, seed=4)
+    assert drawn["mu"].dims == ("n",)
+    np.testing.assert_array_equal(drawn["mu"], np.full(5, float(drawn["level"])))
