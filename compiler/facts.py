@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import astuple
 
 from mercer.compiler import typed as ir
+from mercer.compiler.affine import Affine
 from mercer.compiler.blocks import domain_factors
 from mercer.compiler.code import is_summary, label_name
 from mercer.compiler.structure import Structure
@@ -57,17 +58,30 @@ def taken(structure: Structure, summaries: Iterable[ir.Expr]) -> tuple[str, ...]
 
 
 def inputs(structure: Structure) -> dict[str, tuple[str, ...]]:
-    """The data that each quantity is made of at new rows; what is kept from the fit apart."""
+    """The data that each quantity, and the location of each outcome, is made of at new rows; what
+    is kept from the fit apart."""
     model = structure.model
     found: dict[str, tuple[str, ...]] = {}
-    for key, form in structure.quantities.items():
-        parts: list[object] = [form.constant]
-        for term in form.terms:
-            parts += [*term.access, term.coefficient, term.site.apply]
-            parts += [model.unknowns.get(term.site.owner)]
+    made_of = {key: _parts(model, form) for key, form in structure.quantities.items()}
+    for name, observation in model.observations.items():
+        if name in structure.locations:
+            made_of[name] = _parts(model, structure.locations[name])
+        elif isinstance(observation.law, ir.Distribution):
+            made_of[name] = [v for k, v in observation.law.arguments.items() if k != "scale"]
+        else:
+            made_of[name] = [observation.law]
+    for key, parts in made_of.items():
         below = _below(model, parts) - responses(model)
         found[key] = tuple(n for n in model.data if n in below)
     return found
+
+
+def _parts(model: ir.TypedModel, form: Affine) -> list[object]:
+    parts: list[object] = [form.constant]
+    for term in form.terms:
+        parts += [*term.access, term.coefficient, term.site.apply]
+        parts += [model.unknowns.get(term.site.owner)]
+    return parts
 
 
 def _below(model: ir.TypedModel, parts: list[object]) -> set[str]:

@@ -6,7 +6,7 @@
     fit = model.fit("co2.csv")
     fit.summary()
 
-Nothing here imports JAX: that happens when a model is first simulated or fitted.
+Nothing is imported before it is used; JAX, when a model is first simulated or fitted.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mercer.dsl.diagnostic import Diagnostic, MercerError
-
 if TYPE_CHECKING:
+    from mercer.dsl.diagnostic import Diagnostic, MercerError
     from mercer.model import Model
     from mercer.runtime.fit import Fit
 
@@ -53,4 +52,8 @@ def __getattr__(name: str) -> object:
         from mercer.model import Model
 
         return Model
+    if name in ("Diagnostic", "MercerError"):
+        from mercer.dsl import diagnostic
+
+        return getattr(diagnostic, name)
     raise AttributeError(f"module 'mercer' has no attribute {name!r}")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.dsl.whole import replace_whole
 from mercer.runtime.containers import container, group_names
 from mercer.runtime.density import arguments_of
 from mercer.runtime.draws import Draws
@@ -45,20 +44,12 @@ def save_fit(fit: Fit, path: str | Path) -> Path:
         "numbered": sorted(fit.bound.numbered),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
+    with replace_whole(path) as temporary:
         xr.Dataset(attrs={"mercer": json.dumps(header)}).to_netcdf(
-            name, mode="w", engine="h5netcdf"
+            temporary, mode="w", engine="h5netcdf"
         )
         for group, values in groups.items():
-            _storable(values).to_netcdf(name, mode="a", group=_slug(group), engine="h5netcdf")
-        os.replace(name, path)
-    except OSError as error:
-        problem, why = f"cannot write {path}", error.strerror or str(error)
-        raise MercerError([Diagnostic("M503", problem, why=why)]) from error
-    finally:
-        Path(name).unlink(missing_ok=True)
+            _storable(values).to_netcdf(temporary, mode="a", group=_slug(group), engine="h5netcdf")
     return path
 
 

@@ -62,7 +62,7 @@ class Fit:
 
     def predict(self, new: Any = None) -> Prediction:
         """The outcomes at new rows; at the data of the fit where `new` is left out."""
-        return self._predict(self._bound(new), None)
+        return self._predict(self._bound(new), (), outcomes=True)
 
     def component(self, name: str, new: Any = None) -> Prediction:
         """The values of one function or effect of the model, at new inputs or at the data.
@@ -75,7 +75,7 @@ class Fit:
             mend = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
             problem = f"the model has no function {name} that could be shown"
             raise MercerError([Diagnostic("M506", problem, mend=mend)])
-        return self._predict(self._bound(new, self._inputs(name)), name)
+        return self._predict(self._bound(new, self._inputs(name)), (name,), outcomes=False)
 
     def plot(self, folder: str | Path | None = None) -> dict[str, Figure]:
         """Figures by name; written as PNG files where a folder is given."""
@@ -105,6 +105,10 @@ class Fit:
         processes = [site.process for site in sites.values()]
         return list(dict.fromkeys([*processes, *quantities]))
 
+    def everything(self) -> Prediction:
+        """Outcomes and components at the data of the fit, in one pass over the draws."""
+        return self._predict(self.bound, tuple(self.components()), outcomes=True)
+
     def draws(self) -> dict[str, np.ndarray]:
         """Draws of the sampled unknowns, chains one after another."""
         return kept_values(self.program, self.sampled)
@@ -131,7 +135,7 @@ class Fit:
             raise ValueError("new: this fit cannot take new data, it was made without `bind`")
         return self.bind(new, self.bound, *(() if wanted is None else (wanted,)))
 
-    def _predict(self, bound: Any, only: str | None) -> Prediction:
+    def _predict(self, bound: Any, parts: tuple[str, ...], *, outcomes: bool) -> Prediction:
         arguments = self.arguments
         if bound is not self.bound:
             every = {**self.arguments.arrays, **self.arguments.static}
@@ -145,7 +149,8 @@ class Fit:
             shape=(self.sampled.chains, self.sampled.draws),
             seed=int(self.settings["seed"]),
             bound=bound,
-            only=only,
+            parts=parts,
+            outcomes=outcomes,
         )
 
 

@@ -26,14 +26,16 @@ def plot_fit(fit: Fit, folder: str | Path | None = None) -> dict[str, Figure]:
     axis = numeric_input(fit)
     if axis is not None:
         name, x = axis
-        for outcome, mean in fit.predict().means.items():
-            if mean.shape == x.shape:
-                figures[f"data {outcome}"] = data_figure(fit, outcome, name, x)
-        functions = [c for c in fit.components() if c not in posterior]
-        for function in functions:
-            shown = fit.component(function)
-            if any(m.shape == x.shape for m in shown.means.values()):
-                figures[f"component {function}"] = component_figure(shown, function, name, x)
+        shown = fit.everything()
+        outcomes = set(fit.idata["posterior_predictive"].data_vars)
+        fitting = [key for key, mean in shown.means.items() if mean.shape == x.shape]
+        parts = [key for key in fitting if key not in outcomes and "(" in key]
+        owners = [key.split("(")[0] for key in parts]
+        for key in outcomes.intersection(fitting):
+            figures[f"data {key}"] = data_figure(fit, shown, key, name, x)
+        for key, owner in zip(parts, owners, strict=True):
+            title = owner if owners.count(owner) == 1 else key
+            figures[f"component {title}"] = component_figure(shown, key, name, x)
     numbers = [n for n in posterior.data_vars if posterior[n].ndim == 2]
     if numbers:
         figures["posterior"] = panels(fit, numbers[:_MOST], density_panel)
@@ -51,34 +53,33 @@ def plot_fit(fit: Fit, folder: str | Path | None = None) -> dict[str, Figure]:
 
 
 def numeric_input(fit: Fit) -> tuple[str, np.ndarray] | None:
-    """The one numeric column of inputs, where there is one."""
+    """The one numeric column that the outcomes are located by, where there is one."""
     outcomes = set(fit.idata["posterior_predictive"].data_vars)
+    located = getattr(fit.program, "INPUTS", {})
+    inputs = {name for outcome in outcomes for name in located.get(outcome, fit.bound.arrays)}
     columns = [
         (name, value)
         for name, value in fit.bound.arrays.items()
-        if name not in outcomes and value.ndim == 1 and value.dtype.kind == "f"
+        if name in inputs - outcomes and value.ndim == 1 and value.dtype.kind == "f"
     ]
     return columns[0] if len(columns) == 1 and len(columns[0][1]) > 2 else None
 
 
-def data_figure(fit: Fit, outcome: str, label: str, x: np.ndarray) -> Figure:
+def data_figure(fit: Fit, shown: Prediction, outcome: str, label: str, x: np.ndarray) -> Figure:
     """The data under the band in which 95 % of them are expected."""
-    prediction = fit.predict()
     figure, axes = _figure()
-    _band(axes, prediction, outcome, x, "95 % of outcomes expected here")
+    _band(axes, shown, outcome, x, "95 % of outcomes expected here")
     axes.plot(x, fit.bound.arrays[outcome], ".", color=_GREY, label=outcome, markersize=5)
     axes.set(xlabel=label, ylabel=outcome, title=f"{outcome} and what the model predicts")
     axes.legend(frameon=False)
     return figure
 
 
-def component_figure(shown: Prediction, function: str, label: str, x: np.ndarray) -> Figure:
+def component_figure(shown: Prediction, part: str, label: str, x: np.ndarray) -> Figure:
     """One function with its 95 % band."""
     figure, axes = _figure()
-    for name, mean in shown.means.items():
-        if mean.shape == x.shape:
-            _band(axes, shown, name, x, "95 % interval")
-    axes.set(xlabel=label, ylabel=f"{function}({label})", title=f"Posterior of {function}")
+    _band(axes, shown, part, x, "95 % interval")
+    axes.set(xlabel=label, ylabel=part, title=f"Posterior of {part}")
     axes.legend(frameon=False)
     return figure
 

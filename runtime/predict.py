@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from mercer.dsl.spaces import Label
 from mercer.runtime.batches import over_draws
 from mercer.runtime.conditional import Conditional, conditional, known_of
 from mercer.runtime.density import Arguments
+from mercer.runtime.mixture import mixture_quantile
 from mercer.runtime.newlabels import Rows, component_keys
 from mercer.runtime.posterior import dataset, rows_of
 from mercer.runtime.tabulate import table
@@ -32,6 +33,7 @@ class Prediction:
 
     `samples[name]`: draws [chain, draw, ...], noise included, each row from its own law; `draws`
     has them joint over the rows. `probabilities[name]`: of each label, labels last.
+    `normals[name]`: mean and sd [chain * draw, ...] of what is normal given the unknowns.
     """
 
     bound: Any
@@ -40,6 +42,7 @@ class Prediction:
     sds: Mapping[str, np.ndarray]
     samples: Mapping[str, np.ndarray]
     probabilities: Mapping[str, np.ndarray]
+    normals: Mapping[str, tuple[np.ndarray, np.ndarray]]
     joint: Callable[[], Mapping[str, np.ndarray]]
 
     @cached_property
@@ -48,7 +51,9 @@ class Prediction:
         return dataset(self.dims, self.bound, self.joint(), leading=("chain", "draw"))
 
     def quantile(self, name: str, level: float) -> np.ndarray:
-        """A quantile of the mixture over the posterior draws."""
+        """A quantile of the mixture over the posterior draws, [...]: exact for normal laws."""
+        if name in self.normals:
+            return mixture_quantile(*self.normals[name], level)
         return np.quantile(self.samples[name], level, axis=(0, 1))
 
     def table(self, *, quantiles: tuple[float, ...] = (0.025, 0.975)) -> Any:
@@ -69,9 +74,10 @@ def predict(
     shape: tuple[int, int],
     seed: int,
     bound: Any,
-    only: str | None = None,
+    parts: tuple[str, ...] = (),
+    outcomes: bool = True,
 ) -> Prediction:
-    """Outcomes at new rows, or with `only` the values of one function or finite unknown there.
+    """Outcomes at new rows, and the values of `parts`, functions or finite unknowns, there.
 
     `draws`: [chain * draw, ...] of the sampled unknowns, `shape` = (chains, draws).
     """
@@ -82,7 +88,7 @@ def predict(
             place = _Place(
                 program, {**fit, **fit_arguments.static}, {**new, **new_arguments.static}
             )
-            return _one(place, key, draw, rows, is_joint, only)
+            return _one(place, key, draw, rows, is_joint, parts, outcomes)
 
         return over_draws(
             compute,
@@ -95,19 +101,31 @@ def predict(
 
     found = run(False)
     labels = _label_outcomes(bound)
-    means, sds, samples, probabilities = {}, {}, {}, {}
-    for name, (mean, variance, sample, probability) in found.items():
+    means, sds, samples, probabilities, normals = {}, {}, {}, {}, {}
+    for name, (mean, variance, sample, probability, is_normal) in found.items():
         means[name] = mean.mean(axis=0)
         # The law of total variance over the posterior draws.
         sds[name] = np.sqrt(variance.mean(axis=0) + mean.var(axis=0))
         samples[name] = sample.reshape(*shape, *sample.shape[1:])
         if name in labels and probability is not None:
             probabilities[name] = probability.mean(axis=0)
+        if is_normal.all():
+            normals[name] = (mean, np.sqrt(variance))
 
     def joint() -> Mapping[str, np.ndarray]:
-        return {n: v[2].reshape(*shape, *v[2].shape[1:]) for n, v in run(True).items()}
+        return {n: v.value.reshape(*shape, *v.value.shape[1:]) for n, v in run(True).items()}
 
-    return Prediction(bound, dict(program.DIMS), means, sds, samples, probabilities, joint)
+    return Prediction(bound, dict(program.DIMS), means, sds, samples, probabilities, normals, joint)
+
+
+class _Law(NamedTuple):
+    """What one posterior draw says of a quantity: moments, a draw of it, label probabilities."""
+
+    mean: Any
+    variance: Any
+    value: Any
+    probability: Any
+    is_normal: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +141,10 @@ def _one(
     draw: Mapping[str, Array],
     rows: Rows,
     is_joint: bool,
-    only: str | None,
-) -> dict[str, tuple[Array, Array, Array, Array | None]]:
-    """Mean, variance, a draw, and label probabilities of each quantity, given one draw."""
+    parts: tuple[str, ...],
+    outcomes: bool,
+) -> dict[str, _Law]:
+    """The law of each quantity, given one draw."""
     program = place.program
     label_key, value_key, noise_key = jax.random.split(key, 3)
     new_draw, merged_draw = rows.extended(program, label_key, draw, place.new)
@@ -142,25 +161,24 @@ def _one(
         return merged.new(affine, sites, NEW)
 
     quantities = {k: moved(q) for k, q in program.quantities(**known).items()}
+    chosen = {k for part in parts for k in component_keys(part, sites, quantities)}
+    shown = {k: q for k, q in quantities.items() if k in chosen}
+    result = _values(law, value_key, shown, new_sites, is_joint)
+    if not outcomes:
+        return result
     latent = {k: quantities[k] for k in law.latent}
-    if only is not None:
-        chosen = {
-            k: q for k, q in quantities.items() if k in component_keys(only, sites, quantities)
-        }
-        return _values(law, value_key, chosen, new_sites, is_joint)
-    at = {k: v[2] for k, v in _values(law, value_key, latent, new_sites, is_joint).items()}
+    at = {k: v.value for k, v in _values(law, value_key, latent, new_sites, is_joint).items()}
     laws = program.outcomes(at, **known)
     gaussian = {k: v for k, v in laws.items() if isinstance(v, Gaussian)}
     means = {k: moved(v.mean) for k, v in gaussian.items()}
-    result: dict[str, Any] = {}
     latent_values = _values(law, value_key, means, new_sites, is_joint)
     for number, (name, outcome) in enumerate(laws.items()):
         own_key = jax.random.fold_in(noise_key, number)
         if name in gaussian:
-            mean, variance, value, _ = latent_values[name]
+            mean, variance, value, *_ = latent_values[name]
             noise = jnp.reshape(jnp.broadcast_to(outcome.noise, (mean.size,)), mean.shape)
             value = value + noise * jax.random.normal(own_key, mean.shape)
-            result[name] = (mean, variance + noise**2, value, None)
+            result[name] = _Law(mean, variance + noise**2, value, None, jnp.asarray(True))
         else:
             result[name] = _moments(outcome, own_key)
     return result
@@ -168,21 +186,21 @@ def _one(
 
 def _values(
     law: Conditional, key: Array, quantities: Mapping[str, Affine], sites: Any, is_joint: bool
-) -> dict[str, tuple[Array, Array, Array, Array | None]]:
-    """Mean, variance and a draw of affine vectors: joint, or each row from its own law."""
+) -> dict[str, _Law]:
+    """The laws of affine vectors, with a draw: joint, or each row from its own law."""
     if not quantities:
         return {}
     joint = law.draw(key, quantities, sites=sites) if is_joint else {}
-    result: dict[str, tuple[Array, Array, Array, Array | None]] = {}
+    result: dict[str, _Law] = {}
     for number, (name, affine) in enumerate(quantities.items()):
         mean, variance = law.condition(name, affine, sites)
         normal = jax.random.normal(jax.random.fold_in(key, number), mean.shape)
         value = joint[name] if is_joint else mean + jnp.sqrt(variance) * normal
-        result[name] = (mean, variance, value, None)
+        result[name] = _Law(mean, variance, value, None, jnp.asarray(True))
     return result
 
 
-def _moments(law: Any, key: Array) -> tuple[Array, Array, Array, Array | None]:
+def _moments(law: Any, key: Array) -> _Law:
     sample = law.sample(key)
     try:
         mean, variance = law.mean, law.variance
@@ -194,7 +212,7 @@ def _moments(law: Any, key: Array) -> tuple[Array, Array, Array, Array | None]:
     probability = getattr(law, "probs", None)
     if probability is not None and jnp.ndim(probability) != sample.ndim + 1:
         probability = jnp.stack([1 - mean, mean], -1) if law.support.is_discrete else None
-    return mean, variance, sample, probability
+    return _Law(mean, variance, sample, probability, jnp.asarray(False))
 
 
 def _label_outcomes(bound: Any) -> set[str]:

@@ -264,7 +264,7 @@ def test_a_full_disk_is_an_error_and_the_old_file_stays(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("mercer.dsl.whole.os.fsync", fsync)
-    for words in commands_that_write(folder, fitted, tmp_path / "old")[1:]:
+    for words in commands_that_write(folder, fitted, tmp_path / "old"):
         Path(words[-1]).write_text("old")
         assert run(words) == 3, words
         assert "the disk is full" in capsys.readouterr().err
