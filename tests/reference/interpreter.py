@@ -19,7 +19,7 @@ from scipy.stats import multivariate_normal
 
 from mercer.dsl import syntax
 from mercer.dsl.parse import parse
-from tests.reference import kernels, laws
+from tests.reference import defaults, kernels, laws
 from tests.reference.arrays import BASIS, Named, elementwise, reduced, scalar
 from tests.reference.evaluate import BINARY, Evaluator, coordinates_of, domain_of, text_of
 from tests.reference.functions import (
@@ -130,7 +130,7 @@ class Reference(Evaluator):
         for name, (_, node) in self.data_targets.items():
             space = self.space(node)
             if space[0] == "Label" and space[1] not in self.index_labels:
-                highest = int(np.max(np.asarray(self.raw[name]))) + 1
+                highest = int(np.nanmax(np.asarray(self.raw[name]))) + 1
                 sizes[space[1]] = max(sizes.get(space[1], 0), highest)
         return sizes
 
@@ -364,6 +364,8 @@ class Reference(Evaluator):
             labels = self.index_labels.get(dim)
             if labels and label in labels:
                 return dim, labels.index(label)
+            if not labels and dim != BASIS and not isinstance(label, str):
+                return dim, int(label)  # labels that nobody declared are their codes
         raise KeyError(label)
 
     def _unknown(
@@ -577,6 +579,12 @@ class Reference(Evaluator):
         found: Covariance = self.memo[key]
         return found
 
+    def _usual(self, name: str, function: str) -> syntax.Expression:
+        """The default prior of a hyperparameter, of a function that is applied once."""
+        points = next(p for f, p, _ in self.applications.values() if f.name == function)
+        (outcome,) = self.observed
+        return defaults.law(name, points, self.raw[outcome.target.name])
+
     def _is_kernel(self, node: syntax.Expression) -> bool:
         match node:
             case syntax.Call(syntax.Name(word)):
@@ -646,7 +654,7 @@ class Reference(Evaluator):
                 space = "" if name in ("weights", "centre", "start") else "Positive"
                 value = self._argument(owner, word, name, given[name], space, own_dims)
             elif whole in self.values:
-                raise NotImplementedError(f"the default prior of {whole}")
+                value = self._unknown(whole, (), ("Positive",), self._usual(name, owner), whole)
             elif default is None and name != "scale":
                 raise KeyError(f"{whole} needs a value")
             else:

@@ -162,6 +162,11 @@ def log_probability(name: str, a: dict[str, Any], y: Any) -> Any:
         case "Kumaraswamy":
             p, q = a["concentration1"], a["concentration0"]
             return np.log(p * q) + (p - 1) * np.log(y) + (q - 1) * np.log1p(-(y**p))
+    if name == "NegativeBinomial2":  # SciPy takes a probability, which loses a small mean
+        mean, size = a["mean"], a["concentration"]
+        ways = special.gammaln(y + size) - special.gammaln(size) - special.gammaln(y + 1)
+        share = special.xlogy(y, mean / (size + mean))
+        return ways - size * np.log1p(mean / size) + share  # type: ignore[no-any-return]
     law = frozen(name, a)
     return law.logpmf(y) if hasattr(law.dist, "logpmf") else law.logpdf(y)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jax import random
+from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.util import log_density
 
 from mercer.compiler.check import compile_front
@@ -39,9 +40,12 @@ class Program:
             named = reference.name(name)
             dims = self.module.DIMS[name]
             axes = [named.dims.index(d) for d in dims]
-            arrays[words[name]] = np.transpose(named.array, axes)
-        for word, (index, label, _) in self.module.LABELS.items():
-            arrays[word] = np.asarray(list(reference.labels_of(index)).index(label))
+            array = np.transpose(named.array, axes)
+            if named.labels is not None:
+                array = np.where(np.isnan(array), -1, array).astype(int)
+            arrays[words[name]] = array
+        for word, (_, label, _) in self.module.LABELS.items():
+            arrays[word] = np.asarray(int(label))  # labels that nobody declared are their codes
         for word in wanted - set(arrays):
             arrays[word] = np.arange(reference.size(self.module.NAMES.get(word, word)))
         prepared = self.module.prepare(**arrays)
@@ -52,8 +56,10 @@ class Program:
         """The sites that NUTS would move, with their shapes."""
 
         def values() -> dict[str, Any]:
+            # A law of density 1 has no draws: a start stands in for each unknown.
             seeded = numpyro.handlers.seed(self.module.model, random.PRNGKey(0))
-            trace = numpyro.handlers.trace(seeded).get_trace(**self.prepared)
+            started = numpyro.handlers.substitute(seeded, substitute_fn=init_to_uniform)
+            trace = numpyro.handlers.trace(started).get_trace(**self.prepared)
             return {
                 name: site["value"]
                 for name, site in trace.items()
