@@ -35,7 +35,11 @@ def over_draws(
 
     def chunk(inputs: Any) -> Any:
         keys, draws, arrays = inputs
-        return jax.lax.map(lambda one: compute(*one, arrays), (keys, draws), batch_size=batch)
+
+        def one(pair: tuple[Array, Mapping[str, Array]]) -> Any:
+            return compute(pair[0], pair[1], arrays)
+
+        return jax.lax.map(one, (keys, draws), batch_size=batch)
 
     parts = _parts(count) if batch is None else 1
     split = [

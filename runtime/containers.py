@@ -44,4 +44,5 @@ def summary_of(idata: Any, names: list[str]) -> Any:
     if not is_tree():
         return az.summary(idata, var_names=names, hdi_prob=_INTERVAL)
     options: dict[str, Any] = {"ci_prob": _INTERVAL, "ci_kind": "hdi", "round_to": "none"}
-    return az.summary(idata, var_names=names, **options).rename(columns=_COLUMNS)
+    table: Any = az.summary(idata, var_names=names, **options)
+    return table.rename(columns=_COLUMNS)

@@ -31,7 +31,7 @@ class SeenNormal(dist.Distribution):
     """The coordinates `seen` [*rows, k] of vectors of Normal(loc, covariance); the others of a
     value are not looked at."""
 
-    support = constraints.real_vector
+    support: Any = constraints.real_vector
     pytree_data_fields = ("loc", "covariance", "seen")
 
     def __init__(self, loc: Any, covariance: Any, seen: Array) -> None:

@@ -45,13 +45,15 @@ def run_nuts(
     aims for, higher than usual since the posteriors of lengthscales are curved. `chain_method`:
     "threads", "sequential", "vectorized" or "parallel"; all give the same kind of draws.
     """
+    # NumPyro takes a function here too; its annotation knows strings only.
     chosen = chain_method or fitting_chain_method(chains)
+    method: Any = threads if chosen == "threads" else chosen
     sampler = MCMC(
         _Started(density, target_accept_prob=target, max_tree_depth=depth),
         num_warmup=warmup,
         num_samples=draws,
         num_chains=chains,
-        chain_method=threads if chosen == "threads" else chosen,
+        chain_method=method,
         progress_bar=False,  # a callback would keep the program out of the compilation cache
         jit_model_args=True,
     )

@@ -97,5 +97,5 @@ def settings_of(program: ModuleType, by: Method, options: Mapping[str, Any]) -> 
     wrong = sorted(k for k in given if k not in taken and k not in every)
     if wrong:
         raise ValueError(f"options: {by} takes {', '.join(list(taken)[2:])}, got {wrong}")
-    found = {p.name: p.default for p in entry.parameters} | dict(own) | given
+    found: dict[str, Any] = {p.name: p.default for p in entry.parameters} | dict(own) | given
     return {k: int(v) if k in counts else v for k, v in found.items() if k in taken}
