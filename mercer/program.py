@@ -9,6 +9,7 @@ import linecache
 import re
 import traceback
 from collections.abc import Iterator
+from functools import lru_cache
 from types import ModuleType
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
@@ -17,11 +18,13 @@ from mercer.dsl.span import Source, Span
 _LINE = re.compile(r"#\s*line (\d+)\s*$")
 
 
+@lru_cache(maxsize=64)
 def program_of(source: str, name: str) -> ModuleType:
     """The module of an emitted program, executed.
 
     Its source is known to `linecache`, so that a traceback or a debugger shows its lines.
-    `name` is that of the model, for the name of the file shown there.
+    `name` is that of the model, for the name of the file shown there. The same source gives the
+    same module, with all that has been compiled for it.
     """
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
     file = f"<emitted {name} {digest}>"

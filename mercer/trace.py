@@ -25,7 +25,8 @@ def show_jaxpr(model: Model, data: Any = None) -> str:
     bound = model.bind(stand_in(model) if data is None else data)
     program = model.program(model.plan(bound.sizes))
     density = Density(program, arguments_of(program, bound))
-    return str(jax.make_jaxpr(density.potential)(density.start, density.arguments.arrays))
+    functions = density.functions
+    return str(jax.make_jaxpr(functions.potential)(functions.zero, density.arguments.arrays))
 
 
 def stand_in(model: Model) -> dict[str, Any]:

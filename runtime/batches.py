@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
@@ -10,7 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from mercer.runtime.kept import Kept
+from mercer.runtime.progress import Report, silent
 from mercer.runtime.threads import side_by_side, workers
+
+_COMPILED: Kept[Any] = Kept(32)
+
+_PARTS = 10
+"""Parts for each thread: after each of them the progress is told."""
 
 _BYTES = 4e8
 """What the matrices of one batch may take together."""
@@ -24,10 +31,13 @@ def over_draws(
     seed: int,
     count: int,
     size: int,
+    known_by: Hashable = None,
+    report: Report = silent,
 ) -> Any:
     """`compute(key, draw, arrays)` for each of `count` draws, stacked; keys follow from `seed`.
 
-    `size` is the number of rows of the largest matrix that one draw needs.
+    `size` is the number of rows of the largest matrix that one draw needs. `known_by` tells
+    functions apart: what was compiled for one serves again for arguments of the same shapes.
     """
     batch = _batch(count, size)
     arrays = jax.tree.map(jnp.asarray, arrays)
@@ -43,15 +53,26 @@ def over_draws(
 
     parts = _parts(count) if batch is None else 1
     split = [
-        (key, draw, arrays)
-        for key, draw in zip(
-            keys.reshape(parts, -1),
-            ({k: v[i] for k, v in _split(draws, parts).items()} for i in range(parts)),
-            strict=True,
-        )
+        (keys.reshape(parts, -1)[i], {k: v[i] for k, v in _split(draws, parts).items()}, arrays)
+        for i in range(parts)
     ]
-    found = side_by_side(chunk, split)
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
+
+    def compiled() -> Any:
+        return jax.jit(chunk).lower(split[0]).compile()
+
+    shapes = tuple(str(jax.typeof(leaf)) for leaf in jax.tree.leaves(split[0]))
+    tree = jax.tree.structure(split[0])
+    run = compiled() if known_by is None else _COMPILED.get((known_by, tree, shapes), compiled)
+    done = 0
+
+    def one_part(inputs: Any) -> Any:
+        nonlocal done
+        found = jax.tree.map(np.asarray, run(inputs))
+        done += 1
+        report(share=done / parts)
+        return found
+
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *side_by_side(one_part, split))
 
 
 def _split(draws: Mapping[str, np.ndarray], parts: int) -> dict[str, Array]:
@@ -60,7 +81,7 @@ def _split(draws: Mapping[str, np.ndarray], parts: int) -> dict[str, Array]:
 
 def _parts(count: int) -> int:
     """A divisor of `count`, so that all parts have one shape, that gives each thread some."""
-    return next(d for d in range(min(workers(), count), count + 1) if count % d == 0)
+    return next(d for d in range(min(_PARTS * workers(), count), count + 1) if count % d == 0)
 
 
 def _batch(count: int, size: int) -> int | None:

@@ -6,7 +6,7 @@ model to other data of the same shape compiles nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from types import ModuleType
@@ -22,10 +22,14 @@ from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.util import constrain_fn, initialize_model, potential_energy
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.kept import Kept
 from mercer.runtime.labels import places_of
 
-_NEAR_ZERO: dict[str, Any] = {"radius": 0.5}
+_NEAR_ZERO = 0.5
 """Where the sampler starts, unconstrained: closer than NumPyro's 2, where densities overflow."""
+
+_ATTEMPTS = 100
+_STEP = 1e-3  # of differences of the gradient, in unconstrained units
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,11 @@ class Arguments:
 
     arrays: Mapping[str, Array]
     static: Mapping[str, Any]
+
+    @property
+    def key(self) -> Hashable:
+        """What a function that was made for these arguments is known by, but for their shapes."""
+        return tuple(sorted(self.static.items()))
 
     def all(self) -> dict[str, Any]:
         return {**self.arrays, **self.static}
@@ -70,46 +79,22 @@ def split(everything: Mapping[str, Any]) -> Arguments:
     return Arguments(arrays, {k: v for k, v in everything.items() if k not in arrays})
 
 
-class Density:
-    """log p(unknowns, data) over a flat unconstrained vector, Jacobians included."""
+class Functions:
+    """The compiled functions of a program for arguments of given shapes.
 
-    def __init__(self, program: ModuleType, arguments: Arguments, *, seed: int = 0) -> None:
-        self.program, self.arguments, self.seed = program, arguments, seed
+    A flat vector stands for the unconstrained unknowns; arrays are arguments of all.
+    """
+
+    def __init__(self, program: ModuleType, arguments: Arguments) -> None:
+        self.program = program
         self.model: Callable[..., Any] = partial(program.model, **arguments.static)
+        self.compiled: Kept[Any] = Kept(8)  # for those who build upon these functions
+        shapes = jax.tree.map(jax.typeof, dict(arguments.arrays))
+        self.has_unknowns = self._look_for_unknowns(shapes)
+        if self.has_unknowns:
+            self.zero, self.unravel = ravel_pytree(self._zeros(shapes))
 
-    def found_start(self, key: Array) -> Any:
-        """A point of finite density near zero: the unconstrained value of each unknown."""
-        found = self._search(key, self.arguments.arrays)
-        if not is_finite((found.potential_energy, found.z_grad)):
-            problem = "no starting point of finite density was found"
-            why = "the data are impossible under every value of the unknowns that was tried"
-            mend = "check the data and the priors: `simulate` shows what the model expects"
-            raise MercerError([Diagnostic("M603", problem, why=why, mend=mend)])
-        return found.z
-
-    @cached_property
-    def _search(self) -> Callable[[Array, Mapping[str, Array]], Any]:
-        """One compiled program: run operation by operation, the search takes seconds."""
-
-        @jax.jit
-        def search(key: Array, arrays: Mapping[str, Array]) -> Any:
-            return initialize_model(
-                key,
-                self.model,
-                init_strategy=init_to_uniform(**_NEAR_ZERO),
-                dynamic_args=True,
-                model_kwargs=dict(arrays),
-            ).param_info
-
-        return search
-
-    @cached_property
-    def _first(self) -> Any:
-        return self.found_start(jax.random.key(self.seed))
-
-    @cached_property
-    def has_unknowns(self) -> bool:
-        """Whether anything is left to sample once the Gaussian block is integrated out."""
+    def _look_for_unknowns(self, shapes: Any) -> bool:
         found: list[bool] = []
 
         def look(arrays: Mapping[str, Array]) -> Array:
@@ -119,61 +104,108 @@ class Density:
             found.append(any(s["type"] == "sample" and not s["is_observed"] for s in sites))
             return jnp.zeros(())
 
-        jax.eval_shape(look, dict(self.arguments.arrays))
+        jax.eval_shape(look, shapes)
         return found[0]
 
-    @cached_property
-    def start(self) -> Array:
-        """A flat point of finite density."""
-        return ravel_pytree(self._first)[0]
+    def _zeros(self, shapes: Any) -> Any:
+        """Zeros of the shapes of the unconstrained unknowns; nothing is computed."""
 
-    @cached_property
-    def _unravel(self) -> Callable[[Array], Any]:
-        return ravel_pytree(self._first)[1]
-
-    def as_parameters(self, flat: Array) -> Any:
-        """The unconstrained value of each unknown."""
-        return self._unravel(flat)
-
-    @cached_property
-    def energy(self) -> Callable[[Any, Mapping[str, Array]], Array]:
-        """(unconstrained value of each unknown, arrays) -> -log density, compiled once."""
-        return jax.jit(lambda z, arrays: potential_energy(self.model, (), dict(arrays), z))
-
-    @cached_property
-    def values(self) -> Callable[[Any, Mapping[str, Array]], dict[str, Array]]:
-        """(unconstrained value of each unknown, arrays) -> unknowns and deterministic values."""
-        return jax.jit(
-            lambda z, arrays: constrain_fn(
-                self.model, (), dict(arrays), z, return_deterministic=True
+        def unconstrained(key: Array, arrays: Mapping[str, Array]) -> Any:
+            found = initialize_model(
+                key, self.model, dynamic_args=True, model_kwargs=dict(arrays), validate_grad=False
             )
-        )
+            return found.param_info.z
+
+        found = jax.eval_shape(unconstrained, jax.random.key(0), shapes)
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), found)
 
     @cached_property
     def potential(self) -> Callable[[Array, Mapping[str, Array]], Array]:
         """(flat, arrays) -> -log density."""
-        return lambda flat, arrays: self.energy(self._unravel(flat), arrays)
+        return jax.jit(
+            lambda flat, arrays: potential_energy(self.model, (), dict(arrays), self.unravel(flat))
+        )
 
     @cached_property
-    def value_and_grad(self) -> Callable[[Array], tuple[Array, Array]]:
-        """flat -> -log density and its gradient, compiled once."""
-        compiled = jax.jit(jax.value_and_grad(self.potential))
-        return lambda flat: compiled(flat, self.arguments.arrays)
+    def value_and_grad(self) -> Callable[[Array, Mapping[str, Array]], tuple[Array, Array]]:
+        """(flat, arrays) -> -log density and its gradient."""
+        return jax.jit(jax.value_and_grad(self.potential))
 
     @cached_property
-    def hessian(self) -> Callable[[Array], Array]:
-        """flat -> Hessian of -log density."""
-        compiled = jax.jit(jax.hessian(self.potential))
-        return lambda flat: compiled(flat, self.arguments.arrays)
+    def values(self) -> Callable[[Array, Mapping[str, Array]], dict[str, Array]]:
+        """(flat points [s, p], arrays) -> unknowns and deterministic values by name, [s, ...]."""
 
-    def constrain(self, flat: Array) -> dict[str, Array]:
+        def one(flat: Array, arrays: Mapping[str, Array]) -> dict[str, Array]:
+            return constrain_fn(
+                self.model, (), dict(arrays), self.unravel(flat), return_deterministic=True
+            )
+
+        return jax.jit(lambda points, arrays: jax.lax.map(lambda p: one(p, arrays), points))
+
+
+_FUNCTIONS: Kept[Functions] = Kept(32)
+
+
+def functions_of(program: ModuleType, arguments: Arguments) -> Functions:
+    """The functions of a program, made once for arguments of the same shapes."""
+    shapes = tuple((k, v.shape, str(v.dtype)) for k, v in sorted(arguments.arrays.items()))
+    return _FUNCTIONS.get((program, arguments.key, shapes), lambda: Functions(program, arguments))
+
+
+class Density:
+    """log p(unknowns, data) over a flat unconstrained vector, Jacobians included."""
+
+    def __init__(self, program: ModuleType, arguments: Arguments, *, seed: int = 0) -> None:
+        self.arguments, self.seed = arguments, seed
+        self.functions = functions_of(program, arguments)
+
+    @property
+    def has_unknowns(self) -> bool:
+        """Whether anything is left to sample once the Gaussian block is integrated out."""
+        return self.functions.has_unknowns
+
+    def value_and_grad(self, flat: Any) -> tuple[Array, Array]:
+        """-log density at a flat point [p], and its gradient."""
+        return self.functions.value_and_grad(jnp.asarray(flat), self.arguments.arrays)
+
+    def hessian(self, flat: Array) -> np.ndarray:
+        """Hessian [p, p] of -log density: differences of the gradient, of fourth order.
+
+        To compile an exact one takes seconds, and for what it is used, a Normal about a mode, the
+        sixth digit does not matter.
+        """
+        point, rows = np.asarray(flat, float), []
+        for unit in np.eye(len(point)):
+            near, far = (
+                np.asarray(self.value_and_grad(point + k * _STEP * unit)[1])
+                - np.asarray(self.value_and_grad(point - k * _STEP * unit)[1])
+                for k in (1, 2)
+            )
+            rows.append((8 * near - far) / (12 * _STEP))
+        matrix = np.stack(rows)
+        return 0.5 * (matrix + matrix.T)
+
+    def constrain(self, points: Array) -> dict[str, Array]:
         """Unknowns and deterministic values by name, for flat points [s, p]."""
+        return self.functions.values(points, self.arguments.arrays)
 
-        @jax.jit
-        def constrain(points: Array, arrays: Mapping[str, Array]) -> dict[str, Array]:
-            return jax.lax.map(lambda point: self.values(self._unravel(point), arrays), points)
+    def found_start(self, key: Array) -> Array:
+        """A flat point of finite density near zero; MercerError M603 where there is none."""
+        shape = self.functions.zero.shape
+        for attempt in range(_ATTEMPTS):
+            own = jax.random.fold_in(key, attempt)
+            flat = jax.random.uniform(own, shape, minval=-_NEAR_ZERO, maxval=_NEAR_ZERO)
+            if is_finite(self.value_and_grad(flat)):
+                return flat
+        problem = "no starting point of finite density was found"
+        why = "the data are impossible under every value of the unknowns that was tried"
+        mend = "check the data and the priors: `simulate` shows what the model expects"
+        raise MercerError([Diagnostic("M603", problem, why=why, mend=mend)])
 
-        return constrain(flat, self.arguments.arrays)
+    @cached_property
+    def start(self) -> Array:
+        """A flat point of finite density, [p]."""
+        return self.found_start(jax.random.key(self.seed))
 
     def prior_start(self, number: int) -> Array:
         """Start `number`: 0 the found one, then points scattered widely about it."""

@@ -17,6 +17,7 @@ from scipy.optimize import minimize
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.density import Density
 from mercer.runtime.draws import Draws
+from mercer.runtime.progress import Report, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +30,11 @@ class Mode:
     tried: int
 
 
-def find_mode(density: Density, *, restarts: int, steps: int) -> Mode:
+def find_mode(density: Density, *, restarts: int, steps: int, report: Report = silent) -> Mode:
     """The highest of the optima that L-BFGS reaches from `restarts` starts."""
 
     def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = density.value_and_grad(jnp.asarray(flat))
+        value, gradient = density.value_and_grad(flat)
         # A point of no density is a wall for the line search, not the end of it.
         if not np.isfinite(value) or not np.all(np.isfinite(gradient)):
             return 1e100, np.zeros_like(flat)
@@ -41,10 +42,11 @@ def find_mode(density: Density, *, restarts: int, steps: int) -> Mode:
 
     found = []
     for number in range(max(1, restarts)):
+        report(f"start {number + 1} of {restarts}")
         start = np.asarray(density.prior_start(number), float)
         if evaluate(start)[0] >= 1e100:
             continue
-        options = {"maxiter": steps, "maxfun": 3 * steps, "ftol": 1e-10, "gtol": 1e-6}
+        options = {"maxiter": steps, "maxfun": 3 * steps, "ftol": 1e-9, "gtol": 1e-5}
         found.append(minimize(evaluate, start, jac=True, method="L-BFGS-B", options=options))
     found = [result for result in found if np.isfinite(result.fun) and result.fun < 1e99]
     if not found:
@@ -64,10 +66,12 @@ def run_map(
     draws: int,
     restarts: int,
     steps: int,
+    report: Report = silent,
 ) -> Draws:
     """Draws from the normal law at the mode, [chains, draws]."""
-    mode = find_mode(density, restarts=restarts, steps=steps)
-    root, repaired = inverse_root(np.asarray(density.hessian(mode.point)))
+    mode = find_mode(density, restarts=restarts, steps=steps, report=report)
+    report("the curvature at the mode")
+    root, repaired = inverse_root(density.hessian(mode.point))
     normal = jax.random.normal(jax.random.key(seed), (chains * draws, mode.point.size))
     points = mode.point + normal @ jnp.asarray(root).T
     values = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -27,6 +27,12 @@ class Rows:
 
     codes: Mapping[str, np.ndarray]
     fitted: Mapping[str, int]
+
+    @property
+    def key(self) -> Hashable:
+        """What a function that was made for these rows is known by."""
+        codes = sorted((dim, np.asarray(code).tobytes()) for dim, code in self.codes.items())
+        return (*codes, *sorted(self.fitted.items()))
 
     def size(self, dim: str) -> int:
         """Labels of the fit and new ones together."""

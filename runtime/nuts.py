@@ -1,29 +1,42 @@
-"""The density turned into draws by the No-U-Turn sampler, NumPyro's `MCMC`."""
+"""The density turned into draws by the No-U-Turn sampler: NumPyro's kernel, our loop over it.
+
+The loop of NumPyro's `MCMC` traces and loads its program anew for every fit. Here the arrays are
+arguments of two compiled functions, kept with those of the density: the start of a chain, and some
+steps of it. Between two calls the progress is told.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.infer import MCMC, NUTS
-from numpyro.infer.hmc import hmc
+from jax import Array
+from numpyro.infer import hmc
+from numpyro.infer.hmc import HMCState
+from numpyro.infer.util import ParamInfo
 
 from mercer.dsl.diagnostic import MercerError
-from mercer.runtime.density import Density
+from mercer.runtime.density import Density, Functions
 from mercer.runtime.draws import Draws
 from mercer.runtime.map import find_mode
-from mercer.runtime.threads import threads
+from mercer.runtime.progress import Report, silent
+from mercer.runtime.threads import side_by_side
 
-_STATS = {
-    "diverging": "diverging",
-    "accept_prob": "acceptance_rate",
-    "num_steps": "n_steps",
-    "potential_energy": "lp",
-    "energy": "energy",
-    "adapt_state.step_size": "step_size",
-}
+_STEPS = 50
+"""Steps of a chain in one call."""
+
+Arrays = Mapping[str, Array]
+
+
+class Chain(NamedTuple):
+    """`begin(key, flat, energy, gradient)` gives a state; `advance(state, arrays, count)` the state
+    after `count` steps, at most `_STEPS`, and what each step gave, [_STEPS, ...]."""
+
+    begin: Callable[..., HMCState]
+    advance: Callable[..., tuple[HMCState, dict[str, Array]]]
 
 
 def run_nuts(
@@ -37,41 +50,137 @@ def run_nuts(
     depth: int,
     init: str = "warm",
     chain_method: str | None = None,
+    report: Report = silent,
 ) -> Draws:
     """`chains` × `draws` draws after `warmup`.
 
     `init` "warm": each chain starts near the mode that a short optimisation finds, scattered
-    about it; "uniform": at NumPyro's random points. `target`: the acceptance rate that warm-up
+    about it; "uniform": at a random point of its own. `target`: the acceptance rate that warm-up
     aims for, higher than usual since the posteriors of lengthscales are curved. `chain_method`:
     "threads", "sequential", "vectorized" or "parallel"; all give the same kind of draws.
     """
-    # NumPyro takes a function here too; its annotation knows strings only.
-    chosen = chain_method or fitting_chain_method(chains)
-    method: Any = threads if chosen == "threads" else chosen
-    sampler = MCMC(
-        _Started(density, target_accept_prob=target, max_tree_depth=depth),
-        num_warmup=warmup,
-        num_samples=draws,
-        num_chains=chains,
-        chain_method=method,
-        progress_bar=False,  # a callback would keep the program out of the compilation cache
-        jit_model_args=True,
+    chain = chain_of(density.functions, warmup, target, depth)
+    starts = _warm_starts(density, chains, seed) if init == "warm" else _starts(density, chains)
+    keys = jax.random.split(jax.random.key(seed), chains)
+    state = jax.vmap(chain.begin)(keys, starts, *_at_starts(density, starts))
+    tally = _Tally(chains, warmup, draws, report)
+    method = chain_method or fitting_chain_method(chains)
+    arrays = dict(density.arguments.arrays)
+    if method in _BATCHED:
+        steps = density.functions.compiled.get(
+            (chain, method), lambda: _BATCHED[method](chain.advance)
+        )
+        collected = _collect(lambda s, count: steps(s, arrays, count), state, tally, over=chains)
+    else:
+        each = [jax.tree.map(lambda leaf, c=c: leaf[c], state) for c in range(chains)]
+        chain.advance(each[0], arrays, 0)  # compiles, before several threads would
+
+        def one(state: HMCState) -> dict[str, np.ndarray]:
+            return _collect(lambda s, count: chain.advance(s, arrays, count), state, tally)
+
+        runs = side_by_side(one, each, threads=None if method == "threads" else 1)
+        collected = {k: np.stack([run[k] for run in runs]) for k in runs[0]}
+    points = collected.pop("flat")
+    report("the values of the unknowns at the draws")
+    values = density.constrain(jnp.asarray(points.reshape(-1, points.shape[-1])))
+    shaped = {k: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for k, v in values.items()}
+    collected["tree_depth"] = np.ceil(np.log2(collected["n_steps"] + 1)).astype(int)
+    return Draws(shaped, chains, draws, collected)
+
+
+def chain_of(functions: Functions, warmup: int, target: float, depth: int) -> Chain:
+    """The sampler on a density, made once for its settings."""
+    return functions.compiled.get(
+        (warmup, target, depth), lambda: _chain(functions, warmup, target, depth)
     )
-    start = (
-        _warm_starts(density, chains, seed) if init == "warm" else _found_starts(density, chains)
+
+
+def _chain(functions: Functions, warmup: int, target: float, depth: int) -> Chain:
+    init, sample = hmc.hmc(
+        potential_fn_gen=lambda **arrays: lambda flat: functions.potential(flat, arrays),
+        algo="NUTS",
     )
-    sampler.run(
-        jax.random.key(seed),
-        init_params=start,
-        extra_fields=tuple(_STATS),
-        **density.arguments.arrays,
-    )
-    values = {k: np.asarray(v) for k, v in sampler.get_samples(group_by_chain=True).items()}
-    fields = sampler.get_extra_fields(group_by_chain=True)
-    stats = {_STATS[k]: np.asarray(v) for k, v in fields.items()}
-    stats["lp"] = -stats["lp"]
-    stats["tree_depth"] = np.ceil(np.log2(stats["n_steps"] + 1)).astype(int)
-    return Draws(values, chains, draws, stats)
+
+    def begin(key: Array, flat: Array, energy: Array, gradient: Array) -> HMCState:
+        return init(
+            ParamInfo(flat, energy, gradient),
+            warmup,
+            target_accept_prob=target,
+            max_tree_depth=depth,
+            rng_key=key,
+        )
+
+    def advance(state: HMCState, arrays: Arrays, count: Array) -> tuple[HMCState, Any]:
+        def step(i: Array, carry: Any) -> Any:
+            state, kept = carry
+            state = sample(state, (), arrays)
+            kept = jax.tree.map(lambda all_, one: all_.at[i].set(one), kept, _kept_of(state))
+            return state, kept
+
+        empty = jax.tree.map(
+            lambda leaf: jnp.zeros((_STEPS, *leaf.shape), leaf.dtype), _kept_of(state)
+        )
+        return jax.lax.fori_loop(0, count, step, (state, empty))
+
+    # The kernel learns its settings when `begin` is traced: before `advance` is.
+    return Chain(jax.jit(begin), jax.jit(advance))
+
+
+def _kept_of(state: HMCState) -> dict[str, Array]:
+    """What is kept of a step: the flat point, and statistics by ArviZ's names."""
+    return {
+        "flat": state.z,
+        "diverging": state.diverging,
+        "acceptance_rate": state.accept_prob,
+        "n_steps": state.num_steps,
+        "lp": -state.potential_energy,
+        "energy": state.energy,
+        "step_size": state.adapt_state.step_size,
+    }
+
+
+_BATCHED: dict[str, Callable[..., Any]] = {
+    "vectorized": lambda advance: jax.jit(jax.vmap(advance, (0, None, None))),
+    "parallel": lambda advance: jax.pmap(advance, in_axes=(0, None, None)),
+}
+
+
+class _Tally:
+    """Steps and divergences of all chains, told after every call."""
+
+    def __init__(self, chains: int, warmup: int, draws: int, report: Report) -> None:
+        self.chains, self.warmup, self.draws, self.report = chains, warmup, draws, report
+        self.done = self.diverged = 0
+
+    def add(self, steps: int, diverged: int) -> None:
+        self.done += steps
+        self.diverged += diverged
+        share = self.done / (self.chains * (self.warmup + self.draws))
+        self.report(f"{self.diverged} divergences" if self.diverged else "", share)
+
+
+def _collect(
+    advance: Callable[..., Any], state: HMCState, tally: _Tally, over: int = 0
+) -> dict[str, np.ndarray]:
+    """What the steps after warm-up gave, [draw, ...], or [chain, draw, ...] of `over` chains."""
+    calls: list[dict[str, np.ndarray]] = []
+    axis = 1 if over else 0
+    for total, is_kept in ((tally.warmup, False), (tally.draws, True)):
+        for count in _counts(total):
+            state, given = advance(state, count)
+            given = {
+                k: np.asarray(v)[(slice(None), slice(count)) if over else slice(count)]
+                for k, v in given.items()
+            }
+            tally.add(count * max(1, over), int(given["diverging"].sum()) if is_kept else 0)
+            if is_kept:
+                calls.append(given)
+    return {k: np.concatenate([call[k] for call in calls], axis) for k in calls[0]}
+
+
+def _counts(total: int) -> list[int]:
+    whole, rest = divmod(total, _STEPS)
+    return [_STEPS] * whole + ([rest] if rest else [])
 
 
 def fitting_chain_method(chains: int) -> str:
@@ -85,43 +194,20 @@ def fitting_chain_method(chains: int) -> str:
     return "threads" if jax.default_backend() == "cpu" else "vectorized"
 
 
-class _Started(NUTS):
-    """NumPyro's sampler on a density that has its start and its functions already.
-
-    `NUTS(model)` traces and evaluates the model anew for every chain, operation by operation;
-    `NUTS(potential_fn=...)` would make the data constants of the compiled program.
-    """
-
-    def __init__(self, density: Density, **options: Any) -> None:
-        super().__init__(density.model, **options)
-        self._density = density
-
-    def _init_state(self, rng_key: Any, model_args: Any, model_kwargs: Any, start: Any) -> Any:
-        if self._init_fn is None:
-            self._potential_fn_gen = lambda **arrays: lambda z: self._density.energy(z, arrays)
-            self._postprocess_fn = lambda **arrays: lambda z: self._density.values(z, arrays)
-            self._init_fn, self._sample_fn = hmc(
-                potential_fn_gen=self._potential_fn_gen,
-                kinetic_fn=self._kinetic_fn,
-                algo=self._algo,
-            )
-        return start
+def _at_starts(density: Density, starts: Array) -> tuple[Array, Array]:
+    """-log density [chains] and its gradient [chains, p] at the starts."""
+    found = [density.value_and_grad(start) for start in starts]
+    return jnp.stack([energy for energy, _ in found]), jnp.stack([slope for _, slope in found])
 
 
-def _found_starts(density: Density, chains: int) -> Any:
-    """A start of its own for each chain, as NumPyro finds them."""
+def _starts(density: Density, chains: int) -> Array:
+    """A random start of its own for each chain, [chains, p]."""
     key = jax.random.key(density.seed)
-    return _stacked([density.found_start(jax.random.fold_in(key, c)) for c in range(chains)])
+    return jnp.stack([density.found_start(jax.random.fold_in(key, c)) for c in range(chains)])
 
 
-def _stacked(starts: list[Any]) -> Any:
-    if len(starts) == 1:
-        return starts[0]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
-
-
-def _warm_starts(density: Density, chains: int, seed: int) -> Any:
-    """Unconstrained starts [chains, ...] near the mode; the found start where there is none."""
+def _warm_starts(density: Density, chains: int, seed: int) -> Array:
+    """Starts [chains, p] near the mode; the found start where there is none."""
     try:
         centre = find_mode(density, restarts=1, steps=40).point
     except MercerError:
@@ -140,4 +226,4 @@ def _warm_starts(density: Density, chains: int, seed: int) -> Any:
         else:
             point = density.start
         points.append(point)
-    return _stacked([density.as_parameters(point) for point in points])
+    return jnp.stack(points)

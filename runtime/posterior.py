@@ -18,12 +18,20 @@ from mercer.runtime.containers import container
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
 from mercer.runtime.missing import seen_law
+from mercer.runtime.progress import Report, silent
 from mercer.runtime.terms import Gaussian
 
 Groups = dict[str, dict[str, np.ndarray]]
 
 
-def complete(program: ModuleType, arguments: Arguments, draws: Draws, *, seed: int) -> Groups:
+def complete(
+    program: ModuleType,
+    arguments: Arguments,
+    draws: Draws,
+    *,
+    seed: int,
+    report: Report = silent,
+) -> Groups:
     """The groups posterior, log_likelihood, posterior_predictive and sample_stats, each
     [chain, draw, ...].
 
@@ -43,6 +51,8 @@ def complete(program: ModuleType, arguments: Arguments, draws: Draws, *, seed: i
         seed=seed + 1,
         count=draws.chains * draws.draws,
         size=rows_of(arguments),
+        known_by=("complete", program, arguments.key),
+        report=report,
     )
     shape = (draws.chains, draws.draws)
     groups = {

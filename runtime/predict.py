@@ -97,6 +97,10 @@ def predict(
             seed=seed + 2,
             count=shape[0] * shape[1],
             size=rows_of(fit_arguments) + rows_of(new_arguments),
+            known_by=(
+                *("predict", program, fit_arguments.key, new_arguments.key),
+                *(rows.key, parts, outcomes, is_joint),
+            ),
         )
 
     found = run(False)

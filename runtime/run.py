@@ -18,7 +18,7 @@ from mercer.runtime.inference import Method
 from mercer.runtime.map import run_map
 from mercer.runtime.nuts import run_nuts
 from mercer.runtime.posterior import complete, inference_data
-from mercer.runtime.progress import watched
+from mercer.runtime.progress import Report, watched
 from mercer.runtime.svi import run_svi
 from mercer.stdlib.methods import METHODS
 
@@ -53,14 +53,14 @@ def run(
     settings = settings_of(program, by, options)
     arguments = arguments_of(program, bound)
 
-    def infer() -> Draws:
+    def infer(report: Report) -> Draws:
         density = Density(program, arguments, seed=seed)
         if not density.has_unknowns:
             return Draws({}, settings["chains"], settings["draws"])
-        return _RUNNERS[by](density, seed=seed, **settings)
+        return _RUNNERS[by](density, seed=seed, report=report, **settings)
 
-    def assemble() -> Any:
-        return complete(program, arguments, found, seed=seed)
+    def assemble(report: Report) -> Any:
+        return complete(program, arguments, found, seed=seed, report=report)
 
     text = f"fitting by {by}"
     if by == "nuts":
@@ -93,9 +93,10 @@ def settings_of(program: ModuleType, by: Method, options: Mapping[str, Any]) -> 
     own = program.INFERENCE.settings if program.INFERENCE.method == by else {}
     given = {k: v for k, v in options.items() if v is not None}
     every = {p.name for e in METHODS for p in e.parameters}
-    taken = signature(_RUNNERS[by]).parameters
+    own_words = ("density", "seed", "report")
+    taken = [k for k in signature(_RUNNERS[by]).parameters if k not in own_words]
     wrong = sorted(k for k in given if k not in taken and k not in every)
     if wrong:
-        raise ValueError(f"options: {by} takes {', '.join(list(taken)[2:])}, got {wrong}")
+        raise ValueError(f"options: {by} takes {', '.join(taken)}, got {wrong}")
     found: dict[str, Any] = {p.name: p.default for p in entry.parameters} | dict(own) | given
     return {k: int(v) if k in counts else v for k, v in found.items() if k in taken}

@@ -15,6 +15,7 @@ from numpyro.infer.initialization import init_to_median
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.density import Density
 from mercer.runtime.draws import Draws
+from mercer.runtime.progress import Report, silent
 
 _FULL_UP_TO = 200
 """Unknowns up to which all correlations are kept: the factor has p (p + 1) / 2 numbers."""
@@ -29,13 +30,15 @@ def run_svi(
     steps: int,
     rate: float,
     guide: Literal["auto", "full", "independent"] = "auto",
+    report: Report = silent,
 ) -> Draws:
     """Draws from the fitted guide, [chains, draws]; the lower bound (ELBO) is in the notes."""
-    is_full = guide == "full" or (guide == "auto" and density.start.size <= _FULL_UP_TO)
+    model, size = density.functions.model, density.functions.zero.size
+    is_full = guide == "full" or (guide == "auto" and size <= _FULL_UP_TO)
     kind = AutoMultivariateNormal if is_full else AutoNormal
-    auto = kind(density.model, init_loc_fn=init_to_median(num_samples=15), init_scale=0.05)
+    auto = kind(model, init_loc_fn=init_to_median(num_samples=15), init_scale=0.05)
     schedule = optax.cosine_decay_schedule(rate, steps, alpha=0.02)
-    svi = SVI(density.model, auto, optax.adam(schedule), Trace_ELBO(num_particles=4))
+    svi = SVI(model, auto, optax.adam(schedule), Trace_ELBO(num_particles=4))
     arrays = dict(density.arguments.arrays)
     key, draw_key = jax.random.split(jax.random.key(seed))
     state = svi.init(key, **arrays)

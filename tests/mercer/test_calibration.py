@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import jax
 import numpy as np
 import pytest
 from scipy import stats
@@ -131,8 +130,6 @@ def simulated(
             at = () if row is None else (row,)
             truths[name].append(float(truth[variable].values[at]))
             draws[name].append(fit.idata[group][variable].values[(0, slice(None), *at)][::THIN])
-        if number % 10 == 0:
-            jax.clear_caches()  # every fit traces anew, and JAX keeps some 70 MB of each
     return (
         {name: np.array(values) for name, values in truths.items()},
         {name: np.array(values) for name, values in draws.items()},

@@ -92,12 +92,18 @@ def test_an_outcome_left_out_is_simulated_given_the_others():
     np.testing.assert_allclose(draws.std(0), variance**0.5, rtol=0.04)
 
 
-@pytest.mark.parametrize("method", ["sequential", "vectorized", "parallel", "threads"])
-def test_chains_over_a_thousand_points_finish_in_time(method):
+@pytest.mark.parametrize(
+    ("whose", "method"),
+    [
+        *(("mercer", method) for method in ("threads", "sequential", "vectorized", "parallel")),
+        *(("numpyro", method) for method in ("vectorized", "parallel")),
+    ],
+)
+def test_chains_over_a_thousand_points_finish_in_time(whose, method):
     """In a process of its own: a chain that waits for ever, as batched LAPACK does, is killed."""
     devices = "2" if method == "parallel" else "1"
     done = subprocess.run(
-        [sys.executable, str(CHAINS), method],
+        [sys.executable, str(CHAINS), whose, method],
         env=os.environ
         | {
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
