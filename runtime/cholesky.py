@@ -174,8 +174,9 @@ def _first_factor(levels: tuple[float, ...], covariance: Array) -> tuple[Array, 
     index = jnp.arange(len(covariance))
 
     def attempt(step: Array) -> Array:
-        shifted = covariance.at[index, index].add(steps[step] * scale)
-        return _cholesky(shifted)
+        # A mask, not a scatter, which takes XLA longer to compile than all else here.
+        shift = jnp.where(index[:, None] == index, steps[step] * scale, 0.0)
+        return _cholesky(covariance + shift)
 
     def failed(lower: Array) -> Array:
         pivots = jnp.diagonal(lower)

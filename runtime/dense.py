@@ -155,11 +155,16 @@ class Dense:
         """
         everywhere = {**self.sites, **(sites or {})}
         targets = {name: rows(affine, everywhere) for name, affine in affines.items()}
-        unique = _unique_sites([*self.data.parts, *targets.values()])
+        # All rows of an outcome, the missing ones too: its sites are then those of the targets.
+        whole = {name: rows(law.mean, self.sites) for name, (law, *_) in self.observations.items()}
+        unique = _unique_sites([*whole.values(), *targets.values()])
         key, noise_key = jax.random.split(key)
         values = _prior_draw(key, self.processes, unique, self.levels)
         if len(self.data.deviation):
-            fitted = [_evaluate(part, values) - part.constant for part in self.data.parts]
+            fitted = []
+            for name, (_, _, keep) in self.observations.items():
+                value = _evaluate(whole[name], values) - whole[name].constant
+                fitted.append(value if keep is None else value[jnp.asarray(keep)])
             jitter = self.factor.jitter + self.data.noise**2
             noise = jnp.sqrt(jitter) * jax.random.normal(noise_key, self.data.noise.shape)
             surprise = self.data.deviation - jnp.concatenate(fitted) - noise

@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
+from numpyro.distributions import biject_to
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.initialization import init_to_uniform
-from numpyro.infer.util import constrain_fn, initialize_model, potential_energy
+from numpyro.infer.util import constrain_fn, potential_energy
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.kept import Kept
@@ -89,34 +90,24 @@ class Functions:
         self.program = program
         self.model: Callable[..., Any] = partial(program.model, **arguments.static)
         self.compiled: Kept[Any] = Kept(8)  # for those who build upon these functions
-        shapes = jax.tree.map(jax.typeof, dict(arguments.arrays))
-        self.has_unknowns = self._look_for_unknowns(shapes)
-        if self.has_unknowns:
-            self.zero, self.unravel = ravel_pytree(self._zeros(shapes))
+        unknowns = self._unconstrained(jax.tree.map(jax.typeof, dict(arguments.arrays)))
+        self.has_unknowns = bool(unknowns)
+        self.zero, self.unravel = ravel_pytree(unknowns)
 
-    def _look_for_unknowns(self, shapes: Any) -> bool:
-        found: list[bool] = []
+    def _unconstrained(self, shapes: Any) -> dict[str, Array]:
+        """Zeros of the shapes of the unconstrained unknowns; the model is traced, not run."""
 
-        def look(arrays: Mapping[str, Array]) -> Array:
+        def free(arrays: Mapping[str, Array]) -> dict[str, Array]:
             # Flat priors cannot be sampled: a start stands in for each unknown.
             model = substitute(seed(self.model, 0), substitute_fn=init_to_uniform)
-            sites = trace(model).get_trace(**arrays).values()
-            found.append(any(s["type"] == "sample" and not s["is_observed"] for s in sites))
-            return jnp.zeros(())
+            sites = trace(model).get_trace(**arrays)
+            return {
+                name: biject_to(site["fn"].support).inv(site["value"])
+                for name, site in sites.items()
+                if site["type"] == "sample" and not site["is_observed"]
+            }
 
-        jax.eval_shape(look, shapes)
-        return found[0]
-
-    def _zeros(self, shapes: Any) -> Any:
-        """Zeros of the shapes of the unconstrained unknowns; nothing is computed."""
-
-        def unconstrained(key: Array, arrays: Mapping[str, Array]) -> Any:
-            found = initialize_model(
-                key, self.model, dynamic_args=True, model_kwargs=dict(arrays), validate_grad=False
-            )
-            return found.param_info.z
-
-        found = jax.eval_shape(unconstrained, jax.random.key(0), shapes)
+        found = jax.eval_shape(free, shapes)
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), found)
 
     @cached_property
@@ -189,12 +180,12 @@ class Density:
         """Unknowns and deterministic values by name, for flat points [s, p]."""
         return self.functions.values(points, self.arguments.arrays)
 
-    def found_start(self, key: Array) -> Array:
-        """A flat point of finite density near zero; MercerError M603 where there is none."""
-        shape = self.functions.zero.shape
-        for attempt in range(_ATTEMPTS):
-            own = jax.random.fold_in(key, attempt)
-            flat = jax.random.uniform(own, shape, minval=-_NEAR_ZERO, maxval=_NEAR_ZERO)
+    def found_start(self, number: int = 0) -> np.ndarray:
+        """Flat point `number` of finite density near zero; MercerError M603 where there is none."""
+        # Of NumPy: to compile a generator of JAX takes as long as some hundred densities.
+        random = np.random.default_rng((self.seed, number))
+        for _ in range(_ATTEMPTS):
+            flat = random.uniform(-_NEAR_ZERO, _NEAR_ZERO, self.functions.zero.shape)
             if is_finite(self.value_and_grad(flat)):
                 return flat
         problem = "no starting point of finite density was found"
@@ -203,16 +194,19 @@ class Density:
         raise MercerError([Diagnostic("M603", problem, why=why, mend=mend)])
 
     @cached_property
-    def start(self) -> Array:
+    def start(self) -> np.ndarray:
         """A flat point of finite density, [p]."""
-        return self.found_start(jax.random.key(self.seed))
+        return self.found_start()
 
-    def prior_start(self, number: int) -> Array:
+    def prior_start(self, number: int) -> np.ndarray:
         """Start `number`: 0 the found one, then points scattered widely about it."""
         if number == 0:
             return self.start
-        key = jax.random.fold_in(jax.random.key(self.seed), number)
-        return self.start + 1.5 * jax.random.normal(key, self.start.shape)
+        return self.start + 1.5 * self.scattered(number)
+
+    def scattered(self, number: int) -> np.ndarray:
+        """Standard normal numbers [p], others for every number."""
+        return np.random.default_rng((self.seed, 7, number)).normal(size=self.start.shape)
 
 
 def is_finite(values: Any) -> bool:

@@ -7,6 +7,7 @@ Jacobian included: the point about which the normal approximation is taken.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.density import Density
 from mercer.runtime.draws import Draws
 from mercer.runtime.progress import Report, silent
+from mercer.runtime.threads import side_by_side
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +42,19 @@ def find_mode(density: Density, *, restarts: int, steps: int, report: Report = s
             return 1e100, np.zeros_like(flat)
         return float(value), np.asarray(gradient, float)
 
-    found = []
-    for number in range(max(1, restarts)):
-        report(f"start {number + 1} of {restarts}")
+    ended = 0
+
+    def climb(number: int) -> Any:
+        nonlocal ended
         start = np.asarray(density.prior_start(number), float)
-        if evaluate(start)[0] >= 1e100:
-            continue
-        options = {"maxiter": steps, "maxfun": 3 * steps, "ftol": 1e-9, "gtol": 1e-5}
-        found.append(minimize(evaluate, start, jac=True, method="L-BFGS-B", options=options))
+        options = {"maxiter": steps, "maxfun": 3 * steps, "ftol": 1e-9, "gtol": 1e-5, "maxcor": 20}
+        result = minimize(evaluate, start, jac=True, method="L-BFGS-B", options=options)
+        ended += 1
+        report(f"{ended} of {restarts} starts", ended / restarts)
+        return result
+
+    _ = density.start  # found, and its function compiled, before several threads would
+    found = side_by_side(climb, range(max(1, restarts)))
     found = [result for result in found if np.isfinite(result.fun) and result.fun < 1e99]
     if not found:
         problem = "no point of finite density was found by optimisation"

@@ -19,7 +19,7 @@ from numpyro.infer.hmc import HMCState
 from numpyro.infer.util import ParamInfo
 
 from mercer.dsl.diagnostic import MercerError
-from mercer.runtime.density import Density, Functions
+from mercer.runtime.density import Density, Functions, is_finite
 from mercer.runtime.draws import Draws
 from mercer.runtime.map import find_mode
 from mercer.runtime.progress import Report, silent
@@ -60,7 +60,7 @@ def run_nuts(
     "threads", "sequential", "vectorized" or "parallel"; all give the same kind of draws.
     """
     chain = chain_of(density.functions, warmup, target, depth)
-    starts = _warm_starts(density, chains, seed) if init == "warm" else _starts(density, chains)
+    starts = _warm_starts(density, chains) if init == "warm" else _starts(density, chains)
     keys = jax.random.split(jax.random.key(seed), chains)
     state = jax.vmap(chain.begin)(keys, starts, *_at_starts(density, starts))
     tally = _Tally(chains, warmup, draws, report)
@@ -202,28 +202,24 @@ def _at_starts(density: Density, starts: Array) -> tuple[Array, Array]:
 
 def _starts(density: Density, chains: int) -> Array:
     """A random start of its own for each chain, [chains, p]."""
-    key = jax.random.key(density.seed)
-    return jnp.stack([density.found_start(jax.random.fold_in(key, c)) for c in range(chains)])
+    return jnp.asarray([density.found_start(chain) for chain in range(chains)])
 
 
-def _warm_starts(density: Density, chains: int, seed: int) -> Array:
+def _warm_starts(density: Density, chains: int) -> Array:
     """Starts [chains, p] near the mode; the found start where there is none."""
     try:
-        centre = find_mode(density, restarts=1, steps=40).point
+        centre: Any = find_mode(density, restarts=1, steps=40).point
     except MercerError:
         centre = density.start
     # A mode of a hierarchical density may be a spike of no mass: not further than a few units.
-    centre = density.start + jnp.clip(centre - density.start, -6.0, 6.0)
-    key = jax.random.fold_in(jax.random.key(seed), 7)
+    centre = density.start + np.clip(np.asarray(centre) - density.start, -6.0, 6.0)
     points = []
     for chain in range(chains):
-        chain_key = jax.random.fold_in(key, chain)
         for width in (0.3, 0.03, 0.0):
-            point = centre + width * jax.random.normal(chain_key, centre.shape)
-            value, gradient = density.value_and_grad(point)
-            if bool(jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient))):
+            point = centre + width * density.scattered(chain)
+            if is_finite(density.value_and_grad(point)):
                 break
         else:
             point = density.start
         points.append(point)
-    return jnp.stack(points)
+    return jnp.asarray(points)

@@ -13,9 +13,11 @@ from scipy import stats
 
 import mercer
 from mercer.runtime.density import arguments_of
-from mercer.runtime.gaussian import Affine, Site, Term
+from mercer.runtime.gaussian import Affine, Dense, Gaussian, RandomFunction, Site, Term
 from mercer.runtime.posterior import one_draw
 from mercer.runtime.sites import rows
+from mercer.runtime.statements import observed_rows
+from mercer.stdlib.kernels import RBF
 from mercer.stdlib.points import Points
 
 S = np.array([[1.0, 0.6, 0.1], [0.6, 2.0, -0.4], [0.1, -0.4, 0.5]])
@@ -110,3 +112,18 @@ k ~ Poisson(exp(b))
     found = density_of(text, {"t": t, "y": y, "k": np.full(3, np.nan)}, {"b": jnp.asarray(0.3)})
     expected = stats.t(3).logpdf(0.3) + stats.poisson(np.exp(0.3 * t)).logpmf(y).sum()
     assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_draws_with_missing_rows_have_the_conditional_law():
+    x = np.linspace(0, 5, 40)[:, None]
+    processes = {"f": RandomFunction(RBF(lengthscale=1.0, scale=1.0))}
+    sites = {"f(x)": Site("f", Points((jnp.asarray(x),)), 40)}
+    values = Affine(0.0, (Term("f(x)"),), (40,))
+    y = np.sin(x[:, 0])
+    y[3:6] = np.nan
+    block = Dense(processes, sites, {"y": (Gaussian(values, 0.1), y, observed_rows(y))})
+    keys = jax.random.split(jax.random.key(0), 4000)
+    draws = jax.jit(jax.vmap(lambda key: block.draw(key, {"f": values})["f"]))(keys)
+    mean, variance = block.condition({}, values)
+    np.testing.assert_allclose((draws.mean(0) - mean) / variance**0.5, 0.0, atol=0.06)
+    np.testing.assert_allclose(draws.std(0), variance**0.5, rtol=0.05)
