@@ -115,14 +115,14 @@ def test_ctrl_c_during_an_import(name: str, folder: Path) -> None:
 def test_ctrl_c_while_chains_run(folder: Path) -> None:
     announce = """
         import sys
-        from numpyro.infer import MCMC
-        run = MCMC.run
+        from mercer.runtime import nuts
+        run = nuts.side_by_side
 
         def announced(*given, **named):
             print("the chains start", file=sys.stderr, flush=True)
             return run(*given, **named)
 
-        MCMC.run = announced
+        nuts.side_by_side = announced
     """
     words = (*FIT, "--draws", "1000000")
     process = started(announce, COMMAND.format(words=words), cwd=folder)
