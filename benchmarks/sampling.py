@@ -7,7 +7,7 @@ thread. By hand is the NumPyro program that one would write: the covariance matr
 `jnp.linalg.cholesky`, `MultivariateNormal`, and NUTS with NumPyro's settings. Mercer is
 `model.fit`. Every round has a fresh process, another seed and an empty compilation cache. The first
 run in it counts as `with compilation`; `sampling` is the sampler of a second run, adaptation
-included, which for Mercer includes that it traces anew. Effective draws are the least bulk ESS of
+included. Effective draws are the least bulk ESS of
 the three, added up over the rounds and divided by the added time. `whole` is Mercer's second
 `model.fit`: it also draws the function and computes the leave-one-out densities for each draw.
 """
