@@ -111,16 +111,7 @@ class DeclarationRules(ObservationRules):
         if argument.operator == "~":
             raise self.problems.report("M214", "a setting of a method is no unknown", argument.span)
         value = self.value(argument.value)
-        if isinstance(value, ir.Text):
-            raise self.problems.report("M251", f"`{parameter.name}` is no string", value.span)
-        if parameter.structural and not isinstance(value, ir.Constant):
-            raise self.problems.report(
-                "M249",
-                f"`{parameter.name}` must be a number written here",
-                value.span,
-                why="It shapes the program, which is made before anything is known.",
-            )
-        self.require(value, parameter.space, f"`{parameter.name}`")
+        self.check_number(value, parameter)
         least = parameter.least
         if least is not None and isinstance(value, ir.Constant) and value.value < least:
             raise self.problems.report(

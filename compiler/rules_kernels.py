@@ -282,6 +282,19 @@ class KernelRules(SmoothnessRules):
             return None if seen.space.size.isdigit() else seen.space.size
         return None
 
+    def check_number(self, value: ir.Expr, parameter: Parameter) -> None:
+        """A number in the space of its parameter; written in the model, where it must be."""
+        if isinstance(value, ir.Text):
+            raise self.problems.report("M251", f"`{parameter.name}` is no string", value.span)
+        if parameter.structural and not isinstance(value, ir.Constant):
+            raise self.problems.report(
+                "M249",
+                f"`{parameter.name}` must be a number written here",
+                value.span,
+                why="It shapes the program, which is made before anything is known.",
+            )
+        self.require(value, parameter.space.split("^")[0], f"`{parameter.name}`")
+
     def check_argument(
         self,
         value: ir.Expr,
@@ -290,16 +303,7 @@ class KernelRules(SmoothnessRules):
         home: KernelHome,
         coordinate: Dim | None,
     ) -> None:
-        if parameter.structural and not isinstance(value, ir.Constant):
-            raise self.problems.report(
-                "M249",
-                f"`{parameter.name}` must be a number written here",
-                value.span,
-                why="It shapes the program, which is made before anything is known.",
-            )
-        if isinstance(value, ir.Text):
-            raise self.problems.report("M251", f"`{parameter.name}` is no string", value.span)
-        self.require(value, parameter.space.split("^")[0], f"`{parameter.name}`")
+        self.check_number(value, parameter)
         allowed = {*home.kind.dims, coordinate}
         if isinstance(seen.space, Vector):
             allowed.add(seen.space.size)
