@@ -84,7 +84,7 @@ class _Emitter:
         lines += [
             "",
             f"INFERENCE = Inference({self.plan.lane!r}, {self.plan.method!r}, {settings!r})",
-            f"INDICES = {tuple(self.index_arguments())!r}",
+            f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
             f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
             f"DIMS = {_dict(dims(self.structure))}",

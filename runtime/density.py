@@ -62,7 +62,7 @@ def arguments_of(
     arrays: Mapping[str, Any] = bound.arrays
     data = {word.get(name, name): value for name, value in arrays.items()}
     for index in getattr(program, "INDICES", ()):
-        data[index] = np.arange(bound.sizes[program.NAMES.get(index, index)])
+        data[index] = np.arange(bound.sizes[program.NAMES[index]])
     data.update(places_of(getattr(program, "LABELS", {}), bound))
     absent = [name for name in getattr(program, "TAKEN", ()) if name not in bound.arrays]
     if absent and summaries is None:

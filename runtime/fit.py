@@ -159,6 +159,7 @@ def _summaries(fit: Fit, arguments: Mapping[str, Any]) -> dict[str, Any]:
     word = {name: w for w, name in fit.program.NAMES.items()}
     data = {word.get(n, n) for n in fit.bound.arrays}
     data |= {*getattr(fit.program, "INDICES", ()), *getattr(fit.program, "LABELS", ())}
-    prepared = {*data, *(k for k in arguments if k.endswith("_keep"))}
+    # No name of a model has a blank in it: `y keep` is the program's own.
+    prepared = {*data, *(k for k in arguments if fit.program.NAMES[k].endswith(" keep"))}
     named = {word.get(n.name, n.name) for n in fit.bound.needs.data}
     return {k: v for k, v in arguments.items() if k not in prepared | named}
