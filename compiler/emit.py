@@ -66,8 +66,9 @@ class _Emitter:
         lines += ["import jax"] if "jax." in body.replace("jax.numpy", "") else []
         lines += ["import jax.numpy as jnp", "import numpy as np", "import numpyro"]
         lines += ["from numpyro import distributions as dist", ""]
+        engine = self.plan.engine_name
         for module, words in _IMPORTS.items():
-            used = [w for w in words if _uses(body, w)]
+            used = [w for w in words if _uses(body, w) or w == engine]
             if used:
                 lines.append(f"from {module} import {', '.join(used)}")
         kernels = sorted(
@@ -84,6 +85,7 @@ class _Emitter:
         lines += [
             "",
             f"INFERENCE = Inference({self.plan.lane!r}, {self.plan.method!r}, {settings!r})",
+            f"ENGINE = {engine or None}",
             f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
             f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
@@ -236,7 +238,7 @@ class _Emitter:
                 f"        {{{laws}}},\n"
                 f"        {{{values}}},\n"
                 f"        keep={{{keeps}}},\n"
-                f"        engine={plan.engine},\n"
+                "        engine=ENGINE,\n"
                 "        quantities={k: q for k, q in quantities(**known).items()"
                 " if k not in LATENT},\n"
                 "    )"

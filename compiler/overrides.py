@@ -14,21 +14,20 @@ from mercer.compiler import typed as ir
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 
 Method = Literal["nuts", "map", "svi"]
-Engine = Literal["Dense", "WeightSpace", ""]
 
 METHODS: tuple[Method, ...] = ("nuts", "map", "svi")
-_PLACES = ("Exact", "Whitened")
+_ENGINES = ("Exact",)  # the words `asked_by` of `mercer.compiler.engines`
 
 
 @dataclass(frozen=True)
 class Overrides:
-    """`method`: of what is left to inference, or "auto". `settings`: by method. `exact`: unknowns
-    that must be integrated out by one Cholesky factorisation. `apart`: unknowns that must not be.
+    """`method`: of what is left to inference, or "auto". `settings`: by method. `engines`:
+    unknowns that must be integrated out, and by what. `apart`: unknowns that must not be.
     """
 
     method: str = "auto"
     settings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    exact: Mapping[str, ir.Directive] = field(default_factory=dict)
+    engines: Mapping[str, ir.Directive] = field(default_factory=dict)
     apart: Mapping[str, ir.Directive] = field(default_factory=dict)
 
 
@@ -40,7 +39,7 @@ def overrides(model: ir.TypedModel) -> Overrides:
     problems: list[Diagnostic] = []
     method, by = "auto", None
     settings: dict[str, dict[str, float]] = {}
-    exact: dict[str, ir.Directive] = {}
+    engines: dict[str, ir.Directive] = {}
     apart: dict[str, ir.Directive] = {}
     for directive in sorted(model.directives, key=lambda d: bool(d.name)):
         word, name = directive.method.lower(), directive.name
@@ -54,20 +53,20 @@ def overrides(model: ir.TypedModel) -> Overrides:
             }
             if name:
                 apart[name] = directive
-        elif directive.method not in _PLACES:
+        elif directive.method not in (*_ENGINES, "Whitened"):
             problems.append(_no_engine(directive))
         elif not name:
             problems.append(_without_name(directive))
-        elif directive.method == "Exact":
-            exact[name] = directive
+        elif directive.method in _ENGINES:
+            engines[name] = directive
         elif name in model.functions:
             apart[name] = directive
         else:
             problems.append(_not_whitened(directive))
-    problems += [_both(apart[n], exact[n]) for n in apart if n in exact]
+    problems += [_both(apart[n], engines[n]) for n in apart if n in engines]
     if problems:
         raise MercerError(problems, model.sources)
-    return Overrides(method, settings, exact, apart)
+    return Overrides(method, settings, engines, apart)
 
 
 def _no_engine(directive: ir.Directive) -> Diagnostic:
@@ -111,22 +110,11 @@ def _not_whitened(directive: ir.Directive) -> Diagnostic:
     )
 
 
-def _both(apart: ir.Directive, exact: ir.Directive) -> Diagnostic:
+def _both(apart: ir.Directive, engine: ir.Directive) -> Diagnostic:
     return Diagnostic(
         "M321",
         f"`{apart.name}` cannot be integrated out and left to inference",
         apart.span,
-        why=f"line {exact.span.line} asks for `Exact`, and this line for `{apart.method}`.",
+        why=f"line {engine.span.line} asks for `{engine.method}`, this line for `{apart.method}`.",
         mend="keep one of the two lines.",
-    )
-
-
-def not_exact(directive: ir.Directive) -> Diagnostic:
-    """The unknown of an `Exact()` does not enter linearly under Gaussian noise."""
-    return Diagnostic(
-        "M321",
-        f"`{directive.name}` cannot be integrated out exactly",
-        directive.span,
-        why="it is not Gaussian, not linear in an outcome, or that outcome is not Normal.",
-        mend="leave the line out: what cannot be integrated out is left to inference.",
     )

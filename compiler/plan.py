@@ -1,17 +1,17 @@
 """Structure -> Plan: what is integrated out, what is sampled or optimised, at what cost, and why.
 
-The table `_REFUSALS` names what has no engine yet; `_ROWS` says which engine serves a Gaussian
-block. Both are read from top to bottom.
+The table `_REFUSALS` names what has no engine yet, from top to bottom; `mercer.compiler.engines`
+says which engine serves a Gaussian block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
 
 from mercer.compiler import typed as ir
-from mercer.compiler.overrides import METHODS, Engine, Method, not_exact
+from mercer.compiler.engines import Engine, choose_engine, count_of, rows_of
+from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.structure import Structure, owner_of
 from mercer.compiler.walk import names_below, nodes
 from mercer.dsl.diagnostic import Diagnostic, MercerError
@@ -28,17 +28,21 @@ _GRADIENTS = 4 * 1000 * 15  # four chains, 1,000 iterations, some 15 steps in ea
 
 @dataclass(frozen=True)
 class Plan:
-    """`engine` integrates the block out: "Dense" (joint covariance of the rows), "WeightSpace"
-    (normal equations of the unknowns) or "" (there is no block). `latent` are the functions that
+    """`engine` integrates the block out; None: there is no block. `latent` are the functions that
     are whitened and sampled, `sampled` the other unknowns that are left to `method`.
     """
 
     structure: Structure
-    engine: Engine
+    engine: Engine | None
     latent: tuple[str, ...]
     sampled: tuple[str, ...]
     method: Method
     sentences: tuple[str, ...]
+
+    @property
+    def engine_name(self) -> str:
+        """The class that integrates the block out; "" where there is no block."""
+        return self.engine.name if self.engine else ""
 
     @property
     def settings(self) -> Mapping[str, float]:
@@ -63,8 +67,7 @@ def plan(
     refusals = [d for row in _REFUSALS for d in row(model)]
     if refusals:
         raise MercerError(_distinct(refusals), model.sources)
-    functions = [f for f in model.functions if f in structure.block]
-    engine = _engine(structure, functions)
+    engine = choose_engine(structure, sizes)
     used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
     latent = tuple(f for f in structure.latent if f in used)
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
@@ -78,37 +81,19 @@ def plan(
 # --- choice -------------------------------------------------------------------------------------
 
 
-def _engine(structure: Structure, functions: list[str]) -> Engine:
-    """The covariance of the rows where functions are in it or where the model asks for it."""
-    problems = [not_exact(d) for n, d in structure.asked.exact.items() if n not in structure.block]
-    if problems:
-        raise MercerError(problems, structure.model.sources)
-    if not structure.locations:
-        return ""
-    return "Dense" if functions or structure.asked.exact else "WeightSpace"
-
-
 def _cost(
-    structure: Structure, engine: str, latent: tuple[str, ...], sizes: Mapping[str, int] | None
+    structure: Structure,
+    engine: Engine | None,
+    latent: tuple[str, ...],
+    sizes: Mapping[str, int] | None,
 ) -> float | None:
     """Floating point operations of one log density with its gradient; None without sizes."""
     if sizes is None:
         return None
-
-    def count(dims: Iterable[str]) -> int:
-        return prod(size_of(d, sizes) for d in dims)
-
-    model = structure.model
-    flops = 0.0
-    rows = sum(count(model.observations[o].type.dims) for o in structure.locations)
-    if engine == "Dense":
-        flops += 1.0 * rows**3 + 20.0 * rows**2 * len(structure.sites)
-    elif engine == "WeightSpace":
-        width = sum(count(s.dims) for s in structure.sites.values() if not s.apply)
-        flops += 3.0 * rows * width**2 + width**3
+    flops = engine.flops(structure, sizes) if engine else 0.0
     for name in latent:
         uses = (s for s in structure.sites.values() if s.owner == name)
-        flops += 4.3 * sum(count(s.dims) for s in uses) ** 3
+        flops += 4.3 * sum(count_of(s.dims, sizes) for s in uses) ** 3
     return flops + 1e5
 
 
@@ -137,18 +122,12 @@ def _method(
     )
 
 
-def size_of(dim: str, sizes: Mapping[str, int]) -> int:
-    """The length of a dim: of its index (without prime), or the number that is its name."""
-    name = dim.rstrip("'")
-    return int(name) if name.isdigit() else sizes.get(name, 1)
-
-
 # --- words --------------------------------------------------------------------------------------
 
 
 def _sentences(
     structure: Structure,
-    engine: str,
+    engine: Engine | None,
     latent: tuple[str, ...],
     sampled: tuple[str, ...],
     sizes: Mapping[str, int] | None,
@@ -158,15 +137,10 @@ def _sentences(
     model = structure.model
     block = [n for n in model.order if n in structure.block]
     outcomes = _listed(structure.locations)
-    if engine == "Dense":
+    if engine is not None:
         yield (
             f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
-            "exactly, as one joint Gaussian with one Cholesky factorisation."
-        )
-    elif engine == "WeightSpace":
-        yield (
-            f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
-            "exactly, through the normal equations of the unknowns."
+            f"{engine.sentence}."
         )
     asked = structure.asked.apart
     for name in latent:
@@ -181,11 +155,7 @@ def _sentences(
     if kept := [n for n in asked if n not in latent]:
         yield f"Not integrated out, as asked: {_listed(kept)}."
     if sizes is not None and structure.locations:
-        rows = sum(
-            prod(size_of(d, sizes) for d in model.observations[o].type.dims)
-            for o in structure.locations
-        )
-        yield f"The joint Gaussian has {rows:,} rows."
+        yield f"The joint Gaussian has {rows_of(structure, sizes):,} rows."
     if cost is not None:
         yield f"One log density with its gradient takes about {cost:.1e} operations."
     if sampled:

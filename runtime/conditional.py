@@ -18,11 +18,9 @@ from jax import Array
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime import whitened
-from mercer.runtime.dense import Dense
 from mercer.runtime.density import identifiers
 from mercer.runtime.sites import Processes, spread
 from mercer.runtime.terms import Affine, Gaussian, Site, Term
-from mercer.runtime.weights import WeightSpace
 
 Known = Mapping[str, Any]
 """Everything the functions of a program may ask for: data, summaries, unknowns, by identifier."""
@@ -110,8 +108,9 @@ def conditional(
         name: (law, *observed_value(program, known, name)) for name, law in gaussian.items()
     }
     exact_sites = {k: s for k, s in sites.items() if k not in latent}
-    engine = WeightSpace if hasattr(program, "WeightSpace") else Dense
-    exact = engine(own, exact_sites, observations) if exact_sites or observations else None
+    exact = None
+    if program.ENGINE is not None:
+        exact = program.ENGINE(own, exact_sites, observations)
     known_block = None
     if latent:
         known_block = whitened.given(own, {k: sites[k] for k in latent}, values)

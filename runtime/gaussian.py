@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -46,7 +46,7 @@ def observe(
     data: Mapping[str, Any],
     *,
     keep: Mapping[str, Any] | None = None,
-    engine: type[Dense] | type[WeightSpace] = Dense,
+    engine: Callable[..., Dense | WeightSpace] = Dense,
     quantities: Mapping[str, Affine] | None = None,
     name: str = "block",
 ) -> dict[str, Any]:

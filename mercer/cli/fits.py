@@ -103,7 +103,7 @@ def fit(
     loaded.plan(infer=method)
     check_writable(output)
     with waiting("Starting JAX", quiet=quiet):
-        import mercer.inference  # noqa: F401
+        importlib.import_module("mercer.inference")
 
     _import_meanwhile("arviz")
     # A terminal is shown the progress of the fit itself; a log is told that it goes on.

@@ -19,7 +19,7 @@ WORDS = (  # of the emitted program, of NumPyro's signatures, of Python, of the 
 
 
 def renamed(text: str, first: int) -> tuple[str, dict[str, str]]:
-    """The text with its own names exchanged for `WORDS` from `first` on, and what became of each."""
+    """The text with its own names exchanged for `WORDS[first:]`, and what became of each."""
     typed = compile_front(text)
     declared = {*typed.data, *typed.unknowns, *typed.functions, *typed.definitions, *typed.indices}
     own = sorted(n for n in declared if "." not in n)

@@ -61,8 +61,8 @@ def test_what_is_asked_is_what_is_planned() -> None:
     sampled = model.plan(infer="b by MAP()")
     assert (sampled.method, sampled.sampled) == ("map", ("b", "s"))
     assert "Not integrated out, as asked: b." in sampled.sentences
-    assert Model.from_text(WEIGHTS).plan(infer="b by Exact()").engine == "Dense"
-    assert Model.from_text(WEIGHTS).plan().engine == "WeightSpace"
+    assert Model.from_text(WEIGHTS).plan(infer="b by Exact()").engine_name == "Dense"
+    assert Model.from_text(WEIGHTS).plan().engine_name == "WeightSpace"
 
 
 @pytest.mark.parametrize(

@@ -77,14 +77,14 @@ def test_an_emitted_program_imports_nothing_but_the_library_and_jax() -> None:
 
 def test_co2_is_one_joint_gaussian_with_its_level_in_it() -> None:
     found = planned("co2")
-    assert found.engine == "Dense"
+    assert found.engine_name == "Dense"
     assert found.structure.block == {"level", "trend", "seasonal", "short"}
     assert "noise" in found.sampled
 
 
 def test_a_hierarchy_of_normals_is_integrated_out_with_its_mean() -> None:
     found = planned("eight_schools")
-    assert (found.engine, found.sampled) == ("WeightSpace", ("tau",))
+    assert (found.engine_name, found.sampled) == ("WeightSpace", ("tau",))
     terms = found.structure.locations["y"].terms
     assert sorted(t.site.key for t in terms) == ["mu", "theta"]
 

@@ -87,7 +87,8 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-FIT = ("fit", "model.mercer", "data.csv", "-o", "fit.nc", "--infer", "nuts")
+FIT = ("fit", "model.mercer", "data.csv", "-o", "fit.nc", "--infer", "nuts", "--quiet")
+"""Quiet, or a slow machine would say "Starting JAX ..." first."""
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ import jax.numpy as jnp
 import numpyro
 from numpyro import distributions as dist
 
-from mercer.runtime.gaussian import Affine, Gaussian, Site, Term, Weights, observe
+from mercer.runtime.gaussian import Affine, Dense, Gaussian, Site, Term, Weights, observe
 from mercer.runtime.inference import Inference
 from mercer.runtime.statements import observed_rows
 
 INFERENCE = Inference(lane="exact", method="nuts", settings={})
+ENGINE = Dense
 NAMES = {"y": "y", "sigma": "sigma", "mu": "mu", "tau": "tau", "theta": "theta"}
 DIMS = {"y": ("school",), "sigma": ("school",), "mu": (), "tau": (), "theta": ("school",)}
 

@@ -11,6 +11,7 @@ from mercer.stdlib.kernels import RBF
 from mercer.stdlib.points import Points
 
 INFERENCE = Inference(lane="latent", method="nuts", settings={})
+ENGINE = None
 LATENT = ("f(x)",)
 NAMES = {"x": "x", "k": "k", "rho": "rho", "alpha": "alpha"}
 DIMS = {"x": ("n",), "k": ("n",), "rho": (), "alpha": (), "f(x)": ("n",)}

@@ -4,13 +4,14 @@ import jax.numpy as jnp
 import numpyro
 from numpyro import distributions as dist
 
-from mercer.runtime.gaussian import Affine, Gaussian, RandomFunction, Site, Term, observe
+from mercer.runtime.gaussian import Affine, Dense, Gaussian, RandomFunction, Site, Term, observe
 from mercer.runtime.inference import Inference
 from mercer.runtime.statements import observed_rows
 from mercer.stdlib.kernels import RBF
 from mercer.stdlib.points import Points
 
 INFERENCE = Inference(lane="exact", method="nuts", settings={})
+ENGINE = Dense
 NAMES = {"x": "x", "y": "y", "rho": "rho", "alpha": "alpha", "sigma": "sigma"}
 DIMS = {"x": ("n",), "y": ("n",), "rho": (), "alpha": (), "sigma": (), "f(x)": ("n",)}
 

@@ -8,6 +8,7 @@ from mercer.runtime.inference import Inference
 from mercer.runtime.statements import observe_each, observed_rows
 
 INFERENCE = Inference(lane="direct", method="nuts", settings={})
+ENGINE = None
 NAMES = {name: name for name in ("kid_score", "mom_hs", "mom_iq", "b0", "b_hs", "b_iq", "sigma")}
 DIMS = {
     "kid_score": ("child",),

@@ -1,0 +1,193 @@
+"""Structure -> the engine that integrates the Gaussian block out: what each serves, at what cost.
+
+`ENGINES` is the table. An engine is a class of `mercer.runtime.gaussian`, and one row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+
+from mercer.compiler import typed as ir
+from mercer.compiler.structure import Structure
+from mercer.dsl.diagnostic import Diagnostic, MercerError
+
+Sizes = Mapping[str, int]
+
+MEMORY = 8e9
+"""Bytes that `auto` allows the matrices of an engine: what a laptop has to spare."""
+
+_NOMINAL = 100  # rows of a dim whose size nobody has said
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine. `name`: its class. `asked_by`: the word for it after `infer NAME by`.
+
+    `refuses(structure)` says why it cannot serve a block, or None. `flops` and `bytes` are those
+    of one log density with its gradient. `sentence` is what `explain` says, after the names of
+    what is integrated out and "they are integrated out".
+    """
+
+    name: str
+    asked_by: str
+    refuses: Callable[[Structure], str | None]
+    flops: Callable[[Structure, Sizes], float]
+    bytes: Callable[[Structure, Sizes], float]
+    sentence: str
+    is_exact: bool = True
+
+
+def choose_engine(structure: Structure, sizes: Sizes | None) -> Engine | None:
+    """The engine that the model asks for, else the cheapest; None where there is no block.
+
+    Exact engines come before approximate ones wherever their matrices fit into `MEMORY`. Without
+    sizes it is the first of the table that serves. Raises MercerError M321 where the engine that
+    is asked for cannot serve.
+    """
+    asked = _asked(structure)
+    if not structure.locations:
+        return None
+    if asked is not None:
+        return asked
+    fitting = [engine for engine in ENGINES if engine.refuses(structure) is None]
+    if sizes is None:
+        return fitting[0]
+    roomy = [engine for engine in fitting if engine.bytes(structure, sizes) <= MEMORY] or fitting
+    exact = [engine for engine in roomy if engine.is_exact] or roomy
+    return min(exact, key=lambda engine: engine.flops(structure, sizes))
+
+
+def _asked(structure: Structure) -> Engine | None:
+    """What `infer NAME by ENGINE()` says: one engine, for the whole block."""
+    directives = structure.asked.engines
+    problems = [_not_gaussian(d) for n, d in directives.items() if n not in structure.block]
+    words = dict.fromkeys(d.method for d in directives.values())
+    if not problems and len(words) > 1:
+        problems = [_mixed(list(directives.values()))]
+    if not words or problems:
+        if problems:
+            raise MercerError(problems, structure.model.sources)
+        return None
+    engine = next(e for e in ENGINES if e.asked_by == next(iter(words)))
+    why = engine.refuses(structure)
+    if why is not None:
+        directive = next(iter(directives.values()))
+        raise MercerError([_unfit(directive, why)], structure.model.sources)
+    return engine
+
+
+# --- sizes ----------------------------------------------------------------------------------------
+
+
+def size_of(dim: str, sizes: Sizes) -> int:
+    """The length of a dim: of its index (without prime), or the number that is its name."""
+    name = dim.rstrip("'")
+    return int(name) if name.isdigit() else sizes.get(name, _NOMINAL)
+
+
+def count_of(dims: Iterable[str], sizes: Sizes) -> int:
+    """How many cells a value of these dims has."""
+    return prod(size_of(d, sizes) for d in dims)
+
+
+def rows_of(structure: Structure, sizes: Sizes) -> int:
+    """The rows of the joint Gaussian: those of all the outcomes that the block reaches."""
+    observations = structure.model.observations
+    return sum(count_of(observations[o].type.dims, sizes) for o in structure.locations)
+
+
+def functions_of(structure: Structure) -> list[ir.Function]:
+    """The random functions of the block."""
+    return [f for n, f in structure.model.functions.items() if n in structure.block]
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+
+def _only_weights(structure: Structure) -> str | None:
+    functions = functions_of(structure)
+    return f"`{functions[0].name}` is a random function" if functions else None
+
+
+def _width(structure: Structure, sizes: Sizes) -> int:
+    return sum(count_of(s.dims, sizes) for s in structure.sites.values() if not s.apply)
+
+
+def _weights_flops(structure: Structure, sizes: Sizes) -> float:
+    rows, width = rows_of(structure, sizes), _width(structure, sizes)
+    return 3.0 * rows * width**2 + width**3
+
+
+def _weights_bytes(structure: Structure, sizes: Sizes) -> float:
+    rows, width = rows_of(structure, sizes), _width(structure, sizes)
+    return 8.0 * (3 * rows * width + 3 * width**2)
+
+
+def _serves_all(structure: Structure) -> str | None:
+    return None
+
+
+def _dense_flops(structure: Structure, sizes: Sizes) -> float:
+    rows = rows_of(structure, sizes)
+    return 1.0 * rows**3 + 20.0 * rows**2 * len(structure.sites)
+
+
+def _dense_bytes(structure: Structure, sizes: Sizes) -> float:
+    return 8.0 * 5 * rows_of(structure, sizes) ** 2
+
+
+ENGINES: tuple[Engine, ...] = (
+    Engine(
+        "WeightSpace",
+        "",  # what `auto` takes; nobody needs to ask
+        _only_weights,
+        _weights_flops,
+        _weights_bytes,
+        "exactly, through the normal equations of the unknowns",
+    ),
+    Engine(
+        "Dense",
+        "Exact",
+        _serves_all,
+        _dense_flops,
+        _dense_bytes,
+        "exactly, as one joint Gaussian with one Cholesky factorisation",
+    ),
+)
+
+
+# --- messages -------------------------------------------------------------------------------------
+
+
+def _not_gaussian(directive: ir.Directive) -> Diagnostic:
+    return Diagnostic(
+        "M321",
+        f"`{directive.name}` cannot be integrated out exactly",
+        directive.span,
+        why="it is not Gaussian, not linear in an outcome, or that outcome is not Normal.",
+        mend="leave the line out: what cannot be integrated out is left to inference.",
+    )
+
+
+def _mixed(directives: list[ir.Directive]) -> Diagnostic:
+    first = directives[0]
+    other = next(d for d in directives if d.method != first.method)
+    return Diagnostic(
+        "M321",
+        f"`{first.name}` by {first.method} and `{other.name}` by {other.method}",
+        other.span,
+        why="what is integrated out is one joint Gaussian, by one engine.",
+        mend=f"write `{first.method}` for both, or leave one line out.",
+    )
+
+
+def _unfit(directive: ir.Directive, why: str) -> Diagnostic:
+    return Diagnostic(
+        "M321",
+        f"`{directive.name}` cannot be integrated out by {directive.method}",
+        directive.span,
+        why=f"{why}.",
+        mend="leave the line out: the plan then takes an engine that serves.",
+    )
