@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import numpy as np
 import xarray as xr
 
 from mercer.compiler.plan import Plan
@@ -58,7 +59,12 @@ def simulate_program(model: Model, plan: Plan, bound: Bound, *, seed: int) -> xr
     program = model.program(plan)
     with told_at_model_lines(program, model.typed.source):
         values = simulate(program, arguments_of(program, bound), jax.random.key(seed))
-    return dataset(dict(program.DIMS), bound, values, leading=())
+    drawn = dataset(dict(program.DIMS), bound, values)
+    for name, codes in drawn.items():
+        if "labels" in codes.attrs:  # a simulation is data, and data hold the labels themselves
+            labels = np.asarray(codes.attrs["labels"])
+            drawn[name] = (codes.dims, labels[codes.values])
+    return drawn
 
 
 def open_program_fit(path: str | Path) -> Fit:

@@ -206,6 +206,7 @@ class Model:
                 columns=columns, progress=progress,
             )  # fmt: skip
         self.plan(infer=infer)  # refuses what has no engine before any data are read
+        self._refuse_nothing_unknown()
         bound = self.bind(data, columns=columns)
         plan = self.plan(bound.sizes, infer)
         from mercer.inference import fit_program
@@ -219,6 +220,22 @@ class Model:
             warmup=warmup,
             draws=draws,
             progress=progress,
+        )
+
+    def _refuse_nothing_unknown(self) -> None:
+        if self.typed.unknowns or self.typed.functions:
+            return
+        spans = [o.span for o in self.typed.observations.values()]
+        raise MercerError(
+            [
+                Diagnostic(
+                    "M330",
+                    "nothing in this model is unknown, so that there is nothing to fit",
+                    spans[0] if spans else None,
+                    mend="declare what is to be learnt: `b ~ Normal(0, 1)`",
+                )
+            ],
+            self.typed.sources,
         )
 
     def simulate(self, data: Any = None, *, seed: int = 0, columns: Any = None) -> Any:
