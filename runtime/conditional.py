@@ -18,7 +18,7 @@ from jax import Array
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime import whitened
-from mercer.runtime.density import identifiers
+from mercer.runtime.density import identifiers, keeps
 from mercer.runtime.sites import Processes, spread
 from mercer.runtime.terms import Affine, Gaussian, Site, Term
 
@@ -123,7 +123,7 @@ def observed_value(program: ModuleType, known: Known, name: str) -> tuple[Any, A
     if known.get(word) is None:
         problem = f"the values of {name} are not there"
         raise MercerError([Diagnostic("M605", problem, mend="fit the model to data that hold it")])
-    return known[word], known.get(f"{word}_keep")
+    return known[word], known.get(keeps(program).get(name, ""))
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,15 @@ def identifiers(program: ModuleType) -> dict[str, str]:
     return {name: word for word, name in program.NAMES.items()}
 
 
+def keeps(program: ModuleType) -> dict[str, str]:
+    """The identifier of the rows that are not missing, for each outcome.
+
+    Its name in the program has a blank, `y keep`, which no name of a model has.
+    """
+    words = program.NAMES.items()
+    return {n.removesuffix(" keep"): word for word, n in words if n.endswith(" keep")}
+
+
 def arguments_of(
     program: ModuleType, bound: Any, *, summaries: Mapping[str, Any] | None = None
 ) -> Arguments:

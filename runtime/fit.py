@@ -14,7 +14,7 @@ import numpy as np
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.suggest import nearest
 from mercer.runtime.containers import summary_of
-from mercer.runtime.density import Arguments, arguments_of
+from mercer.runtime.density import Arguments, arguments_of, keeps
 from mercer.runtime.draws import Draws
 from mercer.runtime.newlabels import component_keys, rows_between
 from mercer.runtime.posterior import kept_values
@@ -159,7 +159,6 @@ def _summaries(fit: Fit, arguments: Mapping[str, Any]) -> dict[str, Any]:
     word = {name: w for w, name in fit.program.NAMES.items()}
     data = {word.get(n, n) for n in fit.bound.arrays}
     data |= {*getattr(fit.program, "INDICES", ()), *getattr(fit.program, "LABELS", ())}
-    # No name of a model has a blank in it: `y keep` is the program's own.
-    prepared = {*data, *(k for k in arguments if fit.program.NAMES[k].endswith(" keep"))}
+    prepared = {*data, *keeps(fit.program).values()}
     named = {word.get(n.name, n.name) for n in fit.bound.needs.data}
     return {k: v for k, v in arguments.items() if k not in prepared | named}

@@ -14,6 +14,7 @@ from numpyro.handlers import seed, substitute, trace
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.conditional import Merged
+from mercer.runtime.density import identifiers, keeps
 from mercer.runtime.terms import Site, Weights
 
 
@@ -168,5 +169,6 @@ def _flat(places: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
 
 def without_outcomes(program: ModuleType, new: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `model` with every outcome left out."""
-    kept = {w.removesuffix("_keep") for w in new if w.endswith("_keep")}
-    return {k: None if k in kept or k.endswith("_keep") else v for k, v in new.items()}
+    word, kept = identifiers(program), keeps(program)
+    outcomes = {*kept.values(), *(word[name] for name in kept)}
+    return {k: None if k in outcomes else v for k, v in new.items()}

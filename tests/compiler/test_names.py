@@ -71,3 +71,19 @@ y ~ Normal(f(x, kind), 0.1)
 """)
         laws.append(model.simulate({"x": x, "kind": kind}, seed=3)["y"].values)
     assert np.array_equal(*laws)
+
+
+def test_a_column_may_be_called_as_the_program_calls_the_rows_that_are_there() -> None:
+    x = np.linspace(0.0, 3.0, 8)
+    y = np.where(np.arange(8) == 3, np.nan, np.sin(x))
+    told = []
+    for name in ("y_keep", "z"):
+        model = Model.from_text(f"""
+data {name}[n], y[n] : Real
+f ~ GP(RBF(lengthscale = 1, scale = 1))
+y ~ Normal(f({name}) + {name} - mean({name}), 0.1)
+""")
+        fit = model.fit({name: x, "y": y}, "map", chains=1, draws=5, progress=False)
+        told.append(fit.predict({name: [0.5, 9.0]}).means["y"])
+    np.testing.assert_allclose(*told, rtol=1e-12)
+    assert told[0][1] == pytest.approx(9.0 - x.mean(), abs=1e-3)
