@@ -22,6 +22,7 @@ Labels = np.ndarray
 
 _MISSING_WORDS = ("NA", "N/A", "NaN", "nan", "NAN", "null", "None", "")
 _TOLERANCE = 1e-6  # of sums and norms: data are written with about seven digits
+_EXACT = 2.0**53  # whole numbers below it are exact in float64
 
 
 def numbers(raw: np.ndarray, *, truth: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +53,7 @@ def labels(raw: np.ndarray) -> tuple[Labels, np.ndarray]:
     if raw.dtype.kind == "f":
         missing = ~np.isfinite(raw)
         filled = np.where(missing, 0.0, raw)
-        whole = bool(np.all(filled == np.round(filled)))
+        whole = bool(np.all((filled == np.round(filled)) & (np.abs(filled) < _EXACT)))
         return filled.astype(np.int64) if whole else filled, missing
     flat = pd.Series(raw.ravel(), dtype=object)
     absent = flat.isna().to_numpy() | (flat == "").to_numpy()
