@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine
 from mercer.compiler.blocks import affine_text, flat_text, process_text, site_text
-from mercer.compiler.code import Body, is_summary
-from mercer.compiler.facts import copies, dims, inputs, labels, taken
+from mercer.compiler.code import Body
+from mercer.compiler.facts import copies, dims, inputs, labels, summaries, taken
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.prior import law_text, prior_text
@@ -32,9 +32,8 @@ class _Emitter:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.structure = plan.structure
-        self.model = plan.structure.model
-        model = self.model
-        self.summaries = self._summaries()
+        self.model = model = plan.structure.model
+        self.summaries = summaries(model)
         self.responses = responses(model)
         self.labels = labels(model)
         names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
@@ -151,14 +150,12 @@ class _Emitter:
             body.lines.append(f"{keep} = observed_rows({word}{_missing(observation)})")
             entries.append(keep)
         lines = [f"def prepare({self.data_arguments()}):"]
-        summaries = [w for w in self.summaries.values() if w in body.reads]
-        if summaries:
+        needed = [w for w in self.summaries.values() if w in body.reads]
+        if needed:
             words = ", ".join(a.split("=")[0] for a in self.data_arguments()[3:].split(", "))
             given = ", ".join(f"{w}={w}" for w in words.split(", "))
             lines.append(f"    taken = summaries({given})")
-            lines += [
-                f'    {self.identifiers[w]} = taken["{self.identifiers[w]}"]' for w in summaries
-            ]
+            lines += [f'    {self.identifiers[w]} = taken["{self.identifiers[w]}"]' for w in needed]
         lines += _indented(body.lines)
         lines.append("    return {" + ", ".join(f'"{w}": {w}' for w in entries) + "}")
         return "\n".join(lines)
@@ -171,26 +168,6 @@ class _Emitter:
         ]
         lines = [f"def summaries({self.data_arguments()}):", *_indented(body.lines)]
         return "\n".join([*lines, "    return {" + ", ".join(entries) + "}"])
-
-    def _summaries(self) -> dict[ir.Expr, str]:
-        """Reductions over data, each once, with a name."""
-        found: dict[ir.Expr, str] = {}
-        model = self.model
-        places: list[object] = [u.prior for u in model.unknowns.values()]
-        places += [d.value for d in model.definitions.values()]
-        places += [o.law for o in model.observations.values()]
-        places += list(model.functions.values())
-        for place in places:
-            for node in nodes(place):
-                if isinstance(node, ir.Expr) and is_summary(model, node) and node not in found:
-                    word = node.function if isinstance(node, ir.Reduce) else "spread"
-                    inner = node.argument if isinstance(node, ir.Reduce | ir.Spread) else node
-                    of = inner.name if isinstance(inner, ir.Ref) else str(len(found) + 1)
-                    name = f"{word} of {of}"
-                    while name in found.values():
-                        name += "_"
-                    found[node] = name
-        return found
 
     # --- the joint density ---
 

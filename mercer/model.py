@@ -138,7 +138,13 @@ class Model:
         bound = self.bind(data, columns=columns)
         sizes = ", ".join(f"{dim} = {size}" for dim, size in bound.sizes.items())
         lines = [bound.describe(), "", f"Sizes: {sizes}." if sizes else "No index.", ""]
-        return "\n".join([*lines, *self.plan(bound.sizes, infer).sentences])
+        plan = self.plan(bound.sizes, infer)
+        lines += plan.sentences
+        if any(unknown.is_default for unknown in self.typed.unknowns.values()):
+            from mercer.defaults import show_defaults
+
+            lines += ["", show_defaults(self.typed, self.program(plan), bound)]
+        return "\n".join(lines)
 
     # --- data ---
 
