@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mercer.compiler.check import compile_front
 from mercer.compiler.typed import TypedModel
+from mercer.dsl import syntax
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.dsl.parse import parse
+from mercer.dsl.parse import parse, parse_partial
 
 if TYPE_CHECKING:
     from mercer.compiler.plan import Plan
@@ -63,12 +64,18 @@ class Model:
             return cls(sources[name], name, folder)
 
     def asking(self, infer: str) -> Model:
-        """This model with one more line, `infer ...`. Raises MercerError where it is not right."""
+        """This model with the line `infer ...`, in place of what it says of the same itself.
+
+        Raises MercerError where the line is not right.
+        """
         if not isinstance(infer, str) or not infer.strip() or "\n" in infer.strip():
             wanted = ", ".join(METHODS)
             raise ValueError(f"infer: one of {wanted}, or METHOD(...) is wanted, got {infer!r}")
-        text = f"{self.text.rstrip()}\n\ninfer {infer.strip()}\n"
-        return Model(text, self.name, self._folder)
+        line = f"infer {infer.strip()}\n"
+        asked = parse_partial(line)[0].declarations
+        names = {one.name for one in asked if isinstance(one, syntax.Infer)}
+        text = _without_infer(self.text, self.name, names).rstrip()
+        return Model(f"{text}\n\n{line}", self.name, self._folder)
 
     def __repr__(self) -> str:
         parts = [f"{len(self.typed.data)} data", f"{len(self.typed.unknowns)} unknowns"]
@@ -255,6 +262,19 @@ class Model:
         from mercer.inference import simulate_program
 
         return simulate_program(self, self.plan(bound.sizes), bound, seed=seed)
+
+
+def _without_infer(text: str, name: str, of: set[str | None]) -> str:
+    """The text with its `infer` lines on the names `of` left blank, so that no line moves."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    for declaration in parse(text, name).declarations:
+        if isinstance(declaration, syntax.Infer) and declaration.name in of:
+            first, last = declaration.span.line - 1, declaration.span.end_line - 1
+            before = lines[first][: declaration.span.column - 1]
+            after = lines[last][declaration.span.end_column - 1 :]
+            lines[first : last + 1] = [before, *[""] * (last - first)]
+            lines[last] += after
+    return "\n".join(lines)
 
 
 def open_fit(path: str | Path) -> Fit:
