@@ -14,8 +14,10 @@ import numpy as np
 
 from mercer.dsl.diagnostic import Diagnostic
 from mercer.dsl.spaces import Dim, Product
+from mercer.runtime.columns import Column, SideBySide, blocks
+from mercer.runtime.frames import Table
 from mercer.runtime.needs import DataNeed, Needs, base_of, size_of
-from mercer.runtime.tables import Table, Tables
+from mercer.runtime.tables import Tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +30,11 @@ class Piece:
 
     need: DataNeed
     table: Table
-    values: np.ndarray
+    values: Column
     row_dims: tuple[Dim, ...] = ()
-    keys: tuple[np.ndarray | None, ...] = ()
+    keys: tuple[Column | None, ...] = ()
     rest: tuple[Dim, ...] = ()
-    rest_keys: tuple[np.ndarray | None, ...] = ()
+    rest_keys: tuple[Column | None, ...] = ()
     columns: tuple[str, ...] = ()
 
 
@@ -42,7 +44,7 @@ class Located:
 
     pieces: dict[str, Piece] = field(default_factory=dict)
     absent: list[DataNeed] = field(default_factory=list)
-    alone: dict[Dim, np.ndarray] = field(default_factory=dict)
+    alone: dict[Dim, Column] = field(default_factory=dict)
     problems: list[Diagnostic] = field(default_factory=list)
 
 
@@ -128,7 +130,7 @@ def _piece(need: DataNeed, needs: Needs, tables: Tables) -> Piece | None:
     table, first = having[0], columns[0]
     wanted = tables.columns.get(need.name)
     is_spread = len(columns) > 1 or wanted == "*" or (first != need.name and wanted is None)
-    if not is_spread and not table.is_frame and table.columns[first].ndim != 1:
+    if not is_spread and table.columns[first].ndim != 1:
         return _whole(need, table, first, tables)
     if not is_spread:
         return _plain(need, table, first, tables)
@@ -188,8 +190,9 @@ def _plain(need: DataNeed, table: Table, column: str, tables: Tables) -> Piece:
         # A vector of one coordinate.
         inner = keys[: len(need.indices)]
         _check_keys(need, inner, table)
+        matrix = SideBySide([values])
         piece = Piece(
-            need, table, values[:, None], need.indices, inner, need.coordinates, (None,), (column,)
+            need, table, matrix, need.indices, inner, need.coordinates, (None,), (column,)
         )
         return _sized(piece)
     _check_keys(need, keys, table)
@@ -203,11 +206,7 @@ def _spread(need: DataNeed, table: Table, columns: tuple[str, ...], tables: Tabl
     lengths = {table.columns[name].shape for name in columns}
     if len(lengths) > 1 or len(next(iter(lengths))) != 1:
         raise _Wrong("M406", f"the columns of {need.name} have different lengths")
-    kinds = {table.columns[name].dtype.kind for name in columns}
-    dtype = np.dtype(object) if "O" in kinds else np.dtype(np.float64)
-    values = np.empty((table.columns[columns[0]].shape[0], len(columns)), dtype=dtype)
-    for place, name in enumerate(columns):
-        values[:, place] = table.columns[name]
+    values = SideBySide([table.columns[name] for name in columns])
     labels = _suffixes(need, columns)
     if not rows:
         if len(values) != 1:
@@ -216,7 +215,7 @@ def _spread(need: DataNeed, table: Table, columns: tuple[str, ...], tables: Tabl
                 f"{need.name} is one {need.space}, but {table.name} has {len(values)} rows",
                 mend=f"declare it {need.name}[n], or give a table of one row",
             )
-        piece = Piece(need, table, values[0], rest=wide, rest_keys=(labels,), columns=columns)
+        piece = Piece(need, table, values[:1][0], rest=wide, rest_keys=(labels,), columns=columns)
     else:
         keys = tuple(_key(dim, table, tables, len(values)) for dim in rows)
         _check_keys(need, keys, table)
@@ -227,6 +226,7 @@ def _spread(need: DataNeed, table: Table, columns: tuple[str, ...], tables: Tabl
 def _whole(need: DataNeed, table: Table, column: str, tables: Tables) -> Piece:
     """An array of any shape, its axes the dims as declared."""
     values = table.columns[column]
+    assert isinstance(values, np.ndarray)  # all else has one axis, or two by way of `_spread`
     named = table.dims.get(column)
     if named is not None and set(named) == set(need.dims):
         values = np.transpose(values, [named.index(dim) for dim in need.dims])
@@ -283,7 +283,7 @@ def _sized(piece: Piece) -> Piece:
                 "M407",
                 f"{need.name} has {given[0]} columns, but {need.space} has {int(np.prod(sizes))}",
             )
-        shaped = values.reshape(*values.shape[: values.ndim - 1], *sizes)
+        shaped = np.reshape(values[...], (*values.shape[: values.ndim - 1], *sizes))
         return Piece(
             need, piece.table, shaped, piece.row_dims, piece.keys, rest, (None,) * len(rest),
             (need.name,),
@@ -314,9 +314,9 @@ def _suffixes(need: DataNeed, columns: tuple[str, ...]) -> np.ndarray:
     return np.array(columns, dtype=object)
 
 
-def _single(need: DataNeed, values: np.ndarray, table: Table) -> np.ndarray:
+def _single(need: DataNeed, values: Column, table: Table) -> np.ndarray:
     first = values[:1]
-    if values.shape[0] == 0 or not bool(np.all(values == first)):
+    if values.shape[0] == 0 or not all(np.all(b == first) for _, (b,) in blocks(values)):
         raise _Wrong(
             "M407",
             f"{need.name} is a single value, but its column in {table.name} has several",
@@ -325,7 +325,7 @@ def _single(need: DataNeed, values: np.ndarray, table: Table) -> np.ndarray:
     return np.asarray(first).reshape(())
 
 
-def _key(dim: Dim, table: Table, tables: Tables, size: int) -> np.ndarray | None:
+def _key(dim: Dim, table: Table, tables: Tables, size: int) -> Column | None:
     """The column of the labels of `dim`, if the table has one of that length."""
     wanted = tables.columns.get(dim)
     column = wanted[0] if isinstance(wanted, tuple) else dim
@@ -333,7 +333,7 @@ def _key(dim: Dim, table: Table, tables: Tables, size: int) -> np.ndarray | None
     return values if values is not None and values.shape == (size,) else None
 
 
-def _check_keys(need: DataNeed, keys: Sequence[np.ndarray | None], table: Table) -> None:
+def _check_keys(need: DataNeed, keys: Sequence[Column | None], table: Table) -> None:
     missing = [d for d, key in zip(need.dims, keys, strict=False) if key is None]
     if len(keys) > 1 and missing:
         wide = need.dims[-1]
@@ -376,10 +376,10 @@ def _mixed_rows(needs: Needs, pieces: Mapping[str, Piece]) -> list[Diagnostic]:
     return problems
 
 
-def _alone(needs: Needs, tables: Tables, pieces: Mapping[str, Piece]) -> dict[Dim, np.ndarray]:
+def _alone(needs: Needs, tables: Tables, pieces: Mapping[str, Piece]) -> dict[Dim, Column]:
     """Labels given without data of their index: `c = ["A", "B"]`, or a table of one column."""
     used = {dim for p in pieces.values() for dim in (*p.row_dims, *p.rest)}
-    found: dict[Dim, np.ndarray] = {}
+    found: dict[Dim, Column] = {}
     for dim in needs.indices:
         for table in tables.tables:
             values = _key_of_any_length(dim, table, tables)
@@ -389,7 +389,7 @@ def _alone(needs: Needs, tables: Tables, pieces: Mapping[str, Piece]) -> dict[Di
     return found
 
 
-def _key_of_any_length(dim: Dim, table: Table, tables: Tables) -> np.ndarray | None:
+def _key_of_any_length(dim: Dim, table: Table, tables: Tables) -> Column | None:
     wanted = tables.columns.get(dim)
     values = table.columns.get(wanted[0] if isinstance(wanted, tuple) else dim)
     return values if values is not None and values.ndim == 1 else None
