@@ -10,15 +10,15 @@ import numpy as np
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.spaces import Dim, Label
-from mercer.runtime.columns import blocks
 from mercer.runtime.fill import Cells, cells_of, fill
 from mercer.runtime.labels import Axes, Known, declared_labels, resolve_labels
-from mercer.runtime.locate import Located, locate, missing_column
+from mercer.runtime.locate import Located, locate, missing_column, nothing_used
 from mercer.runtime.needs import DataNeed, Needs, base_of, size_of
 from mercer.runtime.spread import spread_of
 from mercer.runtime.tables import Tables, read
 from mercer.runtime.times import UNIT, date_text
-from mercer.runtime.values import Labels, label_text, outside_together
+from mercer.runtime.values import Labels, label_text
+from mercer.runtime.worth import outside_its_space, worth_a_word
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +93,8 @@ def bind(
     if wanted is not None:
         located.absent = [n for n in located.absent if n.is_outcome or n.name in wanted]
     problems += _absent(needs, located, axes, tables, fitted, require_outcomes)
+    if fitted is not None and not located.pieces and not located.alone:
+        problems += nothing_used(needs, tables)
     # Values are checked where they stand, also when lengths or labels are already wrong.
     cells = {name: cells_of(piece) for name, piece in located.pieces.items()}
     problems += [problem for found in cells.values() for problem in found.problems]
@@ -110,7 +112,7 @@ def bind(
             values, wrong = fill(piece, cells[need.name], needs, axes, sizes, start)
             problems += wrong
             if values is not None:
-                problems += _together(need, values, axes)
+                problems += outside_its_space(need, values, axes)
                 arrays[need.name] = _ordered(need, values)
         elif start is not None and not need.is_outcome:
             problems += _uncovered(need, start, axes) if _is_wanted(need, wanted) else []
@@ -119,7 +121,7 @@ def bind(
             shape = [sizes[dim] for dim in need.order]
             is_label = isinstance(need.space, Label)
             arrays[need.name] = np.zeros(shape, int) if is_label else np.ones(shape)
-    problems += _worth_a_word(needs, arrays, require_outcomes and fitted is None)
+    problems += worth_a_word(needs, arrays, is_fit=require_outcomes and fitted is None)
     _stop(problems, needs)
     return Bound(
         needs=needs,
@@ -236,79 +238,6 @@ def _uncovered(need: DataNeed, values: np.ndarray, axes: Axes) -> list[Diagnosti
             mend=f"give a table with the columns {dim} and {need.name} for the new labels",
         )
     ]
-
-
-def _together(need: DataNeed, values: np.ndarray, axes: Axes) -> list[Diagnostic]:
-    """Spaces that concern a whole point: shares, rotations, covariance matrices."""
-    if not need.coordinates or isinstance(need.space, Label):
-        return []
-    first = _first_outside(need, values)
-    if first is None:
-        return []
-    place, wanted = first
-    rows = [
-        f"{dim} {label_text(axes.labels[base_of(dim)][at])}"
-        for dim, at in zip(need.indices, place, strict=True)
-    ]
-    where = f" at {', '.join(rows)}" if rows else ""
-    return [
-        Diagnostic(
-            "M410",
-            f"{need.name}{where} is not in {need.space}",
-            need.span,
-            why=f"it must be {wanted}",
-        )
-    ]
-
-
-def _first_outside(need: DataNeed, values: np.ndarray) -> tuple[tuple[int, ...], str] | None:
-    """Where the first point stands that is not in its space, and what is wanted of it."""
-    if not need.indices:
-        is_wrong, wanted = outside_together(need.space, values)
-        return ((), wanted) if wanted and is_wrong.any() else None
-    for start, (block,) in blocks(values):
-        is_wrong, wanted = outside_together(need.space, block)
-        if wanted and is_wrong.any():
-            at = [int(i) for i in np.argwhere(is_wrong)[0]]
-            return (start + at[0], *at[1:]), wanted
-    return None
-
-
-def _worth_a_word(needs: Needs, arrays: Mapping[str, np.ndarray], is_fit: bool) -> list[Diagnostic]:
-    """Nothing observed at all (an error), a column that never varies (a warning)."""
-    problems = []
-    empty = []
-    for need in needs.data:
-        values = arrays.get(need.name)
-        if values is None or not values.size:
-            continue
-        is_label = isinstance(need.space, Label)
-        seen = spread_of(values, labels=is_label)
-        if need.is_outcome and seen.missing == values.size:
-            empty.append(need)
-        elif is_fit and not is_label and values.size > 1 and seen.ends[0] == seen.ends[1]:
-            problems.append(
-                Diagnostic(
-                    "M415",
-                    f"{need.name} is {seen.ends[0]:.6g} everywhere",
-                    need.span,
-                    why="a column that never varies says nothing about an effect",
-                    severity="warning",
-                )
-            )
-    given = [need for need in needs.data if need.is_outcome and need.name in arrays]
-    if is_fit:
-        for need in empty:
-            problems.append(
-                Diagnostic(
-                    "M419",
-                    f"every value of {need.name} is missing",
-                    need.span,
-                    why="there is nothing to learn from" if len(empty) == len(given) else None,
-                    severity="error" if len(empty) == len(given) else "warning",
-                )
-            )
-    return problems
 
 
 def _dated(cells: Mapping[str, Cells], fitted: Bound | None) -> set[str]:

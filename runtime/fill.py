@@ -101,15 +101,19 @@ class _Numbers:
             return self._mixed()
         if self.text.count:
             said = f"is {shown(self.text.cell)}, where a number is wanted"
-            return message(piece, "M404", self.text, said, mend=mend_of_text(self.text.cell))
+            mend = mend_of_text(self.text.cell, is_outcome=need.is_outcome)
+            return message(piece, "M404", self.text, said, mend=mend)
         if self.infinite.count:
-            return message(piece, "M405", self.infinite, "is infinite")
+            mend = "leave the cell empty if nothing was measured" if need.is_outcome else None
+            mend = mend or "give the number that is meant, or leave the row out"
+            return message(piece, "M405", self.infinite, "is infinite", mend=mend)
         if not need.is_outcome and self.missing.count:
             mend = "leave the row out, or give the value; only an outcome may be missing"
             return message(piece, "M405", self.missing, "is missing", mend=mend)
         if self.outside.count:
             said = f"is {shown(self.outside.cell)}, but {need.space} wants {self.wanted}"
-            return message(piece, "M410", self.outside, said)
+            mend = f"correct it, or declare `{need.name} : Real` if such values are meant"
+            return message(piece, "M410", self.outside, said, mend=mend)
         return None
 
     def _mixed(self) -> Diagnostic:

@@ -74,6 +74,7 @@ def locate(needs: Needs, tables: Tables) -> Located:
             found.pieces[need.name] = piece
     found.problems += _mixed_rows(needs, found.pieces)
     found.alone = _alone(needs, tables, found.pieces)
+    found.problems += _unused(needs, tables, found)
     return found
 
 
@@ -93,6 +94,9 @@ def missing_column(need: DataNeed, needs: Needs, tables: Tables) -> Diagnostic:
         mend = f"did you mean {close}?"
     elif need.coordinates:
         mend = f"name its columns {need.name}.1, {need.name}.2, ..., or say --columns {need.name}=*"
+    elif len(names) == 1 and (marks := re.findall(r"[|:/]|\s+", names[0])):
+        mark = "spaces" if not marks[0].strip() else marks[0]
+        mend = f"separate columns by commas, semicolons or tabs, not by {mark}"
     else:
         mend = None
     if not tables.tables:
@@ -100,6 +104,24 @@ def missing_column(need: DataNeed, needs: Needs, tables: Tables) -> Diagnostic:
     return Diagnostic(
         "M401", f"the data have no column {missing}", need.span, why=_listed(names), mend=mend
     )
+
+
+def nothing_used(needs: Needs, tables: Tables) -> list[Diagnostic]:
+    """The message where data are given, and the model uses none of their columns."""
+    columns = list(dict.fromkeys(name for table in tables.tables for name in table.columns))
+    if not columns:
+        return []
+    wanted = [need.name for need in needs.data if not need.is_outcome]
+    close = next(((name, c) for name in wanted if (c := _close(name, columns))), None)
+    problem = f"the model uses none of the columns {_and(columns[:12])}"
+    why = f"its data are {_and(wanted)}" if wanted else None
+    return [Diagnostic("M401", problem, why=why, mend=_meant(close))]
+
+
+def _meant(close: tuple[str, str] | None) -> str | None:
+    if close is None:
+        return None
+    return f"is {close[1]} {close[0]}? Rename it, or say --columns {close[0]}={close[1]}"
 
 
 # --- one data name ------------------------------------------------------------------------------
@@ -387,6 +409,39 @@ def _alone(needs: Needs, tables: Tables, pieces: Mapping[str, Piece]) -> dict[Di
             if values is not None and dim not in used and (is_own or table.index == dim):
                 found[dim] = values
     return found
+
+
+def _unused(needs: Needs, tables: Tables, found: Located) -> list[Diagnostic]:
+    """A note for each table on the columns that nothing takes; it may be a name written wrongly."""
+    names = [need.name for need in found.absent]
+    labelled = {
+        dim
+        for p in found.pieces.values()
+        for dim, key in zip((*p.row_dims, *p.rest), (*p.keys, *p.rest_keys), strict=True)
+        if key is not None
+    }
+    names += [d for d, i in needs.indices.items() if d not in labelled and i.labels is None]
+    problems = []
+    for table in tables.tables:
+        taken = {c for p in found.pieces.values() if p.table is table for c in p.columns}
+        for dim in needs.indices:
+            wanted = tables.columns.get(dim)
+            taken.add(wanted[0] if isinstance(wanted, tuple) else dim)
+        left = [name for name in table.columns if name not in taken]
+        if not left:
+            continue
+        more = f" and {len(left) - 8} more" if len(left) > 8 else ""
+        noun = "column" if len(left) == 1 else "columns"
+        meant = next(((name, c) for name in names if (c := _close(name, left))), None)
+        problems.append(
+            Diagnostic(
+                "M427",
+                f"the model does not use the {noun} {', '.join(left[:8])}{more} of {table.name}",
+                mend=_meant(meant),
+                severity="note",
+            )
+        )
+    return problems
 
 
 def _key_of_any_length(dim: Dim, table: Table, tables: Tables) -> Column | None:

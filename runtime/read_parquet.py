@@ -105,4 +105,6 @@ def _need_arrow(file: File) -> None:
 def _damaged(file: File, kind: str, error: Exception) -> NoReturn:
     said = str(error).splitlines()[0].split(". ")[0] if str(error) else None
     problem = f"{file.name} is not a {kind} file, or a damaged one"
-    raise MercerError([Diagnostic("M424", problem, why=said)]) from error
+    raise MercerError(
+        [Diagnostic("M424", problem, why=said, mend="is it cut short? Copy or write it anew")]
+    ) from error

@@ -62,7 +62,6 @@ _FOREIGN = {
     ".mat": "a file of MATLAB",
     ".pkl": "a pickle, which can run any program when it is read",
     ".pickle": "a pickle, which can run any program when it is read",
-    ".mercer": "a model, not data",
 }
 
 
@@ -76,6 +75,8 @@ def read_file(path: Path, *, large: int = LARGE) -> Table:
     for start, tool in _COMPRESSED.items():
         if file.head.startswith(start):
             fail("M421", f"{file.name} is compressed", mend=f"unpack it first: {tool} {path}")
+    if suffix == ".mercer":
+        fail("M421", f"{file.name} is a model, not data", mend="name the files of data behind it")
     if suffix in _FOREIGN:
         fail("M421", f"{file.name} is {_FOREIGN[suffix]}", mend="export it as CSV or Parquet")
     if suffix in _BY_SUFFIX:

@@ -214,6 +214,7 @@ def outside_together(space: Space, values: np.ndarray) -> tuple[np.ndarray, str]
         case Constrained(("Correlation" | "Covariance") as kind, _):
             return _not_covariance(values, kind == "Correlation"), (
                 f"a {kind.lower()} matrix: symmetric and positive definite"
+                + (", its diagonal 1" if kind == "Correlation" else "")
             )
         case Sphere():
             return np.abs((values**2).sum(-1) - 1) > _TOLERANCE, "of length 1"

@@ -57,7 +57,7 @@ def shown(cell: object) -> str:
     return f"{cell:.10g}" if isinstance(cell, (float, np.floating)) else str(cell)
 
 
-def mend_of_text(cell: object) -> str | None:
+def mend_of_text(cell: object, *, is_outcome: bool = False) -> str | None:
     """What to write instead of a text where a number is wanted."""
     if not isinstance(cell, str):
         return None
@@ -65,7 +65,9 @@ def mend_of_text(cell: object) -> str | None:
     if times.is_other_date(text) or re.fullmatch(r"\d{4}-\d{2}-\d{2}.*", text):
         return "write dates as 2024-12-31, the year first; they become days since 1970-01-01"
     if text.casefold() in {word.casefold() for word in _NOTHING}:
-        return "leave a missing cell empty; only an outcome may be missing"
+        return "leave a missing cell empty" + "; only an outcome may be missing" * (not is_outcome)
+    if text.casefold() in ("yes", "no", "true", "false"):
+        return "write 1 for yes and 0 for no, or declare it `Bool` and write true and false"
     if "," in text and _is_number(text.replace(",", ".", 1)):
         return "write decimals with a point"
     if "," in text and _is_number(text.replace(",", "")):
