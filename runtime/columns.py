@@ -20,6 +20,9 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 LARGE = 16 << 20
 """Bytes from which on a file is read in chunks, its columns kept on disk."""
 
+SMALL = 1 << 20
+"""Bytes below which an array of a large file is not worth a file of its own."""
+
 ROWS = 1 << 18
 """Rows of a block: megabytes, so that what NumPy does at each call weighs nothing."""
 
@@ -165,7 +168,7 @@ def on_disk(parts: Iterable[np.ndarray], dtype: Any, shape: tuple[int, ...] = (-
 
 def counted(size: int) -> np.ndarray:
     """0, 1, 2, ..., on disk where they are many."""
-    if size * 8 < LARGE:
+    if size * 8 < SMALL:
         return np.arange(size)
     starts = range(0, size, ROWS)
     return on_disk((np.arange(s, min(s + ROWS, size)) for s in starts), np.int64)

@@ -113,7 +113,8 @@ def nothing_used(needs: Needs, tables: Tables) -> list[Diagnostic]:
         return []
     wanted = [need.name for need in needs.data if not need.is_outcome]
     close = next(((name, c) for name in wanted if (c := _close(name, columns))), None)
-    problem = f"the model uses none of the columns {_and(columns[:12])}"
+    noun = f"the column{'s' * (len(columns) > 1)} {_and(columns[:12])}"
+    problem = f"the model does not use {noun}, and nothing else was given"
     why = f"its data are {_and(wanted)}" if wanted else None
     return [Diagnostic("M401", problem, why=why, mend=_meant(close))]
 

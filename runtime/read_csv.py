@@ -18,7 +18,7 @@ from mercer.runtime.datafile import File, fail, plural
 from mercer.runtime.frames import Table, cells, series
 
 _SEPARATORS = (",", ";", "\t")
-_PIECE = 1 << 24
+_PIECE = 1 << 22
 """Bytes of a piece of a large file."""
 
 _TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}

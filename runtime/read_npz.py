@@ -18,7 +18,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 
 from mercer.dsl.diagnostic import MercerError
-from mercer.runtime.columns import LARGE, ROWS, Lazy, gather, on_disk
+from mercer.runtime.columns import ROWS, SMALL, Lazy, gather, on_disk
 from mercer.runtime.datafile import File, fail
 from mercer.runtime.frames import Table, array, arrays, structured
 
@@ -99,7 +99,7 @@ def _member(file: File, name: str) -> Any:
                 shape, is_fortran, dtype = _header(stream)
                 if dtype.hasobject:
                     _pickled(name, file.name)
-                if info.file_size < LARGE or not shape or (is_fortran and len(shape) > 1):
+                if info.file_size < SMALL or not shape or (is_fortran and len(shape) > 1):
                     stream.seek(0)
                     return array(np.lib.format.read_array(stream, allow_pickle=False))
                 if info.compress_type == zipfile.ZIP_STORED and _is_plain(dtype):

@@ -161,8 +161,8 @@ def in_chunks(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
 
     for module in (on_disk, read_netcdf, read_npz, read_parquet):
         monkeypatch.setattr(module, "ROWS", rows)
-    monkeypatch.setattr(on_disk, "LARGE", 0)
-    monkeypatch.setattr(read_npz, "LARGE", 0)
+    monkeypatch.setattr(on_disk, "SMALL", 0)
+    monkeypatch.setattr(read_npz, "SMALL", 0)
     monkeypatch.setattr(read_csv, "_PIECE", 24 * rows)
 
 
