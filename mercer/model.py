@@ -210,8 +210,11 @@ class Model:
                 data, seed=seed, chains=chains, warmup=warmup, draws=draws,
                 columns=columns, progress=progress,
             )  # fmt: skip
+        from mercer.contradictions import check_contradictions
+
         self.plan(infer=infer)  # refuses what has no engine before any data are read
         bound = self.bind(data, columns=columns)
+        check_contradictions(self.typed, bound)
         plan = self.plan(bound.sizes, infer)
         from mercer.inference import fit_program
 
