@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,7 @@ from mercer.needs import needs_of
 from mercer.program import told_at_model_lines
 from mercer.runtime import archive
 from mercer.runtime.bind import Bound, bind
+from mercer.runtime.blame import NoStart
 from mercer.runtime.cache import use_cache
 from mercer.runtime.density import arguments_of
 from mercer.runtime.fit import Bind, Fit
@@ -39,7 +41,7 @@ def fit_program(
 ) -> Fit:
     """Runs the program of `plan`; a fault inside it is told at the line of the model."""
     program = model.program(plan)
-    with told_at_model_lines(program, model.typed.source):
+    with told_at_model_lines(program, model.typed.source), _blamed(model):
         return run(
             program,
             bound,
@@ -51,6 +53,25 @@ def fit_program(
             plan_text="\n".join(plan.sentences),
             **settings,
         )
+
+
+@contextlib.contextmanager
+def _blamed(model: Model) -> Iterator[None]:
+    """Shows where the term stands that has no finite density."""
+    try:
+        yield
+    except NoStart as error:
+        if error.culprit is None:
+            raise
+        typed = model.typed
+        declared = {**typed.unknowns, **typed.functions, **typed.observations}
+        name = error.culprit.name.removesuffix(".whitened")
+        if name not in declared:  # the joint Gaussian of all outcomes with a Gaussian law
+            name = " and ".join(typed.observations)
+            declared[name] = next(iter(typed.observations.values()))
+        raise NoStart(
+            error.culprit._replace(name=name), declared[name].span, typed.sources
+        ) from error
 
 
 def simulate_program(model: Model, plan: Plan, bound: Bound, *, seed: int) -> xr.Dataset:

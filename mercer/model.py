@@ -137,7 +137,10 @@ class Model:
             return "\n".join(self.plan(infer=infer).sentences)
         bound = self.bind(data, columns=columns)
         sizes = ", ".join(f"{dim} = {size}" for dim, size in bound.sizes.items())
-        lines = [bound.describe(), "", f"Sizes: {sizes}." if sizes else "No index.", ""]
+        lines = [bound.describe(), ""]
+        for said in bound.warnings:
+            lines += [said.render(bound.needs.sources), ""]
+        lines += [f"Sizes: {sizes}." if sizes else "No index.", ""]
         return "\n".join([*lines, *self.plan(bound.sizes, infer).sentences])
 
     # --- data ---
@@ -151,12 +154,14 @@ class Model:
     ) -> Bound:
         """The arrays of `data` (paths, a dict, a DataFrame, ...) that the model asks for.
 
-        Raises MercerError M4xx with every mistake in the data.
+        What it gave is taken as it is. Raises MercerError M4xx with every mistake in the data.
         """
         from mercer.needs import needs_of
-        from mercer.runtime.bind import bind
+        from mercer.runtime.bind import Bound, bind
         from mercer.runtime.tables import read
 
+        if isinstance(data, Bound):
+            return data
         needs = needs_of(self.typed)
         tables = read(data, columns=columns)
         return bind(needs, tables, require_outcomes=require_outcomes)
@@ -205,9 +210,12 @@ class Model:
                 data, seed=seed, chains=chains, warmup=warmup, draws=draws,
                 columns=columns, progress=progress,
             )  # fmt: skip
+        from mercer.contradictions import check_contradictions
+
         self.plan(infer=infer)  # refuses what has no engine before any data are read
         self._refuse_nothing_unknown()
         bound = self.bind(data, columns=columns)
+        check_contradictions(self.typed, bound)
         plan = self.plan(bound.sizes, infer)
         from mercer.inference import fit_program
 

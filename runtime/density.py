@@ -23,6 +23,7 @@ from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.util import constrain_fn, potential_energy
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.blame import NoStart, culprit_of
 from mercer.runtime.kept import Kept
 from mercer.runtime.labels import places_of
 
@@ -197,10 +198,8 @@ class Density:
             flat = random.uniform(-_NEAR_ZERO, _NEAR_ZERO, self.functions.zero.shape)
             if is_finite(self.value_and_grad(flat)):
                 return flat
-        problem = "no starting point of finite density was found"
-        why = "the data are impossible under every value of the unknowns that was tried"
-        mend = "check the data and the priors: `simulate` shows what the model expects"
-        raise MercerError([Diagnostic("M603", problem, why=why, mend=mend)])
+        unknowns = self.functions.unravel(jnp.asarray(flat))
+        raise NoStart(culprit_of(self.functions.model, self.arguments.arrays, unknowns))
 
     @cached_property
     def start(self) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mercer.cli.app import app
-from mercer.cli.exits import say
+from mercer.cli.exits import say, say_warnings
 from mercer.cli.options import (
     Columns,
     DataPaths,
@@ -102,6 +102,9 @@ def fit(
     loaded = Model.from_file(model)
     loaded.plan(infer=method)
     check_writable(output)
+    with waiting("Reading the data", quiet=quiet):
+        bound = loaded.bind(list(data), columns=chosen_columns)
+    say_warnings(bound)
     with waiting("Starting JAX", quiet=quiet):
         importlib.import_module("mercer.inference")
 
@@ -109,13 +112,12 @@ def fit(
     # A terminal is shown the progress of the fit itself; a log is told that it goes on.
     with waiting("Fitting", quiet=quiet or sys.stderr.isatty()):
         fitted = loaded.fit(
-            list(data),
+            bound,
             infer=method,
             seed=seed,
             chains=chains,
             warmup=warmup,
             draws=draws,
-            columns=chosen_columns,
             progress=not quiet,
         )
     with waiting("Writing the fit", quiet=quiet):
@@ -151,6 +153,7 @@ def predict(
             write_csv(output, {name: table[name] for name in table})
         else:
             write_dataset(output, foretold.draws, suffix)
+    say_warnings(foretold.bound)
     say(f"wrote {output}")
 
 
