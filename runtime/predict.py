@@ -33,6 +33,8 @@ class Prediction:
 
     `samples[name]`: draws [chain, draw, ...], noise included, each row from its own law; `draws`
     has them joint over the rows. `probabilities[name]`: of each label, labels last.
+    `expected[name]`: what each posterior draw expects, [chain * draw, ...], the mean, or for labels
+    their probabilities.
     `normals[name]`: mean and sd [chain * draw, ...] of what is normal given the unknowns.
     """
 
@@ -42,6 +44,7 @@ class Prediction:
     sds: Mapping[str, np.ndarray]
     samples: Mapping[str, np.ndarray]
     probabilities: Mapping[str, np.ndarray]
+    expected: Mapping[str, np.ndarray]
     normals: Mapping[str, tuple[np.ndarray, np.ndarray]]
     joint: Callable[[], Mapping[str, np.ndarray]]
 
@@ -105,13 +108,15 @@ def predict(
 
     found = run(False)
     labels = _label_outcomes(bound)
-    means, sds, samples, probabilities, normals = {}, {}, {}, {}, {}
+    means, sds, samples, probabilities, expected, normals = {}, {}, {}, {}, {}, {}
     for name, (mean, variance, sample, probability, is_normal) in found.items():
         means[name] = mean.mean(axis=0)
         # The law of total variance over the posterior draws.
         sds[name] = np.sqrt(variance.mean(axis=0) + mean.var(axis=0))
         samples[name] = sample.reshape(*shape, *sample.shape[1:])
+        expected[name] = mean
         if name in labels and probability is not None:
+            expected[name] = probability
             probabilities[name] = probability.mean(axis=0)
         if is_normal.all():
             normals[name] = (mean, np.sqrt(variance))
@@ -119,7 +124,8 @@ def predict(
     def joint() -> Mapping[str, np.ndarray]:
         return {n: v.value.reshape(*shape, *v.value.shape[1:]) for n, v in run(True).items()}
 
-    return Prediction(bound, dict(program.DIMS), means, sds, samples, probabilities, normals, joint)
+    dims = dict(program.DIMS)
+    return Prediction(bound, dims, means, sds, samples, probabilities, expected, normals, joint)
 
 
 class _Law(NamedTuple):
