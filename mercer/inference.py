@@ -94,11 +94,13 @@ def binding_of(model: Model) -> Bind:
 
 
 def docs_of(model: Model) -> dict[str, str]:
-    """What the model says of its names, the strings at the ends of their declarations."""
+    """What the model says of its names, in the strings at the ends of their declarations; of
+    itself under the name "".
+    """
     typed = model.typed
     groups = (typed.data, typed.unknowns, typed.functions, typed.definitions)
     declared = [d for group in groups for d in group.values()]
-    return {d.name: d.doc for d in declared if d.doc}
+    return {"": typed.doc or ""} | {d.name: d.doc for d in declared if d.doc}
 
 
 def text_of(model: Model) -> str:

@@ -35,7 +35,7 @@ class Fit:
 
     `idata`: ArviZ's groups. `diagnostics`: sentences on how far to trust them. `settings`: method,
     seed, chains, warmup, draws. `model_source`, `plan_text`: what was fitted, and how. `docs`: what
-    the model says of a name, as a rule its unit.
+    the model says of a name, as a rule its unit; of itself under the name "".
     """
 
     idata: Any
@@ -99,6 +99,15 @@ class Fit:
     def __repr__(self) -> str:
         count = f"{self.settings['chains']} × {self.settings['draws']} draws"
         return f"<mercer.Fit by {self.settings['method']}, {count}: {self.diagnostics[0]}>"
+
+    def _repr_html_(self) -> str:
+        """Diagnostics and summary, as a notebook shows them."""
+        from mercer.dsl.html import sentences, table
+
+        rows = self.summary()
+        shown = [c for c in ("mean", "sd", "hdi_3%", "hdi_97%", "ess_bulk", "r_hat") if c in rows]
+        cells = ((label, *(float(row[c]) for c in shown)) for label, row in rows.iterrows())
+        return sentences(self.diagnostics) + table(("", *shown), cells)
 
     # --- for the parts that show a fit ---
 

@@ -63,6 +63,15 @@ class Prediction:
         """A pandas table, a row for each new point: `y.mean`, `y.sd`, `y.q2.5`, `y.q97.5`, ..."""
         return table(self, quantiles)
 
+    def _repr_html_(self) -> str:
+        """The table, as a notebook shows it."""
+        from mercer.dsl.html import table as html_table
+
+        rows = self.table()
+        head = [str(column) for column in rows.columns]
+        cells = ((i, *row) for i, row in enumerate(rows.itertuples(index=False, name=None)))
+        return html_table(("", *head), cells)
+
     def __repr__(self) -> str:
         return f"<Prediction of {', '.join(self.means)}>"
 

@@ -181,10 +181,9 @@ def plot(
     import mercer
 
     with waiting("Drawing", quiet=quiet):
-        from mercer.runtime.pictures import file_name, pictures, save
+        from mercer.runtime.pictures import pictures, save
 
-        drawn = pictures(mercer.open(fit))
-        paths = [save(p.figure, output / f"{file_name(p.name)}.png") for p in drawn]
+        paths = save(pictures(mercer.open(fit)), output)
     for path in paths:
         say(f"wrote {path}")
 

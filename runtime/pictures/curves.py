@@ -103,9 +103,9 @@ def draw_rug(panel: Any, curve: Curve) -> None:
 def name_axes(axes: list[Any], curves: list[Curve], y_label: str) -> None:
     """Names of the axes: once for each column and for the figure, where panels share them."""
     names = [curve.x_label for curve in curves]
-    for panel, curve in zip(axes, curves, strict=True):
-        values = np.unique(curve.data_x)
-        if len(values) <= _FEW:  # 0 and 1 are no scale
+    values = np.unique(np.concatenate([curve.data_x for curve in curves]))
+    if len(values) <= _FEW:  # 0 and 1 are no scale
+        for panel in axes:
             panel.set_xticks(values, [f"{value:g}" for value in values])
     if len(axes) > 1:
         style.share_x_label(axes, names)

@@ -15,11 +15,13 @@ Shape = Literal["curve", "map", "coordinates", "slices"]
 
 _FEW = 4
 """Different numbers that a column may have to count as labels, beside another column."""
-_CURVE, _MAP = (160, 500), 32
+_CURVE, _MAP = (160, 500), 28
 """Points of a curve (at least and at most), and of each side of a map."""
 PANELS = 12
 """Panels at most in one figure."""
 _MAPS = 4
+_LEAST = 3
+"""Rows that a panel of data must have, on average."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,13 @@ def rows_of_data(fit: Any, inputs: Inputs) -> Rows:
             panels.append(Panel((axis,), (values[index],), index, held))
     shape: Shape = "curve" if len(inputs.axes) == 1 else "coordinates"
     return Rows(shape, {}, tuple(panels), len(found))
+
+
+def has_rows_enough(fit: Any, inputs: Inputs) -> bool:
+    """Whether a panel for each combination of labels has data to show beside what is expected."""
+    found = _combinations(fit, inputs)[:PANELS]
+    rows = [int(np.sum(rows_of_panel(fit, inputs, held))) for held in found]
+    return len(inputs.facets) <= 2 and float(np.mean(rows)) >= _LEAST
 
 
 def rows_of_panel(fit: Any, inputs: Inputs, held: tuple[Any, ...]) -> np.ndarray:

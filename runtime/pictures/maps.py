@@ -57,11 +57,16 @@ def _maps(study: Study, values: Values, count: int, title: str) -> tuple[Figure,
     first, second = _sides(study, values.rows.panels[0])
     tall = float(np.clip(_proportion(study, values.rows.panels[0]) or 0.85, 0.4, 1.6))
     rows, columns = (1, 2) if count == 1 else (2, count)
-    width = 4.2 if count == 1 else 2.9
-    made = style.figure(width * columns + 0.6, width * tall * rows + 0.9, title)
+    width = 3.1 if count == 1 else 2.5
+    # A side has its labels, a row its colour bars (two where the maps stand alone).
+    bars = 1.0 if count > 1 else 2.0
+    size = width * columns + bars + 0.6, width * tall * rows + 0.55 * rows + 0.5
+    made = style.figure(*size, title)
     axes = made.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    made.supxlabel(first, fontsize=9.5, color=style.INK)
-    made.supylabel(second, fontsize=9.5, color=style.INK)
+    for panel in axes[-1]:
+        panel.set_xlabel(first)
+    for panel in axes[:, 0]:
+        panel.set_ylabel(second)
     for panel in axes.ravel():
         panel.locator_params(axis="both", nbins=4)
     return made, axes.reshape(2, count)

@@ -14,6 +14,7 @@ from mercer.runtime.pictures.inputs import (
     Inputs,
     Rows,
     Shape,
+    has_rows_enough,
     inputs_of,
     rows_for,
     rows_of_data,
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 _DRAWS = (60, 400)
 """Posterior draws behind a picture, at least and at most: a band of 400 is smooth to the eye."""
-_WORK = 1e11
-"""Floating-point operations for one grid, some seconds of a core; fewer draws where it is dear."""
+_WORK = 2e10
+"""Floating-point operations for one grid, seconds of a core; fewer draws where it is dear."""
 
 
 class Values(NamedTuple):
@@ -97,7 +98,8 @@ class Study:
         parts = []
         for dim, place in zip(self.fit.program.DIMS[key][1:], entry, strict=False):
             label = self.label(dim, place)
-            parts.append(f"{dim} = {label}" if label.isdigit() and not dim.isdigit() else label)
+            name = "coordinate" if dim.isdigit() else f"{dim} ="
+            parts.append(f"{name} {label}" if label.isdigit() else label)
         return ", ".join(parts)
 
     def is_ordered(self, outcome: str) -> bool:
@@ -109,6 +111,8 @@ class Study:
     def coordinate(self, data: str, place: int) -> str:
         """The name of one coordinate of a vector: its label, or its number from 1."""
         dim, size = self.fit.bound.dims[data][-1], self.fit.bound.arrays[data].shape[-1]
+        if size == 1:
+            return self.titled(data)
         label = self.labels(dim, size)[place]
         return f"{data}.{label}" if label.isdigit() else label
 
@@ -143,6 +147,8 @@ class Study:
         """Whether a quantity or outcome can be drawn over its inputs so."""
         inputs = self.inputs(key)
         if inputs is None or (shape := shape_of(self.fit, key, inputs)) not in shapes:
+            return False
+        if key in self.outcomes and not has_rows_enough(self.fit, inputs):
             return False
         return shape in ("curve", "coordinates") or self.values(key) is not None
 
@@ -181,7 +187,7 @@ class Study:
                 if self.inputs(key) == inputs and shape_of(self.fit, key, inputs) == shape
             ]
             columns = rows_for(self.fit, inputs, shape).columns
-            draws = self._draws(len(next(iter(columns.values()))))
+            draws = self._draws(len(next(iter(columns.values()))) * len(keys))
             try:
                 self._seen[inputs, shape] = self.fit.thinned(draws).at(keys, columns)
             except MercerError:
@@ -190,7 +196,7 @@ class Study:
         return self._seen[inputs, shape]
 
     def _draws(self, new: int) -> int:
-        rows = max((max(a.shape, default=1) for a in self.fit.bound.arrays.values()), default=1)
+        rows = max(sum(self.observed(outcome).size for outcome in self.outcomes), 1)
         return int(np.clip(_WORK / (rows**2 * (rows + new)), *_DRAWS))
 
 

@@ -17,7 +17,7 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, YELLOW = "#56B4E9", "#E69F00", "#C9B800"
 INK, GREY, FAINT = "#222222", "#555555", "#D9D9D9"
 CYCLE = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, YELLOW, GREY)
-SEQUENTIAL, DIVERGING, ORDERED = "viridis", "RdBu_r", "cividis"
+SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 
 DPI = 130
 """Pixels an inch: figures of 7.5 inches fill a page and half a screen."""
@@ -117,7 +117,7 @@ def label_colours(count: int, *, is_ordered: bool = False) -> list[Any]:
     from matplotlib import colormaps
 
     if is_ordered or count > len(CYCLE):
-        return [colormaps[ORDERED](p) for p in np.linspace(0.0, 0.92, max(count, 1))]
+        return [colormaps[SEQUENTIAL](p) for p in np.linspace(0.0, 0.88, max(count, 1))]
     return list(CYCLE[:count])
 
 

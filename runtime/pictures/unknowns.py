@@ -85,13 +85,15 @@ def draw_matrix(study: Study, name: str) -> Figure:
     dims = [str(dim) for dim in values.dims[2:]]
     names = [study.labels(d, n) for d, n in zip(study.fit.program.DIMS[name], values.shape[2:])]
     mean, sd = draws.mean(axis=0), draws.std(axis=0)
+    sd = np.where(sd < 1e-9 * max(sd.max(), np.abs(mean).max()), 0.0, sd)
     rows, columns = mean.shape
     longest = max(len(label) for label in names[0])
     side = float(np.clip(0.42 * max(columns, 4), 2.4, 5.0))
     tall = float(np.clip(0.34 * max(rows, 4), 2.0, 7.0))
     made = style.figure(2 * (side + 0.07 * longest + 0.7), tall + 1.4, f"Posterior of {name}")
     bound = float(np.max(np.abs(mean))) or 1.0
-    is_signed = mean.min() < 0
+    is_correlation = rows == columns and np.allclose(np.diagonal(draws, axis1=1, axis2=2), 1)
+    is_signed = is_correlation or mean.min() < 0
     maps = [
         (mean, "mean", style.DIVERGING if is_signed else style.SEQUENTIAL,
          (-bound, bound) if is_signed else style.limits_of(mean)),
@@ -105,12 +107,12 @@ def draw_matrix(study: Study, name: str) -> Figure:
         turned = sum(len(label) for label in names[1]) > 5 * side
         panel.set_xticks(range(columns), names[1], rotation=90 if turned else 0)
         panel.set_yticks(range(rows), names[0])
-        panel.set(title=what, xlabel=dims[1])
+        panel.set(title=what, xlabel="" if dims[1].isdigit() else dims[1])
         panel.tick_params(length=0)
         for spine in panel.spines.values():
             spine.set_visible(False)
         made.colorbar(image, ax=panel, shrink=0.85, aspect=18)
-    panels[0].set_ylabel(dims[0])
+    panels[0].set_ylabel("" if dims[0].isdigit() else dims[0])
     return made
 
 
