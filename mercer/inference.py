@@ -42,17 +42,17 @@ def fit_program(
     """Runs the program of `plan`; a fault inside it is told at the line of the model."""
     program = model.program(plan)
     with told_at_model_lines(program, model.typed.source), _blamed(model):
-        return run(
+        fit = run(
             program,
             bound,
             method=plan.method,
             seed=seed,
             progress=progress,
-            bind=binding_of(model),
             model_source=text_of(model),
             plan_text="\n".join(plan.sentences),
             **settings,
         )
+    return fit.with_binding(binding_of(model), docs_of(model))
 
 
 @contextlib.contextmanager
@@ -104,7 +104,7 @@ def open_program_fit(path: str | Path) -> Fit:
         return model.program(model.plan(infer=settings["method"])), bound_of
 
     fit = archive.open_fit(path, compile=compile_again)
-    return fit.with_binding(binding_of(found[0]))
+    return fit.with_binding(binding_of(found[0]), docs_of(found[0]))
 
 
 def binding_of(model: Model) -> Bind:
@@ -118,6 +118,16 @@ def binding_of(model: Model) -> Bind:
         return bind(needs, read(new), fitted=fitted, require_outcomes=False, wanted=wanted)
 
     return bind_new
+
+
+def docs_of(model: Model) -> dict[str, str]:
+    """What the model says of its names, in the strings at the ends of their declarations; of
+    itself under the name "".
+    """
+    typed = model.typed
+    groups = (typed.data, typed.unknowns, typed.functions, typed.definitions)
+    declared = [d for group in groups for d in group.values()]
+    return {"": typed.doc or ""} | {d.name: d.doc for d in declared if d.doc}
 
 
 def text_of(model: Model) -> str:

@@ -76,6 +76,12 @@ class Model:
             parts.append(f"{len(self.typed.functions)} functions")
         return f"<mercer.Model {self.name}: {', '.join(parts)}>"
 
+    def _repr_html_(self) -> str:
+        """The model as a notebook shows it."""
+        from mercer.dsl.html import highlighted
+
+        return highlighted(self.text)
+
     # --- the stages ---
 
     @cached_property

@@ -46,12 +46,16 @@ class Bound:
 
     def describe(self) -> str:
         """A table of what was bound: name, space, shape, range or labels, missing values."""
-        head = ("name", "space", "shape", "range", "missing")
-        rows = [head, *(self._row(need) for need in self.needs.data)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+        rows = self.described()
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in rows]
         lines += [f"{name}: dates, as {UNIT}." for name in sorted(self.dated)]
         return "\n".join(line.rstrip() for line in lines)
+
+    def described(self) -> list[tuple[str, ...]]:
+        """The cells of that table, its head first."""
+        head = ("name", "space", "shape", "range", "missing")
+        return [head, *(self._row(need) for need in self.needs.data)]
 
     def _row(self, need: DataNeed) -> tuple[str, ...]:
         values = self.arrays.get(need.name)

@@ -26,10 +26,7 @@ from mercer.cli.options import (
     whole,
 )
 from mercer.cli.progress import waiting
-from mercer.dsl.whole import check_writable, replace_whole
-
-_DPI = 130
-"""Pixels an inch: figures of 7.5 inches fill a page and half a screen."""
+from mercer.dsl.whole import check_writable
 
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")]
 Chains = Annotated[
@@ -186,21 +183,12 @@ def plot(
     """Draw the fit: functions and outcomes with their bands, traces of the unknown numbers."""
     import mercer
 
-    paths = []
     with waiting("Drawing", quiet=quiet):
-        figures = mercer.open(fit).plot()
-        output.mkdir(parents=True, exist_ok=True)
-        for title, figure in figures.items():
-            paths.append(output / f"{file_name(title)}.png")
-            with replace_whole(paths[-1]) as temporary:
-                figure.savefig(temporary, dpi=_DPI)
+        from mercer.runtime.pictures import pictures, save
+
+        paths = save(pictures(mercer.open(fit)), output)
     for path in paths:
         say(f"wrote {path}")
-
-
-def file_name(title: str) -> str:
-    """A title without what a file system or a shell takes amiss: `f(x)` is `f_x_`."""
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in title)
 
 
 def _import_meanwhile(module: str) -> None:
