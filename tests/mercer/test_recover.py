@@ -71,7 +71,7 @@ def test_a_truth_noted_wrong_is_told_with_its_shape(found: Calibration) -> None:
 
 
 def test_many_data_sets_without_a_fit_fail_the_calibration(found: Calibration) -> None:
-    unfitted = {n: "no start" for n in range(100, 110)}
+    unfitted = dict.fromkeys(range(100, 110), "no start")
     some = Calibration(found.quantities, found.numbers, found.truths, found.draws, unfitted)
     assert some.failed == () and not some.is_right
     assert any("10 simulations could not be fitted" in s for s in some.sentences)
@@ -111,6 +111,7 @@ def test_missing_outcomes_stay_missing_and_are_ranked(folder: Path) -> None:
     assert found.quantities == ("b", "y[1], missing")
 
 
+@pytest.mark.slow
 def test_default_priors_keep_the_scale_of_the_data_that_were_given() -> None:
     text = "data x[n], y[n] : Real\nf ~ GP(Constant())\nnoise ~ HalfNormal(1)\n"
     text += "y ~ Normal(f(x), noise)\n"
