@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mercer.compiler.plan import Plan
     from mercer.compiler.structure import Structure
     from mercer.runtime.bind import Bound
+    from mercer.runtime.calibration import Calibration
     from mercer.runtime.fit import Fit
 
 Stage = Literal["syntax", "types", "graph", "plan", "numpyro", "jaxpr"]
@@ -258,11 +259,30 @@ class Model:
         What the plan integrates out is there too, functions by their values at the inputs (`f(x)`).
         `data` are the inputs; outcomes among them are not used.
         """
+        from mercer.simulable import check_simulable
+
         self.plan()
+        check_simulable(self.typed)
         bound = self.bind({} if data is None else data, columns=columns, require_outcomes=False)
         from mercer.inference import simulate_program
 
         return simulate_program(self, self.plan(bound.sizes), bound, seed=seed)
+
+    def recover(self, data: Any = None, **options: Any) -> Calibration:
+        """Whether fits find what simulations put in: simulation-based calibration.
+
+        `simulations` (200) times unknowns and outcomes are drawn at the inputs of `data`, the
+        outcomes are fitted by `infer`, and each unknown is ranked among `kept` (19) of the `draws`
+        (380) of its posterior, of which `warmup` (300) steps went before. Of arrays, `entries` (3)
+        are ranked. Outcomes in `data` say only which cells are missing, and how wide default priors
+        are. `processes` (1) work side by side; with more, a script needs the usual
+        `if __name__ == "__main__":`. `path` takes the result; a `*.nc` of the same calibration is
+        gone on with. The result's `is_right` is the verdict, at the probability `false_alarm`
+        (0.01) of failing a right model; `table()` and `plot()` show more. Same `seed`, same result.
+        """
+        from mercer.recover import recover
+
+        return recover(self, data, **options)
 
 
 def open_fit(path: str | Path) -> Fit:
