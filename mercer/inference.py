@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,7 @@ from mercer.needs import needs_of
 from mercer.program import told_at_model_lines
 from mercer.runtime import archive
 from mercer.runtime.bind import Bound, bind
+from mercer.runtime.blame import NoStart
 from mercer.runtime.cache import use_cache
 from mercer.runtime.density import arguments_of
 from mercer.runtime.fit import Bind, Fit
@@ -39,18 +41,37 @@ def fit_program(
 ) -> Fit:
     """Runs the program of `plan`; a fault inside it is told at the line of the model."""
     program = model.program(plan)
-    with told_at_model_lines(program, model.typed.source):
-        return run(
+    with told_at_model_lines(program, model.typed.source), _blamed(model):
+        fit = run(
             program,
             bound,
             method=plan.method,
             seed=seed,
             progress=progress,
-            bind=binding_of(model),
             model_source=text_of(model),
             plan_text="\n".join(plan.sentences),
             **settings,
         )
+    return fit.with_binding(binding_of(model), docs_of(model))
+
+
+@contextlib.contextmanager
+def _blamed(model: Model) -> Iterator[None]:
+    """Shows where the term stands that has no finite density."""
+    try:
+        yield
+    except NoStart as error:
+        if error.culprit is None:
+            raise
+        typed = model.typed
+        declared = {**typed.unknowns, **typed.functions, **typed.observations}
+        name = error.culprit.name.removesuffix(".whitened")
+        if name not in declared:  # the joint Gaussian of all outcomes with a Gaussian law
+            name = " and ".join(typed.observations)
+            declared[name] = next(iter(typed.observations.values()))
+        raise NoStart(
+            error.culprit._replace(name=name), declared[name].span, typed.sources
+        ) from error
 
 
 def simulate_program(model: Model, plan: Plan, bound: Bound, *, seed: int) -> xr.Dataset:
@@ -83,7 +104,7 @@ def open_program_fit(path: str | Path) -> Fit:
         return model.program(model.plan(infer=settings["method"])), bound_of
 
     fit = archive.open_fit(path, compile=compile_again)
-    return fit.with_binding(binding_of(found[0]))
+    return fit.with_binding(binding_of(found[0]), docs_of(found[0]))
 
 
 def binding_of(model: Model) -> Bind:
@@ -97,6 +118,16 @@ def binding_of(model: Model) -> Bind:
         return bind(needs, read(new), fitted=fitted, require_outcomes=False, wanted=wanted)
 
     return bind_new
+
+
+def docs_of(model: Model) -> dict[str, str]:
+    """What the model says of its names, in the strings at the ends of their declarations; of
+    itself under the name "".
+    """
+    typed = model.typed
+    groups = (typed.data, typed.unknowns, typed.functions, typed.definitions)
+    declared = [d for group in groups for d in group.values()]
+    return {"": typed.doc or ""} | {d.name: d.doc for d in declared if d.doc}
 
 
 def text_of(model: Model) -> str:

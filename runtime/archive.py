@@ -42,6 +42,7 @@ def save_fit(fit: Fit, path: str | Path) -> Path:
         "sizes": {k: int(v) for k, v in fit.bound.sizes.items()},
         "codes": {k: np.asarray(v).tolist() for k, v in fit.bound.codes.items()},
         "numbered": sorted(fit.bound.numbered),
+        "dated": sorted(fit.bound.dated),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_whole(path) as temporary:
@@ -73,6 +74,7 @@ def open_fit(
         sizes=header["sizes"],
         codes={k: np.asarray(v, int) for k, v in header["codes"].items()},
         numbered=frozenset(header["numbered"]),
+        dated=frozenset(header.get("dated", ())),
     )
     settings = header["settings"]
     sampled = {n: groups[f"{_OWN}sampled"][f"v{i}"].values for i, n in enumerate(header["sampled"])}

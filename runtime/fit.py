@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -34,7 +34,8 @@ class Fit:
     """A model fitted to data.
 
     `idata`: ArviZ's groups. `diagnostics`: sentences on how far to trust them. `settings`: method,
-    seed, chains, warmup, draws. `model_source`, `plan_text`: what was fitted, and how.
+    seed, chains, warmup, draws. `model_source`, `plan_text`: what was fitted, and how. `docs`: what
+    the model says of a name, as a rule its unit; of itself under the name "".
     """
 
     idata: Any
@@ -47,6 +48,7 @@ class Fit:
     bind: Bind | None = None
     model_source: str = ""
     plan_text: str = ""
+    docs: Mapping[str, str] = field(default_factory=dict)
 
     def summary(self, names: list[str] | None = None) -> Any:
         """Mean, sd, 94 % interval, R-hat and effective draws of the unknowns, as a table.
@@ -79,7 +81,7 @@ class Fit:
 
     def plot(self, folder: str | Path | None = None) -> dict[str, Figure]:
         """Figures by name; written as PNG files where a folder is given."""
-        from mercer.runtime.plots import plot_fit
+        from mercer.runtime.pictures import plot_fit
 
         return plot_fit(self, folder)
 
@@ -89,13 +91,23 @@ class Fit:
 
         return save_fit(self, path)
 
-    def with_binding(self, bind: Bind) -> Fit:
-        """The same fit, able to take new data by `bind(new, fitted, wanted)`."""
-        return replace(self, bind=bind)
+    def with_binding(self, bind: Bind, docs: Mapping[str, str] | None = None) -> Fit:
+        """The same fit, able to take new data by `bind(new, fitted, wanted)`, its names explained
+        by `docs`."""
+        return replace(self, bind=bind, docs=self.docs if docs is None else docs)
 
     def __repr__(self) -> str:
         count = f"{self.settings['chains']} × {self.settings['draws']} draws"
         return f"<mercer.Fit by {self.settings['method']}, {count}: {self.diagnostics[0]}>"
+
+    def _repr_html_(self) -> str:
+        """Diagnostics and summary, as a notebook shows them."""
+        from mercer.dsl.html import sentences, table
+
+        rows = self.summary()
+        shown = [c for c in ("mean", "sd", "hdi_3%", "hdi_97%", "ess_bulk", "r_hat") if c in rows]
+        cells = ((label, *(float(row[c]) for c in shown)) for label, row in rows.iterrows())
+        return sentences(self.diagnostics) + table(("", *shown), cells)
 
     # --- for the parts that show a fit ---
 
@@ -108,6 +120,34 @@ class Fit:
     def everything(self) -> Prediction:
         """Outcomes and components at the data of the fit, in one pass over the draws."""
         return self._predict(self.bound, tuple(self.components()), outcomes=True)
+
+    def at(self, keys: Iterable[str], new: Any = None) -> Prediction:
+        """Outcomes and quantities by their full names (`f(x)`), at rows that hold what they need.
+
+        What the other outcomes need is not asked for, and their values mean nothing.
+        """
+        outcomes = set(self.idata["posterior_predictive"].data_vars)
+        keys = list(keys)
+        inputs = getattr(self.program, "INPUTS", {})
+        bound = self._bound(new, {name for key in keys for name in inputs.get(key, ())})
+        parts = tuple(key for key in keys if key not in outcomes)
+        return self._predict(bound, parts, outcomes=len(parts) < len(keys))
+
+    def thinned(self, most: int) -> Fit:
+        """The same fit with at most about `most` of its draws, evenly spaced: enough for an eye."""
+        step = max(self.sampled.chains * self.sampled.draws // max(most, 1), 1)
+        values = {name: v[:, ::step] for name, v in self.sampled.values.items()}
+        count = len(range(0, self.sampled.draws, step))
+        return replace(self, sampled=replace(self.sampled, values=values, draws=count, stats={}))
+
+    def sites(self) -> Mapping[str, Any]:
+        """Where random functions are evaluated in the model, by name of the value: `f(x)`."""
+        return self._shown[0]
+
+    def argument(self, name: str) -> Any:
+        """What the program was given of one name of the model, or computed from data for it."""
+        words = {n: w for w, n in self.program.NAMES.items()}
+        return self.arguments.all().get(words.get(name, name))
 
     def draws(self) -> dict[str, np.ndarray]:
         """Draws of the sampled unknowns, chains one after another."""

@@ -11,6 +11,7 @@ import numpyro
 from jax import Array
 
 from mercer.runtime.dense import Dense, LeaveOneOut, Observations
+from mercer.runtime.inducing import Inducing
 from mercer.runtime.sites import Processes, Sites, spread
 from mercer.runtime.terms import (
     Affine,
@@ -27,6 +28,7 @@ __all__ = [
     "Affine",
     "Dense",
     "Gaussian",
+    "Inducing",
     "LeaveOneOut",
     "Observations",
     "Process",

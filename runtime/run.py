@@ -22,7 +22,7 @@ from mercer.runtime.progress import Report, watched
 from mercer.runtime.svi import run_svi
 from mercer.stdlib.methods import METHODS
 
-_RUNNERS: dict[Method, Callable[..., Draws]] = {
+RUNNERS: dict[Method, Callable[..., Draws]] = {
     "nuts": run_nuts,
     "map": run_map,
     "svi": run_svi,
@@ -57,7 +57,7 @@ def run(
         density = Density(program, arguments, seed=seed)
         if not density.has_unknowns:
             return Draws({}, settings["chains"], settings["draws"])
-        return _RUNNERS[by](density, seed=seed, report=report, **settings)
+        return RUNNERS[by](density, seed=seed, report=report, **settings)
 
     def assemble(report: Report) -> Any:
         return complete(program, arguments, found, seed=seed, report=report)
@@ -94,7 +94,7 @@ def settings_of(program: ModuleType, by: Method, options: Mapping[str, Any]) -> 
     given = {k: v for k, v in options.items() if v is not None}
     every = {p.name for e in METHODS for p in e.parameters}
     own_words = ("density", "seed", "report")
-    taken = [k for k in signature(_RUNNERS[by]).parameters if k not in own_words]
+    taken = [k for k in signature(RUNNERS[by]).parameters if k not in own_words]
     wrong = sorted(k for k in given if k not in taken and k not in every)
     if wrong:
         raise ValueError(f"options: {by} takes {', '.join(taken)}, got {wrong}")
