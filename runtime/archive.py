@@ -13,6 +13,7 @@ import xarray as xr
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.whole import replace_whole
+from mercer.runtime.columns import counted
 from mercer.runtime.containers import container, group_names
 from mercer.runtime.density import arguments_of
 from mercer.runtime.draws import Draws
@@ -29,6 +30,7 @@ def save_fit(fit: Fit, path: str | Path) -> Path:
     groups = {n: g.to_dataset() if hasattr(g, "to_dataset") else g for n, g in groups.items()}
     groups[f"{_OWN}sampled"] = _plain(fit.sampled.values)
     groups[f"{_OWN}data"] = _plain(fit.bound.arrays)
+    numbered = fit.bound.numbered
     header = {
         "format": FORMAT,
         "model_source": fit.model_source,
@@ -38,10 +40,14 @@ def save_fit(fit: Fit, path: str | Path) -> Path:
         "sampled": list(fit.sampled.values),
         "data": list(fit.bound.arrays),
         "groups": list(groups),
-        "labels": {k: _labels_out(v) for k, v in fit.bound.labels.items()},
+        # The numbers of rows are as many as the rows, which may be millions: their count says all.
+        "labels": {k: _labels_out(v) for k, v in fit.bound.labels.items() if k not in numbered},
         "sizes": {k: int(v) for k, v in fit.bound.sizes.items()},
-        "codes": {k: np.asarray(v).tolist() for k, v in fit.bound.codes.items()},
-        "numbered": sorted(fit.bound.numbered),
+        "codes": {
+            k: np.asarray(v).tolist() for k, v in fit.bound.codes.items() if k not in numbered
+        },
+        "numbered": sorted(numbered),
+        "rows": {k: len(fit.bound.labels[k]) for k in sorted(numbered)},
         "dated": sorted(fit.bound.dated),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,11 +74,12 @@ def open_fit(
     header, groups = _read(Path(path))
     program, bound_of = compile(header["model_source"], header["settings"])
     arrays = {name: groups[f"{_OWN}data"][f"v{i}"].values for i, name in enumerate(header["data"])}
+    rows = {k: counted(size) for k, size in header.get("rows", {}).items()}
     bound = bound_of(
         arrays=arrays,
-        labels={k: _labels_in(v) for k, v in header["labels"].items()},
+        labels={**rows, **{k: _labels_in(v) for k, v in header["labels"].items()}},
         sizes=header["sizes"],
-        codes={k: np.asarray(v, int) for k, v in header["codes"].items()},
+        codes={**rows, **{k: np.asarray(v, int) for k, v in header["codes"].items()}},
         numbered=frozenset(header["numbered"]),
         dated=frozenset(header.get("dated", ())),
     )

@@ -81,7 +81,7 @@ def words_of(cells: np.ndarray) -> Words:
     codes, words = pd.factorize(cells.astype(object))
     if (codes < 0).any():
         codes = np.where(codes < 0, len(words), codes)
-        words = np.append(words, None)
+        words = np.append(words, np.array([None]))
     return Words(codes.astype(np.int32), words)
 
 

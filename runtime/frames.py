@@ -115,7 +115,7 @@ def array(value: Any) -> Column:
     if hasattr(value, "to_numpy") and not hasattr(value, "dims"):
         value = _polars_column(value)
     if isinstance(value, np.ma.MaskedArray):
-        value = value.astype(object).filled(None) if value.mask.any() else value.data
+        value = np.where(np.ma.getmaskarray(value), None, value.data.astype(object))
     found = value if isinstance(value, np.memmap) else np.asarray(value)
     if found.dtype.kind in "US" and not _is_all_text(value):
         # NumPy turned the numbers of a mixed list into text.

@@ -281,7 +281,7 @@ def _alike(old: Labels, new: Labels) -> tuple[Labels, Labels]:
     return as_text(old), as_text(new)
 
 
-def _present(raw: np.ndarray) -> Labels:
+def _present(raw: Column) -> Labels:
     found, absent = labels(raw)
     return found[~absent]
 

@@ -171,7 +171,7 @@ def _parsed(piece: bytes, layout: _Layout, name: str, as_text: set[int]) -> dict
 
 
 def _as_text(column: pd.Series) -> np.ndarray:
-    return np.where(column.isna(), None, column.to_numpy(dtype=object))
+    return column.astype(object).where(column.notna(), None).to_numpy(dtype=object)
 
 
 def _check_ragged(piece: bytes, layout: _Layout, name: str, before: int) -> int:

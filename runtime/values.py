@@ -46,7 +46,7 @@ def numbers(raw: Column, *, truth: bool = False) -> Numbers:
     if isinstance(raw, Words):
         distinct = numbers(raw.words, truth=truth)
         return Numbers(distinct.values[raw.codes], distinct.is_bad[raw.codes], distinct.are_dates)
-    raw = raw[...] if not isinstance(raw, np.ndarray) else raw
+    raw = np.asarray(raw[...])
     if raw.dtype.kind in "Mm":
         return Numbers(times.days(raw), np.zeros(raw.shape, dtype=bool), raw.dtype.kind == "M")
     if raw.dtype.kind in "biuf":
@@ -84,7 +84,7 @@ def labels(raw: Column) -> tuple[Labels, np.ndarray]:
     if isinstance(raw, Words):
         found, missing = labels(raw.words)
         return found[raw.codes], missing[raw.codes]
-    raw = raw[...] if not isinstance(raw, np.ndarray) else raw
+    raw = np.asarray(raw[...])
     if raw.dtype.kind == "b":
         return np.where(raw, "true", "false").astype(object), np.zeros(raw.shape, dtype=bool)
     if raw.dtype.kind in "iu":

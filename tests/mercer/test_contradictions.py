@@ -7,7 +7,8 @@ import mercer
 from mercer.contradictions import check_contradictions
 
 HEAD = (
-    "data x[n], z[n], y[n] : Real\nf ~ GP(RBF())\ng ~ GP(RBF() + White())\n"
+    "data x[n], z[n], y[n] : Real\nf : Real -> Real ~ GP(RBF())\n"
+    "g : Real -> Real ~ GP(RBF() + White())\n"
     "e[n] ~ Normal(0, 1)\nnoise ~ HalfNormal(1)\nmean_of_x = mean(x)\n"
 )
 DATA = {"x": [1, 1, 2], "z": [1, 2, 3], "y": [1, 2, np.nan]}
