@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 import mercer
 from mercer.dsl.html import highlighted, number
@@ -85,7 +84,7 @@ def report_of(fit: Fit) -> str:
         settings=[f"{name} {number(value)}" for name, value in fit.settings.items()],
         diagnostics=fit.diagnostics,
         plan=[line for line in fit.plan_text.splitlines() if line.strip()],
-        sources={name: Markup(highlighted(text)) for name, text in sources.items()},
+        sources={name: highlighted(text) for name, text in sources.items()},
         data=Table("", (*head, "meaning"), tuple((*row, fit.docs.get(row[0], "")) for row in data)),
         tables=list(_tables(fit)),
         found=[image for image in images if not image.is_check],

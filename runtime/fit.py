@@ -13,6 +13,7 @@ import numpy as np
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.suggest import nearest
+from mercer.runtime.conditional import conditional, known_of
 from mercer.runtime.containers import summary_of
 from mercer.runtime.density import Arguments, arguments_of, keeps
 from mercer.runtime.draws import Draws
@@ -128,10 +129,18 @@ class Fit:
         """
         outcomes = set(self.idata["posterior_predictive"].data_vars)
         keys = list(keys)
-        inputs = getattr(self.program, "INPUTS", {})
-        bound = self._bound(new, {name for key in keys for name in inputs.get(key, ())})
+        has_inputs = hasattr(self.program, "INPUTS")
+        wanted = {name for key in keys for name in self.needed_by(key)} if has_inputs else None
+        bound = self._bound(new, wanted)
         parts = tuple(key for key in keys if key not in outcomes)
         return self._predict(bound, parts, outcomes=len(parts) < len(keys))
+
+    def needed_by(self, key: str) -> tuple[str, ...]:
+        """The data that an outcome or quantity needs at new rows; all, if the program is silent."""
+        needed: Mapping[str, tuple[str, ...]] | None = getattr(self.program, "INPUTS", None)
+        if needed is not None:
+            return needed.get(key, ())
+        return tuple(need.name for need in self.bound.needs.data if not need.is_outcome)
 
     def thinned(self, most: int) -> Fit:
         """The same fit with at most about `most` of its draws, evenly spaced: enough for an eye."""
@@ -143,6 +152,13 @@ class Fit:
     def sites(self) -> Mapping[str, Any]:
         """Where random functions are evaluated in the model, by name of the value: `f(x)`."""
         return self._shown[0]
+
+    @cached_property
+    def laws(self) -> Mapping[str, Any]:
+        """The law of each outcome at the data, for one draw: of which kind it is."""
+        draw = {name: values[0] for name, values in self.draws().items()}
+        known = known_of(self.program, self.arguments.all(), draw)
+        return conditional(self.program, known, draw).laws
 
     def argument(self, name: str) -> Any:
         """What the program was given of one name of the model, or computed from data for it."""

@@ -25,31 +25,49 @@ _DRAWS = 300
 """Posterior draws behind a rank: it is known to some hundredths."""
 
 
-def foretold_ranks(fit: Fit, outcome: str, values: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def foretold_ranks(
+    fit: Fit,
+    outcome: str,
+    values: np.ndarray,
+    *,
+    censored: tuple[np.ndarray, np.ndarray] | None = None,
+    seed: int = 0,
+) -> np.ndarray:
     """P(an outcome at the row < its value | the other rows) of every row that has one, in [0, 1].
 
-    Where the outcome is discrete, ties are broken at random, so that calibrated ranks are uniform
-    there too. `values`: the data of the outcome, NaN where missing.
+    Where the outcome is discrete, ties are broken at random, and where a true value is only known
+    to lie below or above the one recorded (`censored`), its rank is drawn from all that it may
+    have: so calibrated ranks are uniform there too. `values`: the data, NaN where missing.
     """
     flat = np.asarray(values, float).ravel()
     keep = np.isfinite(flat)
+    lower, upper = _bounds(fit, outcome, flat, keep)
+    if censored is not None:
+        below, above = (part.ravel()[keep] for part in censored)
+        lower, upper = np.where(below, 0.0, lower), np.where(above, 1.0, upper)
+    return lower + np.random.default_rng(seed).uniform(size=lower.shape) * (upper - lower)
+
+
+def _bounds(
+    fit: Fit, outcome: str, flat: np.ndarray, keep: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The probability below each value, and up to it: one number where the law is continuous."""
     exact = _left_out(fit, outcome)
     if exact is not None:
         log_density, mean, sd = (part.reshape(len(part), -1)[:, keep] for part in exact)
-        below = ndtr((flat[keep] - mean) / sd)
-        return np.sum(_weights(log_density) * below, axis=0)
-    log_density = _draws_of(fit, "log_likelihood", outcome, flat.size)
-    made_up = _draws_of(fit, "posterior_predictive", outcome, flat.size)[:, keep]
+        rank = np.sum(_weights(log_density) * ndtr((flat[keep] - mean) / sd), axis=0)
+        return rank, rank
+    log_density = _draws_of(fit, "log_likelihood", outcome)
+    made_up = _draws_of(fit, "posterior_predictive", outcome)[:, keep]
     if log_density is None or log_density.shape[1] != flat.size:
-        weights = np.full(made_up.shape, 1 / len(made_up))
+        weights = np.full(made_up.shape, 1 / len(made_up))  # rows that have only one density
     else:
         weights = _weights(log_density[:, keep])
     lower = np.sum(weights * (made_up < flat[keep]), axis=0)
-    equal = np.sum(weights * (made_up == flat[keep]), axis=0)
-    return lower + np.random.default_rng(seed).uniform(size=lower.shape) * equal
+    return lower, lower + np.sum(weights * (made_up == flat[keep]), axis=0)
 
 
-def _draws_of(fit: Fit, group: str, outcome: str, size: int) -> Any:
+def _draws_of(fit: Fit, group: str, outcome: str) -> Any:
     found = fit.idata[group]
     if outcome not in found.data_vars:
         return None
@@ -59,11 +77,9 @@ def _draws_of(fit: Fit, group: str, outcome: str, size: int) -> Any:
 
 def _left_out(fit: Fit, outcome: str) -> tuple[np.ndarray, ...] | None:
     """Log density, mean and sd of each row given the others, [draw, row]; None where not normal."""
-    few = fit.thinned(_DRAWS)
-    first = {name: values[0] for name, values in few.draws().items()}
-    law = conditional(fit.program, known_of(fit.program, fit.arguments.all(), first), first)
-    if not isinstance(law.laws[outcome], Gaussian):
+    if not isinstance(fit.laws[outcome], Gaussian):
         return None
+    few = fit.thinned(_DRAWS)
 
     def compute(key: Array, draw: Any, arrays: Any) -> Any:
         known = known_of(fit.program, {**arrays, **fit.arguments.static}, draw)

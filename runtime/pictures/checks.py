@@ -21,7 +21,10 @@ def draw_calibration(study: Study, outcome: str) -> Figure:
     Left the histogram, right how far the distribution function strays from that of uniform ranks,
     in a band that holds 95 % of such curves as a whole.
     """
-    ranks = np.sort(foretold_ranks(study.fit, outcome, study.observed(outcome)))
+    ranks = foretold_ranks(
+        study.fit, outcome, study.observed(outcome), censored=study.censored(outcome)
+    )
+    ranks = np.sort(ranks)
     made = style.figure(7.5, 3.4, f"Calibration of {outcome}: each row foretold by the others")
     left, right = made.subplots(1, 2)
     count = len(ranks)
@@ -101,6 +104,48 @@ def draw_predictive(study: Study, outcome: str) -> Figure:
         axes.set_xticks(centres, names, rotation=90 if turned else 0)
     style.legend_below(made, axes)
     return made
+
+
+def draw_survival(study: Study, outcome: str) -> Figure:
+    """The share that lasts longer than each time, of the data (Kaplan & Meier 1958) and of data
+    that the fitted model makes."""
+    from scipy.stats import CensoredData, ecdf
+
+    values, censored = study.observed(outcome).ravel(), study.censored(outcome)
+    assert censored is not None
+    keep = np.isfinite(values)
+    times, is_above = values[keep], censored[1].ravel()[keep]
+    share = ecdf(CensoredData(times[~is_above], right=times[is_above])).sf
+    made_up = study.fit.idata["posterior_predictive"][outcome].values
+    made_up = np.sort(made_up.reshape(-1, values.size)[:1000, keep], axis=1)
+    grid = np.linspace(min(0.0, float(times.min())), float(times.max()), 200)
+    lasting = np.stack([1 - np.searchsorted(d, grid, side="right") / d.size for d in made_up])
+    low, high = np.quantile(lasting, (0.025, 0.975), axis=0)
+    made = style.figure(7.5, 3.8, f"{outcome}: share that lasts longer")
+    axes = made.subplots()
+    axes.fill_between(grid, low, high, color=style.BLUE, alpha=0.18, label="95 % of data made")
+    axes.plot(grid, lasting.mean(axis=0), color=style.BLUE, label="mean")
+    axes.stairs(
+        [1.0, *share.probabilities], [grid[0], *share.quantiles, grid[-1]], baseline=None,
+        color=style.INK, linewidth=1.4, label="data (Kaplan-Meier)",
+    )  # fmt: skip
+    ends = times[is_above]
+    axes.plot(ends, share.evaluate(ends), "|", color=style.INK, label="seen no longer")
+    axes.set(xlabel=study.titled(outcome), ylabel="share", ylim=(-0.03, 1.03))
+    style.legend_below(made, axes)
+    return made
+
+
+def is_survival(study: Study, outcome: str) -> bool:
+    """Whether some true values lie above those recorded, and none below."""
+    censored = study.censored(outcome)
+    return censored is not None and bool(censored[1].any()) and not censored[0].any()
+
+
+def is_seen(study: Study, outcome: str) -> bool:
+    """Whether every value is the true one."""
+    censored = study.censored(outcome)
+    return censored is None or not any(part.any() for part in censored)
 
 
 def _bins(

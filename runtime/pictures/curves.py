@@ -16,6 +16,8 @@ from mercer.runtime.pictures.study import Study, Values
 _WAVES = 20
 """Peaks of a curve above which a close-up is drawn too, of `_CLOSE` of them."""
 _CLOSE = 6
+_BESIDE = 3
+"""Points to either side whose draws count too: 2 % of the range, as the grid is fine."""
 _FEW = 4
 """Different inputs that are each marked on the axis."""
 
@@ -162,11 +164,20 @@ def _curve(
         x_label=axis_title(study, axis),
         x=panel.points[0],
         mean=values.mean[at],
-        quantile=lambda level: quantile(level)[at],
+        quantile=_pooled(values, at) or (lambda level: quantile(level)[at]),
         entry=entry,
         data=data,
         data_x=axis.values(study.fit.bound.arrays)[data],
     )
+
+
+def _pooled(values: Values, at: tuple[Any, ...]) -> Callable[[float], np.ndarray] | None:
+    """Quantiles of draws, each with those of the points beside it: else a band would be ragged."""
+    if values.samples is None or values.rows.shape == "slices":
+        return None
+    padded = np.pad(values.samples[(slice(None), *at)], ((0, 0), (_BESIDE, _BESIDE)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _BESIDE + 1, axis=1)
+    return lambda level: np.quantile(windows, level, axis=(0, 2))
 
 
 def _entries(study: Study, key: str, values: Values, panel: Panel) -> list[tuple[int, ...]]:

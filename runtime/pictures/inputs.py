@@ -75,7 +75,7 @@ class Panel:
 
 def inputs_of(fit: Any, key: str) -> Inputs | None:
     """The inputs of a quantity or outcome; None where they do not vary together, row by row."""
-    needed = getattr(fit.program, "INPUTS", {}).get(key, ())
+    needed = fit.needed_by(key)
     dims = tuple(fit.program.DIMS.get(key, ()))
     bound = fit.bound
     row = dims[0] if dims else None
@@ -209,8 +209,11 @@ def _columns(
     columns: dict[str, np.ndarray] = {}
     for place, axis in enumerate(inputs.axes):
         moving = np.concatenate([side[place] for side in sides])
+        dim = fit.bound.dims[axis.data][-1]
         if axis.place is None:
             columns[axis.data] = moving
+        elif dim in fit.bound.labels and dim not in fit.bound.numbered:
+            columns[f"{axis.data}.{fit.bound.labels[dim][axis.place]}"] = moving
         else:
             vectors = columns.setdefault(axis.data, np.empty((len(moving), axis.size)))
             vectors[:, axis.place] = moving

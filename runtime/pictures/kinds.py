@@ -160,7 +160,14 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "predictive",
         "outcome",
-        lambda study, name: True,
+        checks.is_survival,
+        checks.draw_survival,
+        "The black steps, of the data, belong inside the band.",
+    ),
+    Kind(
+        "predictive",
+        "outcome",
+        checks.is_seen,
         checks.draw_predictive,
         "Grey bars outside the blue ranges are features of the data that the model does not make.",
     ),
@@ -186,7 +193,7 @@ def pictures_of(study: Study) -> Iterator[Picture]:
     drawn: set[str] = set()
     for kind in KINDS:
         for subject in _subjects(study, kind):
-            name = f"{kind.name} {subject}".strip()
+            name = f"{kind.name} {study.short_name(subject)}".strip()
             if name not in drawn and kind.fits(study, subject):
                 drawn.add(name)
                 yield Picture(name, kind.see, kind.draw(study, subject))

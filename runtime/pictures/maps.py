@@ -157,7 +157,9 @@ def _data(
 def _scale(study: Study, key: str, means: list[np.ndarray], data: list[Any]) -> tuple[float, float]:
     if isinstance(study.space(key), Bool | Label):
         return 0.0, 1.0
-    return style.limits_of(*means, *(d[1] for d in data if d is not None))
+    # A law with a heavy tail may have a mean beyond all bounds in some corner of the map.
+    ends = [np.quantile(mean, (0.02, 0.98)) for mean in means]
+    return style.limits_of(*ends, *(d[1] for d in data if d is not None))
 
 
 def _title(study: Study, key: str, panel: Panel, entry: tuple[int, ...], values: Values) -> str:

@@ -37,11 +37,13 @@ def draw_numbers(study: Study, outcome: str) -> Figure:
     parts = [seen[(curve.data, *curve.entry)] for curve in curves]
     for panel, curve, values in zip(axes, curves, parts, strict=True):
         draw_band(panel, curve, of=" of outcomes", inner=False)
-        many = len(values) > 150
-        panel.plot(
-            curve.data_x, values, "o", color=style.INK, markersize=2.2 if many else 3.6,
-            alpha=0.5 if many else 0.8, markeredgewidth=0, label="data",
-        )  # fmt: skip
+        at = (curve.data, *curve.entry)
+        for marker, label, rows in _marks(study, outcome, at):
+            many = len(values) > 150
+            panel.plot(
+                curve.data_x[rows], values[rows], marker, color=style.INK, label=label,
+                markersize=2.2 if many else 3.6, alpha=0.5 if many else 0.8, markeredgewidth=0,
+            )  # fmt: skip
         panel.set_title(curve.title)
     name_axes(axes, curves, study.titled(outcome))
     share_range(axes, curves, *parts)
@@ -146,10 +148,11 @@ def draw_scatter(study: Study, outcome: str) -> Figure:
             y[keep], low[at][keep], high[at][keep], color=style.BLUE, linewidth=0.8,
             alpha=0.15 if many else 0.4, label="95 % of outcomes",
         )  # fmt: skip
-        panel.plot(
-            x[keep], y[keep], "o", color=style.BLUE, markersize=2.5 if many else 3.8,
-            alpha=0.6, markeredgewidth=0, label="a row of the data, at its mean",
-        )  # fmt: skip
+        for marker, label, rows in _marks(study, outcome, at):
+            panel.plot(
+                x[rows], y[rows], marker, color=style.BLUE, markersize=2.5 if many else 3.8,
+                alpha=0.6, markeredgewidth=0, label=label,
+            )  # fmt: skip
         ends = style.limits_of(x[keep], y[keep], margin=0.05)
         panel.plot(ends, ends, color=style.GREY, linewidth=0.9, linestyle="--", label="equal")
         panel.set_title(study.entry_title(outcome, entry))
@@ -173,6 +176,21 @@ def has_named_rows(study: Study, outcome: str) -> bool:
 
 def is_numbers(study: Study, outcome: str) -> bool:
     return not isinstance(study.space(outcome), Bool | Label)
+
+
+def _marks(study: Study, outcome: str, at: tuple[Any, ...]) -> list[tuple[str, str, np.ndarray]]:
+    """Dots for the data; triangles that point to where the true value lies, if it is not known."""
+    censored = study.censored(outcome)
+    size = study.observed(outcome)[at].shape
+    if censored is None:
+        return [("o", "data", np.ones(size, bool))]
+    below, above = (part[at] for part in censored)
+    marks = [
+        ("o", "data", ~below & ~above),
+        ("^", "at least this", above),
+        ("v", "at most this", below),
+    ]
+    return [mark for mark in marks if mark[2].any()]
 
 
 def _strip(axis: Any, panel: list[Curve], seen: np.ndarray, colours: list[Any]) -> None:

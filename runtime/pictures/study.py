@@ -34,11 +34,15 @@ _WORK = 2e10
 
 class Values(NamedTuple):
     """A quantity at `rows`, [row, ...]: for an outcome of labels their probabilities, labels last;
-    for one of yes and no the probability of yes."""
+    for one of yes and no the probability of yes.
+
+    `samples` [draw, row, ...], where all that is known of it are draws.
+    """
 
     mean: np.ndarray
     quantile: Callable[[float], np.ndarray]
     rows: Rows
+    samples: np.ndarray | None = None
 
 
 class Study:
@@ -71,6 +75,11 @@ class Study:
         """A name with what the model says of it, its unit as a rule: `co2 (ppm)`."""
         doc = self.fit.docs.get(self.functions.get(name, name), "")
         return wrapped(f"{name} ({doc})" if doc else name)
+
+    def short_name(self, name: str) -> str:
+        """The function instead of its value, `f` for `f(x)`, where it has only this one."""
+        owner = self.functions.get(name, name)
+        return owner if list(self.functions.values()).count(owner) == 1 else name
 
     def space(self, outcome: str) -> Space | None:
         """The space of an outcome that is data; None of one defined from data."""
@@ -126,6 +135,16 @@ class Study:
             return np.where(values < 0, np.nan, values) if values.dtype.kind == "i" else values
         return np.asarray(self.fit.argument(outcome), float)
 
+    def censored(self, outcome: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of which rows the true value lies below, above the one recorded; None if of none."""
+        law = self.fit.laws[outcome]
+        flags = getattr(law, "below", None), getattr(law, "above", None)
+        if all(flag is None for flag in flags):
+            return None
+        shape = self.observed(outcome).shape
+        below, above = (np.zeros(shape, bool) if f is None else f for f in flags)
+        return tuple(np.broadcast_to(np.asarray(f, bool), shape) for f in (below, above))
+
     def has_data(self, outcome: str) -> bool:
         """Whether an outcome has values that differ: `zero = 0` is no datum worth a picture."""
         values = self.observed(outcome)
@@ -169,7 +188,10 @@ class Study:
             return Values(found.probabilities[key], _quantiles(found.expected[key]), rows)
         if isinstance(self.space(key), Bool):
             return Values(found.means[key], _quantiles(found.expected[key]), rows)
-        return Values(found.means[key], lambda level: found.quantile(key, level), rows)
+        samples = None
+        if key not in found.normals:
+            samples = found.samples[key].reshape(-1, *found.means[key].shape)
+        return Values(found.means[key], lambda q: found.quantile(key, q), rows, samples)
 
     def sds(self, key: str) -> np.ndarray:
         """The standard deviation that goes with `values`: of what their quantiles are of."""
