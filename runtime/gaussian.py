@@ -11,6 +11,7 @@ import numpyro
 from jax import Array
 
 from mercer.runtime.dense import Dense, LeaveOneOut, Observations
+from mercer.runtime.markov import Markov
 from mercer.runtime.sites import Processes, Sites, spread
 from mercer.runtime.terms import (
     Affine,
@@ -19,20 +20,26 @@ from mercer.runtime.terms import (
     RandomFunction,
     Site,
     Term,
+    Timeline,
     Weights,
 )
 from mercer.runtime.weights import WeightSpace
 
+Engine = Dense | WeightSpace | Markov
+
 __all__ = [
     "Affine",
     "Dense",
+    "Engine",
     "Gaussian",
     "LeaveOneOut",
+    "Markov",
     "Observations",
     "Process",
     "RandomFunction",
     "Site",
     "Term",
+    "Timeline",
     "WeightSpace",
     "Weights",
     "observe",
@@ -46,7 +53,7 @@ def observe(
     data: Mapping[str, Any],
     *,
     keep: Mapping[str, Any] | None = None,
-    engine: Callable[..., Dense | WeightSpace] = Dense,
+    engine: Callable[..., Engine] = Dense,
     quantities: Mapping[str, Affine] | None = None,
     name: str = "block",
 ) -> dict[str, Any]:
@@ -79,7 +86,7 @@ def observe(
 
 def simulate(
     key: Array,
-    block: Dense | WeightSpace,
+    block: Engine,
     outcomes: Mapping[str, Gaussian],
     quantities: Mapping[str, Affine],
 ) -> dict[str, Array]:

@@ -13,7 +13,7 @@ from jax import Array
 from mercer.runtime import kalman, lanes
 from mercer.runtime.cholesky import factor
 from mercer.runtime.sites import Part, Processes, Rows, Sites, weighted_design, weights_root
-from mercer.runtime.terms import RandomFunction, Site, Weights
+from mercer.runtime.terms import RandomFunction, Weights
 from mercer.runtime.timeline import (
     code_of_label,
     codes_of,
@@ -151,9 +151,7 @@ class LineModel:
         if len(readouts) == 1:
             return readouts[0]
         first = readouts[0]
-        is_fixed = all(
-            r.is_fixed and np.array_equal(r.loading, first.loading) for r in readouts
-        )
+        is_fixed = all(r.is_fixed and np.array_equal(r.loading, first.loading) for r in readouts)
         if is_fixed:
             loading = first.loading
         else:
@@ -341,9 +339,7 @@ class _Read:
         plain = isinstance(self.coefficient, int | float)
         return plain and isinstance(self.factor, float) and self.order == 0
 
-    def loading(
-        self, system: System, root: Array | None, is_fixed: bool, weight: Any = 1.0
-    ) -> Any:
+    def loading(self, system: System, root: Array | None, is_fixed: bool, weight: Any = 1.0) -> Any:
         """The loading of one system times `weight`, [size * copies, n]; [size, 1] where fixed."""
         h = system.loading(self.time, self.order)
         if is_fixed:

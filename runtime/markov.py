@@ -90,7 +90,9 @@ class Markov:
         self.precision = jnp.concatenate(precisions)
         self.readout = self.model.stacked(readouts)
         given = next(law.timeline for law, _, _ in self.observations.values())
-        self.timeline = given if given is not None else self._own_timeline()
+        self.timeline = self._own_timeline() if given is None or given.row is None else given
+        if self.count != len(self.timeline.node) and self.count != len(self.timeline.row):
+            raise ValueError(f"timeline: of other rows than the {self.count} observed")
         places = self.model.places()
         place = self.timeline.place
         self.times, self.codes = places.time[place], places.code[place]
@@ -104,10 +106,12 @@ class Markov:
     def _own_timeline(self) -> Any:
         """The order of the rows, where no program has prepared it: on the host."""
         readings = []
-        for law, _, _ in self.observations.values():
+        for law, value, _ in self.observations.values():
             terms = [t for t in law.mean.terms if self.sites[t.site].points is not None]
-            is_own = any(jnp.ndim(term.coefficient) for term in terms)
-            readings.append(Reading(terms[0].site, terms[0].index, is_own))
+            wide = [t for t in terms if self.sites[t.site].points.output is not None]
+            is_own = any(jnp.ndim(t.coefficient) for t in terms) or len(wide) > 1
+            terms = wide or terms
+            readings.append((value, Reading(terms[0].site, terms[0].index, is_own)))
         return timeline(self.sites, readings, apart=self.model.apart)
 
     # --- the verbs ---
@@ -119,9 +123,7 @@ class Markov:
         values, precision = self._columns(self.deviation[None])
         within, node_values, node_precision = self._merged(values, precision)
         chain = self._chain(node_precision)
-        grams, growth = kalman.grams(
-            chain, self.layout.lay(node_values), self._groups, self.chains
-        )
+        grams, growth = kalman.grams(chain, self.layout.lay(node_values), self._groups, self.chains)
         border = self._eliminated(grams + within, 1)
         noise = jnp.sum(jnp.log(jnp.where(precision > 0, precision, 1.0)))
         total = border.square + border.log_determinant + growth - noise

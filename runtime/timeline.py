@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -34,9 +33,12 @@ class Reading:
     is_own: bool = False
 
 
-def timeline(sites: Mapping[str, Site], readings: Sequence[Reading], *, apart: bool) -> Timeline:
+def timeline(
+    sites: Mapping[str, Site], readings: Sequence[tuple[Any, Reading]], *, apart: bool
+) -> Timeline:
     """The nodes of the rows of outcomes, and of all values of sites; on the host.
 
+    `readings`: of each outcome its values, None where it is not there, and how it reads functions.
     `apart`: the outputs of functions are independent, hence chains of their own. Rows of one
     outcome that see the same value are one node, but for `is_own`. What no row reads is a node
     without information.
@@ -47,7 +49,9 @@ def timeline(sites: Mapping[str, Site], readings: Sequence[Reading], *, apart: b
     codes = _stacked(codes_of(site, apart) for site in own.values()).astype(np.int64)
     outputs = _stacked(_outputs_of(site) for site in own.values()).astype(np.int64)
     places, kinds = [np.zeros(0, int)], [np.zeros(0, np.int64)]
-    for number, reading in enumerate(readings):
+    for number, (value, reading) in enumerate(readings):
+        if value is None:
+            continue
         size = own[reading.site].size
         index = np.arange(size) if reading.index is None else np.ravel(np.asarray(reading.index))
         place = starts[reading.site] + index

@@ -312,7 +312,7 @@ def diagonal(entries: Any, like: Array) -> Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def gamma_tail(k: int, x: Array) -> Array:
-    """1 - exp(-x) (1 + x + ... + x^(k-1) / (k-1)!), the incomplete gamma function, to all digits."""
+    """1 - exp(-x) (1 + x + ... + x^(k-1) / (k-1)!): the incomplete gamma function."""
     if k == 1:
         return -jnp.expm1(-x)
     small = jnp.minimum(x, 1.0)
