@@ -97,6 +97,29 @@ def affine_text(body: Body, form: Affine, dims: Dims) -> str:
     )
 
 
+def index_text(body: Body, term: Term, dims: Dims) -> str | None:
+    """Which values of its site a term reads, row by row; None where row i reads value i."""
+    sums = body.order(term.sums)
+    grid = (*dims, *sums)
+    rows, over = body.shape(dims), body.shape(sums)
+    if not sums and term.access == dims and term.site.dims == dims:
+        return None
+    codes = []
+    for own, access in zip(term.site.dims, term.access, strict=True):
+        code = (
+            Code(f"jnp.arange({body.size(own)})", (access,))
+            if isinstance(access, str)
+            else body.value(access)
+        )
+        codes.append(f"({body.arranged(code, grid).text}, {body.size(own)})")
+    whole = f"({rows[1:-1].rstrip(',')}{', ' if dims and sums else ''}{over[1:-1].rstrip(',')}"
+    whole += ",)" if dims or sums else ")"
+    index = f"flat_code({whole}, {', '.join(codes)})" if codes else f"flat(0, {whole})"
+    if sums:
+        index += f".reshape(-1, {_product(body, sums)})"
+    return index
+
+
 def flat_text(body: Body, code: Code, dims: Dims, full: bool = False) -> str:
     """A value over `dims` as a vector of its rows; a number stays one, unless `full`."""
     if code.dims == dims and len(dims) == 1:
@@ -118,20 +141,8 @@ def _term_text(body: Body, term: Term, dims: Dims) -> str:
         else:
             text = f"table({code.text}, {rows}, {over})" if sums else flat_text(body, code, dims)
             words.append(f"coefficient={text}")
-    if sums or term.access != dims or term.site.dims != dims:
-        codes = []
-        for own, access in zip(term.site.dims, term.access, strict=True):
-            code = (
-                Code(f"jnp.arange({body.size(own)})", (access,))
-                if isinstance(access, str)
-                else body.value(access)
-            )
-            codes.append(f"({body.arranged(code, grid).text}, {body.size(own)})")
-        whole = f"({rows[1:-1].rstrip(',')}{', ' if dims and sums else ''}{over[1:-1].rstrip(',')}"
-        whole += ",)" if dims or sums else ")"
-        index = f"flat_code({whole}, {', '.join(codes)})" if codes else f"flat(0, {whole})"
-        if sums:
-            index += f".reshape(-1, {_product(body, sums)})"
+    index = index_text(body, term, dims)
+    if index is not None:
         words.append(f"index={index}")
     return f"Term({', '.join(words)})"
 

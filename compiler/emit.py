@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine
-from mercer.compiler.blocks import affine_text, flat_text, process_text, site_text
+from mercer.compiler.blocks import affine_text, flat_text, index_text, process_text, site_text
 from mercer.compiler.code import Body
 from mercer.compiler.facts import copies, dims, inputs, labels, summaries, taken
+from mercer.compiler.line import line_of
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.prior import law_text, prior_text
@@ -38,6 +39,8 @@ class _Emitter:
         self.labels = labels(model)
         names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
         keeps = [f"{o} keep" for o in model.observations]
+        self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
+        keeps += _TIMELINE if self.line else []
         taken = {w for words in _IMPORTS.values() for w in words} | set(catalog.kernels())
         self.identifiers = identifiers(dict.fromkeys([*names, *keeps]), taken)
 
@@ -149,6 +152,9 @@ class _Emitter:
                 entries.append(word)
             body.lines.append(f"{keep} = observed_rows({word}{_missing(observation)})")
             entries.append(keep)
+        if self.line is not None:
+            body.lines.append(self.timeline_text(body))
+            entries += [self.identifiers[n] for n in _TIMELINE]
         lines = [f"def prepare({self.data_arguments()}):"]
         needed = [w for w in self.summaries.values() if w in body.reads]
         if needed:
@@ -159,6 +165,31 @@ class _Emitter:
         lines += _indented(body.lines)
         lines.append("    return {" + ", ".join(f'"{w}": {w}' for w in entries) + "}")
         return "\n".join(lines)
+
+    def timeline_text(self, body: Body) -> str:
+        """The statements of `prepare` that sort the rows along the line."""
+        assert self.line is not None
+        reading = self.body()
+        self.sites(reading)
+        body.reads |= reading.reads
+        given = ", ".join(f"{w}={w}" for n in reading.reads if (w := self.identifiers.get(n)))
+        readings = []
+        for name, (term, is_own) in self.line.readings.items():
+            dims = body.order(self.model.observations[name].type.dims)
+            words = [repr(term.site.key)]
+            if index := index_text(body, term, dims):
+                words.append(f"index={index}")
+            words += ["is_own=True"] if is_own else []
+            readings.append(f"({self.identifiers[name]}, Reading({', '.join(words)}))")
+        lines = [
+            "order = timeline(",
+            f"    {{k: s for k, s in sites({given}).items() if k not in LATENT}},",
+            f"    [{', '.join(readings)}],",
+            f"    apart={self.line.apart},",
+            ")",
+        ]
+        lines += [f"{self.identifiers[n]} = order.{n.split()[1]}" for n in _TIMELINE]
+        return "\n    ".join(lines)
 
     def summaries_function(self) -> str:
         body = Body(self.structure, self.identifiers, {})
@@ -188,7 +219,9 @@ class _Emitter:
         arguments = [self.identifiers[n] for n in reads if n not in absent]
         arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
-        known = [self.identifiers[n] for n in (*reads, *plan.sampled)]
+        order = _TIMELINE if self.line else []
+        arguments += [f"{self.identifiers[n]}=None" for n in order]
+        known = [self.identifiers[n] for n in (*reads, *order, *plan.sampled)]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
         at = "{}"
         latent = [k for k, use in self.structure.sites.items() if use.owner in plan.latent]
@@ -273,6 +306,12 @@ class _Emitter:
 
     def outcomes(self, body: Body) -> dict[str, str]:
         entries = {}
+        along = ""
+        if self.line is not None:
+            words = [body.read(n) for n in _TIMELINE]
+            words += [f"local={self.line.local!r}"] if self.line.local else []
+            body.lines.append(f"order = Timeline({', '.join(words)})")
+            along = ", timeline=order"
         for name, observation in self.model.observations.items():
             dims = body.order(observation.type.dims)
             law = observation.law
@@ -280,7 +319,7 @@ class _Emitter:
                 mean = affine_text(body, self.structure.locations[name], dims)
                 scale = law.arguments.get("scale")
                 noise = "1.0" if scale is None else self._noise(body, scale, dims)
-                entries[name] = f"Gaussian({mean}, noise={noise})"
+                entries[name] = f"Gaussian({mean}, noise={noise}{along})"
             else:
                 entries[name] = law_text(body, law, dims, observation.type)
         return entries
@@ -293,14 +332,19 @@ class _Emitter:
         return {name: body.reference(name) for name in kept}
 
 
+_TIMELINE = ["timeline node", "timeline row", "timeline place", "timeline first"]
+"""What `prepare` finds of the order of rows along a line, and the laws of the outcomes hold."""
+
 _IMPORTS: dict[str, tuple[str, ...]] = {
     "mercer.runtime.gaussian": (
         "Affine",
         "Dense",
         "Gaussian",
+        "Markov",
         "RandomFunction",
         "Site",
         "Term",
+        "Timeline",
         "WeightSpace",
         "Weights",
         "observe",
@@ -313,6 +357,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "observed_rows",
         "sample_whitened",
     ),
+    "mercer.runtime.timeline": ("Reading", "timeline"),
     "mercer.stdlib.laws": (
         "censored",
         "conditioned",

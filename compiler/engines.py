@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from math import prod
 
 from mercer.compiler import typed as ir
+from mercer.compiler.line import states_of, waves_of, why_no_line
 from mercer.compiler.structure import Structure
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.stdlib.kernels.stationary import SHORTEST, harmonics, left_out
 
 Sizes = Mapping[str, int]
 
@@ -27,7 +29,7 @@ class Engine:
 
     `refuses(structure)` says why it cannot serve a block, or None. `flops` and `bytes` are those
     of one log density with its gradient. `sentence` is what `explain` says, after the names of
-    what is integrated out and "they are integrated out".
+    what is integrated out and "they are integrated out"; `detail` adds a sentence of its own.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Engine:
     bytes: Callable[[Structure, Sizes], float]
     sentence: str
     is_exact: bool = True
+    detail: Callable[[Structure, Sizes | None], str] | None = None
 
 
 def choose_engine(structure: Structure, sizes: Sizes | None) -> Engine | None:
@@ -70,12 +73,12 @@ def _asked(structure: Structure) -> Engine | None:
         if problems:
             raise MercerError(problems, structure.model.sources)
         return None
-    engine = next(e for e in ENGINES if e.asked_by == next(iter(words)))
-    why = engine.refuses(structure)
-    if why is not None:
+    found = [e for e in ENGINES if e.asked_by == next(iter(words))]
+    reasons = [engine.refuses(structure) for engine in found]
+    if None not in reasons:
         directive = next(iter(directives.values()))
-        raise MercerError([_unfit(directive, why)], structure.model.sources)
-    return engine
+        raise MercerError([_unfit(directive, str(reasons[-1]))], structure.model.sources)
+    return found[reasons.index(None)]
 
 
 # --- sizes ----------------------------------------------------------------------------------------
@@ -138,6 +141,65 @@ def _dense_bytes(structure: Structure, sizes: Sizes) -> float:
     return 8.0 * 5 * rows_of(structure, sizes) ** 2
 
 
+def _no_exact_line(structure: Structure) -> str | None:
+    why = why_no_line(structure)
+    if why is None and waves_of(structure):
+        why = "`Periodic` is on a line only a series of waves"
+    return why
+
+
+def _only_waves(structure: Structure) -> str | None:
+    why = why_no_line(structure)
+    return "its states are exact" if why is None and not waves_of(structure) else why
+
+
+def _line_numbers(structure: Structure, sizes: Sizes) -> tuple[int, int]:
+    """The numbers of a state, and the columns that the filter carries: values and weights."""
+    states = states_of(structure)
+    moving, constant = (
+        sum(size * count_of(dims, sizes) for size, dims in part)
+        for part in (states.moving, states.constant)
+    )
+    return moving, 1 + constant + _width(structure, sizes)
+
+
+def _line_flops(structure: Structure, sizes: Sizes) -> float:
+    # Fitted to times of this engine on a CPU, in units of a factorisation's operations: a step is
+    # mostly waiting for memory and for the next instruction.
+    numbers, columns = _line_numbers(structure, sizes)
+    step = 1000.0 * numbers**2 + 20.0 * numbers**3 + columns * (300.0 * numbers + 30.0 * columns)
+    return 5e6 + rows_of(structure, sizes) * step
+
+
+def _line_bytes(structure: Structure, sizes: Sizes) -> float:
+    numbers, columns = _line_numbers(structure, sizes)
+    return 8.0 * rows_of(structure, sizes) * (12 * numbers**2 + 6 * columns * (numbers + 1))
+
+
+def _line_detail(structure: Structure, sizes: Sizes | None) -> str:
+    numbers, columns = _line_numbers(structure, sizes or {})
+    text = f"The state along the line has {numbers} number{'s' if numbers > 1 else ''}"
+    if columns > 1 and sizes is not None:
+        text += f", and {columns - 1} weights that do not change stand beside it"
+    known = waves_of(structure)
+    if not known:
+        return f"{text}: time and memory grow as the number of rows."
+    errors = []
+    for kernel in known:
+        value = kernel.arguments.get("lengthscale")
+        length = value.value if isinstance(value, ir.Constant) else None
+        order = harmonics(length)
+        share = left_out(order, length or SHORTEST)
+        where = "" if length else f" as long as its lengthscale is above {SHORTEST:g}"
+        errors.append(
+            f"`Periodic` is its first {order} waves, which leaves out {share:.0e} of its "
+            f"variance{where}"
+        )
+    return f"{text}. {'; '.join(dict.fromkeys(errors))}."
+
+
+_ALONG = "by filtering and smoothing along the line, in linear time"
+
 ENGINES: tuple[Engine, ...] = (
     Engine(
         "WeightSpace",
@@ -154,6 +216,25 @@ ENGINES: tuple[Engine, ...] = (
         _dense_flops,
         _dense_bytes,
         "exactly, as one joint Gaussian with one Cholesky factorisation",
+    ),
+    Engine(
+        "Markov",
+        "Kalman",
+        _no_exact_line,
+        _line_flops,
+        _line_bytes,
+        f"exactly, {_ALONG}",
+        detail=_line_detail,
+    ),
+    Engine(
+        "Markov",
+        "Kalman",
+        _only_waves,
+        _line_flops,
+        _line_bytes,
+        f"{_ALONG}, all but exactly",
+        is_exact=False,
+        detail=_line_detail,
     ),
 )
 

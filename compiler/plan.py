@@ -142,6 +142,8 @@ def _sentences(
             f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
             f"{engine.sentence}."
         )
+        if engine.detail is not None:
+            yield engine.detail(structure, sizes)
     asked = structure.asked.apart
     for name in latent:
         over = _listed(

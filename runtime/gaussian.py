@@ -12,6 +12,7 @@ from jax import Array
 
 from mercer.runtime.dense import Dense, LeaveOneOut, Observations
 from mercer.runtime.inducing import Inducing
+from mercer.runtime.markov import Markov
 from mercer.runtime.sites import Processes, Sites, spread
 from mercer.runtime.terms import (
     Affine,
@@ -20,21 +21,27 @@ from mercer.runtime.terms import (
     RandomFunction,
     Site,
     Term,
+    Timeline,
     Weights,
 )
 from mercer.runtime.weights import WeightSpace
 
+Engine = Dense | WeightSpace | Markov | Inducing
+
 __all__ = [
     "Affine",
     "Dense",
+    "Engine",
     "Gaussian",
     "Inducing",
     "LeaveOneOut",
+    "Markov",
     "Observations",
     "Process",
     "RandomFunction",
     "Site",
     "Term",
+    "Timeline",
     "WeightSpace",
     "Weights",
     "observe",
@@ -48,7 +55,7 @@ def observe(
     data: Mapping[str, Any],
     *,
     keep: Mapping[str, Any] | None = None,
-    engine: Callable[..., Dense | WeightSpace] = Dense,
+    engine: Callable[..., Engine] = Dense,
     quantities: Mapping[str, Affine] | None = None,
     name: str = "block",
 ) -> dict[str, Any]:
@@ -81,7 +88,7 @@ def observe(
 
 def simulate(
     key: Array,
-    block: Dense | WeightSpace,
+    block: Engine,
     outcomes: Mapping[str, Gaussian],
     quantities: Mapping[str, Affine],
 ) -> dict[str, Array]:
