@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -34,7 +34,8 @@ class Fit:
     """A model fitted to data.
 
     `idata`: ArviZ's groups. `diagnostics`: sentences on how far to trust them. `settings`: method,
-    seed, chains, warmup, draws. `model_source`, `plan_text`: what was fitted, and how.
+    seed, chains, warmup, draws. `learned`: arguments of the program that the fit found beside the
+    draws. `model_source`, `plan_text`: what was fitted, and how.
     """
 
     idata: Any
@@ -44,6 +45,7 @@ class Fit:
     sampled: Draws
     settings: Mapping[str, Any]
     diagnostics: tuple[str, ...] = ()
+    learned: Mapping[str, np.ndarray] = field(default_factory=dict)
     bind: Bind | None = None
     model_source: str = ""
     plan_text: str = ""
