@@ -10,7 +10,15 @@ from collections.abc import Callable, Mapping
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine
-from mercer.compiler.blocks import affine_text, flat_text, index_text, process_text, site_text
+from mercer.compiler.blocks import (
+    affine_text,
+    flat_text,
+    index_text,
+    inducing_names,
+    inducing_text,
+    process_text,
+    site_text,
+)
 from mercer.compiler.code import Body
 from mercer.compiler.facts import copies, dims, inputs, labels, summaries, taken
 from mercer.compiler.line import line_of
@@ -37,7 +45,9 @@ class _Emitter:
         self.summaries = summaries(model)
         self.responses = responses(model)
         self.labels = labels(model)
+        self.points = {n: inducing_names(use) for n, use in plan.inducing.items() if use.at is None}
         names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
+        names += self._inducing_arguments()
         keeps = [f"{o} keep" for o in model.observations]
         self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
         keeps += _TIMELINE if self.line else []
@@ -88,6 +98,7 @@ class _Emitter:
             "",
             f"INFERENCE = Inference({self.plan.lane!r}, {self.plan.method!r}, {settings!r})",
             f"ENGINE = {engine or None}",
+            *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
             f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
             f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
@@ -122,6 +133,16 @@ class _Emitter:
                 if not word.isdigit() and word not in self.model.indices:
                     found[word] = None
         return list(found)
+
+    def _inducing_arguments(self) -> list[str]:
+        return [name for names in self.points.values() for name in names]
+
+    def inducing(self) -> dict[str, tuple[int, tuple[str, ...]]]:
+        """Of each function whose inducing points are chosen: how many, and their arguments."""
+        return {
+            name: (self.plan.inducing[name].count, tuple(self.identifiers[n] for n in names))
+            for name, names in self.points.items()
+        }
 
     def bound_arguments(self) -> list[str]:
         """What binding adds to the data: numbered indices, and the places of labels."""
@@ -216,6 +237,7 @@ class _Emitter:
         outcomes = list(model.observations)
         absent = [*outcomes, *(n for n in model.data if n in self.responses - set(outcomes))]
         reads = [*model.data, *self.bound_arguments(), *self.summaries.values()]
+        reads += self._inducing_arguments()
         arguments = [self.identifiers[n] for n in reads if n not in absent]
         arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
@@ -293,7 +315,9 @@ class _Emitter:
         }
 
     def sites(self, body: Body) -> dict[str, str]:
-        return {key: site_text(body, use) for key, use in self.structure.sites.items()}
+        own = {key: site_text(body, use) for key, use in self.structure.sites.items()}
+        points = self.plan.inducing.items()
+        return own | {f"{name} inducing": inducing_text(body, use) for name, use in points}
 
     def quantities(self, body: Body) -> dict[str, str]:
         found: dict[str, Affine] = dict(self.structure.quantities)
@@ -340,6 +364,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "Affine",
         "Dense",
         "Gaussian",
+        "Inducing",
         "Markov",
         "RandomFunction",
         "Site",
@@ -347,6 +372,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "Timeline",
         "WeightSpace",
         "Weights",
+        "held_points",
         "observe",
     ),
     "mercer.runtime.inference": ("Inference",),

@@ -16,7 +16,7 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 Method = Literal["nuts", "map", "svi"]
 
 METHODS: tuple[Method, ...] = ("nuts", "map", "svi")
-_ENGINES = ("Exact", "Kalman")  # the words `asked_by` of `mercer.compiler.engines`
+_ENGINES = ("Exact", "Kalman", "Inducing")  # the words `asked_by` of `mercer.compiler.engines`
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def _no_engine(directive: ir.Directive) -> Diagnostic:
         f"`{directive.method}` has no engine yet",
         directive.span,
         why="the method is known; this version cannot run it.",
-        mend="write `NUTS()`, `MAP()`, `SVI()`, `Exact()`, `Kalman()` or `Whitened()`, or leave "
-        "the line out.",
+        mend="write `NUTS()`, `MAP()`, `SVI()`, `Exact()`, `Kalman()`, `Inducing()` or "
+        "`Whitened()`, or leave the line out.",
     )
 
 

@@ -24,6 +24,7 @@ from mercer.runtime.blame import NoStart
 from mercer.runtime.cache import use_cache
 from mercer.runtime.density import arguments_of
 from mercer.runtime.fit import Bind, Fit
+from mercer.runtime.placing import place
 from mercer.runtime.posterior import dataset
 from mercer.runtime.run import run
 from mercer.runtime.simulate import simulate
@@ -79,7 +80,8 @@ def simulate_program(model: Model, plan: Plan, bound: Bound, *, seed: int) -> xr
     use_cache()
     program = model.program(plan)
     with told_at_model_lines(program, model.typed.source):
-        values = simulate(program, arguments_of(program, bound), jax.random.key(seed))
+        arguments = place(program, arguments_of(program, bound), seed=seed, is_learned=False)
+        values = simulate(program, arguments.arguments, jax.random.key(seed))
     drawn = dataset(dict(program.DIMS), bound, values)
     for name, codes in drawn.items():
         if "labels" in codes.attrs:  # a simulation is data, and data hold the labels themselves
@@ -93,7 +95,9 @@ def open_program_fit(path: str | Path) -> Fit:
     use_cache()
     found: list[Model] = []
 
-    def compile_again(text: str, settings: Mapping[str, Any]) -> tuple[ModuleType, Any]:
+    def compile_again(
+        text: str, settings: Mapping[str, Any], sizes: Mapping[str, int]
+    ) -> tuple[ModuleType, Any]:
         model = model_of(text, path)
         found.append(model)
 
@@ -101,7 +105,7 @@ def open_program_fit(path: str | Path) -> Fit:
             needs = needs_of(model.typed)
             return Bound(needs=needs, dims={n.name: n.order for n in needs.data}, **parts)
 
-        return model.program(model.plan(infer=settings["method"])), bound_of
+        return model.program(model.plan(sizes, settings["method"])), bound_of
 
     fit = archive.open_fit(path, compile=compile_again)
     return fit.with_binding(binding_of(found[0]), docs_of(found[0]))

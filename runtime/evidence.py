@@ -76,7 +76,8 @@ def log_evidence(
     levels: tuple[float, ...] = SPARSE,
 ) -> Array:
     """log N(r; 0, I + A A') + |A_functions|^2 / 2, as above."""
-    return _value(regression(grams, crosses, design, residual, levels), _count(crosses), residual)
+    found = regression(grams, crosses, design, residual, levels)
+    return evidence_of(found, _count(crosses), residual)
 
 
 @log_evidence.defjvp
@@ -112,10 +113,11 @@ def _log_evidence_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) ->
         level = root.jitter / jnp.mean(jnp.diagonal(grams[k]))
         shift = jax.lax.stop_gradient(level) * jnp.mean(jnp.diagonal(change))
         tangent += -0.5 * (jnp.sum(inner * change) + shift * jnp.trace(inner))
-    return _value(found, count, residual), tangent
+    return evidence_of(found, count, residual), tangent
 
 
-def _value(found: Regression, count: int, residual: Array) -> Array:
+def evidence_of(found: Regression, count: int, residual: Array) -> Array:
+    """The value of `log_evidence`; the first `count` features are those of functions."""
     # |r - A w|^2 + |w|^2: no difference of large numbers.
     error = residual - found.features @ found.mean
     square = error @ error + found.mean @ found.mean

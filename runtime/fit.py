@@ -35,8 +35,9 @@ class Fit:
     """A model fitted to data.
 
     `idata`: ArviZ's groups. `diagnostics`: sentences on how far to trust them. `settings`: method,
-    seed, chains, warmup, draws. `model_source`, `plan_text`: what was fitted, and how. `docs`: what
-    the model says of a name, as a rule its unit; of itself under the name "".
+    seed, chains, warmup, draws. `learned`: arguments of the program that the fit found beside the
+    draws. `model_source`, `plan_text`: what was fitted, and how. `docs`: what the model says of a
+    name, as a rule its unit; of itself under the name "".
     """
 
     idata: Any
@@ -46,6 +47,7 @@ class Fit:
     sampled: Draws
     settings: Mapping[str, Any]
     diagnostics: tuple[str, ...] = ()
+    learned: Mapping[str, np.ndarray] = field(default_factory=dict)
     bind: Bind | None = None
     model_source: str = ""
     plan_text: str = ""

@@ -11,7 +11,7 @@ import numpyro
 from jax import Array
 
 from mercer.runtime.dense import Dense, LeaveOneOut, Observations
-from mercer.runtime.inducing import Inducing
+from mercer.runtime.inducing import Inducing, held_points
 from mercer.runtime.markov import Markov
 from mercer.runtime.sites import Processes, Sites, spread
 from mercer.runtime.terms import (
@@ -44,6 +44,7 @@ __all__ = [
     "Timeline",
     "WeightSpace",
     "Weights",
+    "held_points",
     "observe",
 ]
 

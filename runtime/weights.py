@@ -68,8 +68,8 @@ class WeightSpace:
 
     def log_density(self) -> Array:
         """log density of all the observations together."""
-        noise = jnp.sum(jnp.log(self.data.noise))
-        return log_evidence(self._grams, *self._scaled, self._residual, self.levels) - noise
+        noise, (crosses, design) = jnp.sum(jnp.log(self.data.noise)), self._scaled
+        return log_evidence(self._grams, crosses, design, self._residual, self.levels) - noise
 
     def condition(self, sites: Sites, affine: Affine, *, full: bool = False) -> tuple[Array, Array]:
         """Mean and variance (`full`: covariance [N, N]) of an affine vector given the data."""
@@ -127,7 +127,8 @@ class WeightSpace:
     @shared_property
     def regression(self) -> Regression:
         """The posterior of the whitened weights, shared by the verbs."""
-        return regression(self._grams, *self._scaled, self._residual, self.levels)
+        crosses, design = self._scaled
+        return regression(self._grams, crosses, design, self._residual, self.levels)
 
     # --- what random functions add to ---
 

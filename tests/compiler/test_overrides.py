@@ -36,6 +36,9 @@ y ~ Poisson(exp(f(x)))
         (TWO_FUNCTIONS, "f by Whitened()"),
         (TWO_FUNCTIONS, "g by NUTS()"),
         (TWO_FUNCTIONS, "b by NUTS()"),
+        (TWO_FUNCTIONS, "f by Inducing()"),
+        (TWO_FUNCTIONS, "f by Inducing(count = 20)"),
+        (TWO_FUNCTIONS, "f by Inducing(at = x)"),
         (TWO_FUNCTIONS, "b by MAP()"),
         (TWO_FUNCTIONS, "SVI()"),
         (TWO_FUNCTIONS, "NUTS(target = 0.95)"),
@@ -68,8 +71,11 @@ def test_what_is_asked_is_what_is_planned() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "code", "words"),
     [
-        (TWO_FUNCTIONS, "f by Inducing(count = 20)", "M320", "no engine yet"),
-        (TWO_FUNCTIONS, "Kalman()", "M320", "no engine yet"),
+        (TWO_FUNCTIONS, "f by Inducing(count = 0)", "M245", "at least 1"),
+        (TWO_FUNCTIONS, "f by Inducing()\ninfer g by Exact()", "M321", "by Inducing and"),
+        (TWO_FUNCTIONS, "f by Inducing(at = b)", "M321", "cannot be integrated out by Inducing"),
+        (WEIGHTS, "a by Inducing()", "M321", "cannot be integrated out by Inducing"),
+        (TWO_FUNCTIONS, "Kronecker()", "M320", "no engine yet"),
         (TWO_FUNCTIONS, "Whitened()", "M321", "for one unknown"),
         (TWO_FUNCTIONS, "b by Whitened()", "M321", "no random function"),
         (COUNTS, "f by Exact()", "M321", "cannot be integrated out"),

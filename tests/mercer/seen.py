@@ -115,9 +115,7 @@ def texts(figure: Figure) -> list[Text]:
                     hidden |= {id(tick.label1), id(tick.label2)}
             if not axis.get_visible() or not axes.axison:
                 hidden |= {id(t) for t in axis.findobj(Text)}
-    return [
-        t for t in found if t.get_visible() and t.get_text().strip() and id(t) not in hidden
-    ]
+    return [t for t in found if t.get_visible() and t.get_text().strip() and id(t) not in hidden]
 
 
 def meeting(figure: Figure) -> list[tuple[str, str]]:

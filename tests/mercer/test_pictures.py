@@ -16,8 +16,8 @@ from scipy.special import ndtr
 import mercer
 from mercer.runtime.pictures import Figures, Picture, pictures, plot_fit, save
 from mercer.runtime.pictures.kinds import KINDS
-from mercer.runtime.pictures.style import style
 from mercer.runtime.pictures.study import Study
+from mercer.runtime.pictures.style import style
 from mercer.runtime.pictures.unknowns import draw_caterpillar, draw_forest
 from mercer.runtime.pit import foretold_ranks
 from tests.mercer import seen
