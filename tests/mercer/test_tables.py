@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import mercer
+from mercer.runtime.readers import read_file
 
 # Everything is integrated out: a fit is its closed form, and no sampling stands in between.
 MODEL = """data t[n] : Real
@@ -67,3 +68,14 @@ def test_a_saved_fit_still_knows_that_an_input_was_dates(tmp_path: Path) -> None
     np.testing.assert_array_equal(again.bound.labels["n"], np.arange(30))
     np.testing.assert_array_equal(again.predict(NEW).means["y"], fit.predict(NEW).means["y"])
     assert [w.code for w in again.predict({**NEW, "t": [18661, 18748]}).bound.warnings] == ["M426"]
+
+
+def test_a_fit_to_a_file_on_disk_is_that_of_the_table(
+    first: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("columns", "read_parquet"):
+        monkeypatch.setattr(f"mercer.runtime.{module}.ROWS", 7)
+    _rows().to_parquet(tmp_path / "rows.parquet", row_group_size=10)
+    table = read_file(tmp_path / "rows.parquet", large=0)
+    assert all(isinstance(table.columns[name], np.memmap) for name in ("t", "y"))
+    np.testing.assert_array_equal(_predicted([table, SITES]), first)
