@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,11 +46,12 @@ def fit_program(
             method=plan.method,
             seed=seed,
             progress=progress,
+            bind=binding_of(model),
             model_source=text_of(model),
             plan_text="\n".join(plan.sentences),
             **settings,
         )
-    return fit.with_binding(binding_of(model), docs_of(model))
+    return replace(fit, docs=docs_of(model))
 
 
 def simulate_program(model: Model, plan: Plan, bound: Bound, *, seed: int) -> xr.Dataset:
@@ -77,7 +79,7 @@ def open_program_fit(path: str | Path) -> Fit:
         return model.program(model.plan(infer=settings["method"])), bound_of
 
     fit = archive.open_fit(path, compile=compile_again)
-    return fit.with_binding(binding_of(found[0]), docs_of(found[0]))
+    return replace(fit, bind=binding_of(found[0]), docs=docs_of(found[0]))
 
 
 def binding_of(model: Model) -> Bind:
