@@ -1,7 +1,7 @@
 """Runs an example: its data, the commands that a person would type, and its pictures.
 
-    python -m examples.run NAME [FOLDER]     into FOLDER (out/NAME)
-    python -m examples.run --all             each; the first picture of each is kept in its folder
+python -m examples.run NAME [FOLDER]     into FOLDER (out/NAME)
+python -m examples.run --all             each; the first picture of each is kept in its folder
 """
 
 from __future__ import annotations

@@ -106,7 +106,9 @@ def _argument(parameter: Parameter) -> str:
     default = parameter.default
     if isinstance(default, str):
         named = catalog.defaults().get(default)
-        return f"{parameter.name} = {default}" if named is None else f"{parameter.name} ~ {named.law}"
+        return (
+            f"{parameter.name} = {default}" if named is None else f"{parameter.name} ~ {named.law}"
+        )
     if default is None:
         return parameter.name
     if parameter.space == "Bool":

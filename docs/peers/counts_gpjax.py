@@ -5,9 +5,7 @@ import optax
 jax.config.update("jax_enable_x64", True)
 
 data = gpx.Dataset(X=x[:, None], y=k[:, None])
-prior = gpx.gps.Prior(
-    mean_function=gpx.mean_functions.Zero(), kernel=gpx.kernels.RBF()
-)
+prior = gpx.gps.Prior(mean_function=gpx.mean_functions.Zero(), kernel=gpx.kernels.RBF())
 q = gpx.variational_families.VariationalGaussian(
     model=prior * gpx.likelihoods.Poisson(), inducing_inputs=x[::2, None]
 )

@@ -4,9 +4,7 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 data = gpx.Dataset(X=x[:, None], y=y[:, None])
-prior = gpx.gps.Prior(
-    mean_function=gpx.mean_functions.Zero(), kernel=gpx.kernels.RBF()
-)
+prior = gpx.gps.Prior(mean_function=gpx.mean_functions.Zero(), kernel=gpx.kernels.RBF())
 model = prior * gpx.likelihoods.Gaussian()
 model, history = gpx.fit_scipy(
     model=model,

@@ -5,9 +5,7 @@ import optax
 jax.config.update("jax_enable_x64", True)
 
 data = gpx.Dataset(X=x[:, None], y=y[:, None])
-prior = gpx.gps.Prior(
-    mean_function=gpx.mean_functions.Zero(), kernel=gpx.kernels.RBF()
-)
+prior = gpx.gps.Prior(mean_function=gpx.mean_functions.Zero(), kernel=gpx.kernels.RBF())
 likelihood = gpx.likelihoods.StudentT(degrees_of_freedom=4.0, scale=0.5)
 q = gpx.variational_families.VariationalGaussian(
     model=prior * likelihood, inducing_inputs=x[::2, None]

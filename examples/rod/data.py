@@ -22,6 +22,8 @@ def write(folder: Path) -> None:
     read = temperature(x) + NOISE * random.normal(size=x.size)
     table = pd.DataFrame({"x": x, "temperature": read.round(3)})
     table.to_csv(folder / "thermometers.csv", index=False)
-    pd.DataFrame({"rod": np.linspace(0.0, 1.0, 15).round(6)}).to_csv(folder / "rod.csv", index=False)
+    pd.DataFrame({"rod": np.linspace(0.0, 1.0, 15).round(6)}).to_csv(
+        folder / "rod.csv", index=False
+    )
     grid = np.linspace(0.0, 1.0, 101)
     pd.DataFrame({"x": grid, "value": temperature(grid)}).to_csv(folder / "truth.csv", index=False)
