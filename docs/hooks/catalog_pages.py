@@ -83,8 +83,8 @@ def defaults_page() -> str:
         "# Default priors",
         "An argument that a model leaves out is unknown, with a prior relative to the data that it "
         "meets. `input` is the root mean square over coordinates of the inputs' standard "
-        "deviations, `outcome` the standard deviation of the outcome on the scale of its link. Both "
-        "are taken once, at the fit, and kept. `mercer explain` prints the numbers.",
+        "deviations, `outcome` the standard deviation of the outcome on the scale of its link. "
+        "Both are taken once, at the fit, and kept. `mercer explain` prints the numbers.",
         _table(("for", "prior", "says"), rows),
     ]
     return _page(parts)

@@ -1,4 +1,4 @@
-"""Florence Nightingale's table in vega_datasets turned into `crimea.csv`, a row a month and cause."""
+"""Florence Nightingale's table in vega_datasets turned into `crimea.csv`: month, cause, deaths."""
 
 from __future__ import annotations
 
