@@ -159,7 +159,7 @@ class Checkpoint:
             arrays |= {f"{name}/{i}": _stored(leaf) for i, (_, leaf) in enumerate(leaves)}
         header = {"format": _FORMAT, "belongs": self._belongs, "parts": parts}
         with replace_whole(self.path) as temporary, temporary.open("wb") as out:
-            np.savez(out, allow_pickle=False, **{"header": np.array(json.dumps(header)), **arrays})
+            np.savez(out, **{"header": np.array(json.dumps(header)), **arrays})
 
     def _as(self, like: T, leaves: Mapping[tuple[str, ...], np.ndarray]) -> T:
         wanted = _leaves(like)

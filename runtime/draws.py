@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -27,3 +28,19 @@ class Draws:
         return {
             k: v.reshape(self.chains * self.draws, *v.shape[2:]) for k, v in self.values.items()
         }
+
+    def state(self) -> dict[str, Any]:
+        """All of it as arrays and numbers, for a checkpoint."""
+        return {
+            "values": dict(self.values),
+            "stats": dict(self.stats),
+            "notes": list(self.notes),
+            "shape": [self.chains, self.draws],
+        }
+
+
+def draws_of(state: Mapping[str, Any]) -> Draws:
+    """What `state` gave, from the dicts of arrays that a checkpoint holds."""
+    chains, draws = (int(state["shape"][i]) for i in "01")
+    notes = tuple(str(note) for note in state.get("notes", {}).values())
+    return Draws(state.get("values", {}), chains, draws, state.get("stats", {}), notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -13,11 +13,12 @@ import numpy as np
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.suggest import nearest
-from mercer.runtime.containers import summary_of
+from mercer.runtime.checkpoint import Checkpoint
+from mercer.runtime.containers import group_names, summary_of
 from mercer.runtime.density import Arguments, arguments_of
 from mercer.runtime.draws import Draws
 from mercer.runtime.newlabels import component_keys, rows_between
-from mercer.runtime.posterior import kept_values
+from mercer.runtime.posterior import is_of_outcomes, kept_values
 from mercer.runtime.predict import Prediction, predict
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Fit:
     bind: Bind | None = None
     model_source: str = ""
     plan_text: str = ""
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
 
     def summary(self, names: list[str] | None = None) -> Any:
         """Mean, sd, 94 % interval, R-hat and effective draws of the unknowns, as a table.
@@ -54,6 +56,8 @@ class Fit:
         Left out, `names` are the unknowns; values of functions at the data are many, so ask.
         """
         posterior = self.idata["posterior"]
+        if missing := [n for n in names or () if n not in posterior.data_vars]:
+            raise ValueError(f"names: no draws of {', '.join(missing)} are in this fit")
         if names is None:
             names = [n for n in posterior.data_vars if "(" not in n and posterior[n].size]
         table = summary_of(self.idata, names)
@@ -84,10 +88,24 @@ class Fit:
         return plot_fit(self, folder)
 
     def save(self, path: str | Path) -> Path:
-        """All of the fit in one NetCDF file, which `mercer.open` reads."""
+        """All of the fit in one NetCDF file, which `mercer.open` reads; its checkpoint goes.
+
+        Raises MercerError M504 where the file cannot be written: a checkpoint then stays, and says
+        how to go on.
+        """
         from mercer.runtime.archive import save_fit
 
-        return save_fit(self, path)
+        try:
+            saved = save_fit(self, path)
+        except MercerError as error:
+            if not self.checkpoint.write():
+                raise
+            (told,) = error.diagnostics
+            way = f"{told.mend or 'make room'}; nothing is lost: all that was computed is in"
+            mend = f"{way} {self.checkpoint.path}, and the same fit with `resume` only writes it"
+            raise MercerError([replace(told, mend=mend)]) from error
+        self.checkpoint.discard()
+        return saved
 
     def with_binding(self, bind: Bind) -> Fit:
         """The same fit, able to take new data by `bind(new, fitted, wanted)`."""
@@ -108,6 +126,11 @@ class Fit:
     def everything(self) -> Prediction:
         """Outcomes and components at the data of the fit, in one pass over the draws."""
         return self._predict(self.bound, tuple(self.components()), outcomes=True)
+
+    def outcomes(self) -> set[str]:
+        """The outcomes of the model."""
+        groups = [name for name in group_names(self.idata) if is_of_outcomes(name)]
+        return {str(name) for group in groups for name in self.idata[group].data_vars}
 
     def draws(self) -> dict[str, np.ndarray]:
         """Draws of the sampled unknowns, chains one after another."""
