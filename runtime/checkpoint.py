@@ -44,7 +44,7 @@ from mercer.dsl.whole import check_writable, replace_whole
 T = TypeVar("T")
 
 SECONDS = 10.0
-"""Between two writings: what a crash costs at most, beside the block that was running."""
+"""Between two writings: what a crash costs, beside the block that was running."""
 
 _SHARE = 0.05
 """Of the time that writing may take: a large state is written more seldom."""
@@ -73,14 +73,15 @@ class Checkpoint:
         path: Path | None = None,
         belongs: Mapping[str, Any] | None = None,
         *,
-        every: float = SECONDS,
+        every: float | None = None,
         found: Mapping[str, Any] | None = None,
     ) -> None:
-        self.path, self._belongs, self._every = path, dict(belongs or {}), every
+        self.path, self._belongs = path, dict(belongs or {})
+        self._every = SECONDS if every is None else every
         self._found = dict(found or {})  # what was read, as leaves by path
         self._states: dict[str, Any] = {}
         self._states_lock, self._writing = threading.Lock(), threading.Lock()
-        self._due = time.monotonic() + every
+        self._due = time.monotonic() + self._every
         self._has_failed = False
 
     def load(self, name: str, like: T | None = None) -> T | None:
@@ -174,16 +175,17 @@ def begin(
     belongs: Mapping[str, Any],
     *,
     resume: bool = False,
-    every: float = SECONDS,
+    every: float | None = None,
 ) -> Checkpoint:
     """The checkpoint of a computation that begins, or goes on with `resume`, at `path`.
 
     `belongs` says by name what the computation is of: texts and numbers, shown where they differ,
-    or digests (`digest`). Raises MercerError M504 where `path` cannot be written, M511 where the
-    file is of another computation, M512 where it cannot be read. A file that is not used, or not
-    there, is a `CheckpointNotice`.
+    or digests (`digest`). `every`: seconds between two writings, `SECONDS` where left out.
+    Raises MercerError M504 where `path` cannot be written, M511 where the file is of another
+    computation, M512 where it cannot be read. A file that is not used, or not there, is a
+    `CheckpointNotice`.
     """
-    path = Path(path)
+    path, belongs = Path(path), json.loads(json.dumps(dict(belongs)))
     with contextlib.suppress(OSError):  # what it raises, the trial says better
         path.parent.mkdir(parents=True, exist_ok=True)
     check_writable(path)

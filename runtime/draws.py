@@ -30,10 +30,12 @@ class Draws:
         }
 
     def state(self) -> dict[str, Any]:
-        """All of it as arrays and numbers, for a checkpoint."""
+        """All of it as arrays and numbers, for a checkpoint; names apart, to keep their order."""
         return {
-            "values": dict(self.values),
-            "stats": dict(self.stats),
+            "names": list(self.values),
+            "values": list(self.values.values()),
+            "names of stats": list(self.stats),
+            "stats": list(self.stats.values()),
             "notes": list(self.notes),
             "shape": [self.chains, self.draws],
         }
@@ -41,6 +43,13 @@ class Draws:
 
 def draws_of(state: Mapping[str, Any]) -> Draws:
     """What `state` gave, from the dicts of arrays that a checkpoint holds."""
-    chains, draws = (int(state["shape"][i]) for i in "01")
-    notes = tuple(str(note) for note in state.get("notes", {}).values())
-    return Draws(state.get("values", {}), chains, draws, state.get("stats", {}), notes)
+
+    def listed(name: str) -> list[Any]:
+        return list(state.get(name, {}).values())  # an empty list leaves nothing in a checkpoint
+
+    values, stats = (
+        dict(zip(map(str, listed(names)), listed(arrays), strict=True))
+        for names, arrays in (("names", "values"), ("names of stats", "stats"))
+    )
+    chains, draws = (int(number) for number in listed("shape"))
+    return Draws(values, chains, draws, stats, tuple(map(str, listed("notes"))))

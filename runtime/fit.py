@@ -18,8 +18,9 @@ from mercer.runtime.containers import group_names, summary_of
 from mercer.runtime.density import Arguments, arguments_of
 from mercer.runtime.draws import Draws
 from mercer.runtime.newlabels import component_keys, rows_between
-from mercer.runtime.posterior import is_of_outcomes, kept_values
-from mercer.runtime.predict import Prediction, predict
+from mercer.runtime.posterior import kept_values
+from mercer.runtime.predict import Prediction, predict, prediction_of
+from mercer.runtime.statistics import STATISTICS, is_of_outcomes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,8 +57,12 @@ class Fit:
         Left out, `names` are the unknowns; values of functions at the data are many, so ask.
         """
         posterior = self.idata["posterior"]
-        if missing := [n for n in names or () if n not in posterior.data_vars]:
-            raise ValueError(f"names: no draws of {', '.join(missing)} are in this fit")
+        has_statistics = [n for n in names or () if n in self.statistics()]
+        if has_statistics:
+            raise ValueError(
+                f"names: of {', '.join(has_statistics)} this fit has no draws, but statistics in "
+                f"fit.idata['posterior{STATISTICS}']"
+            )
         if names is None:
             names = [n for n in posterior.data_vars if "(" not in n and posterior[n].size]
         table = summary_of(self.idata, names)
@@ -117,6 +122,11 @@ class Fit:
 
     # --- for the parts that show a fit ---
 
+    def statistics(self, group: str = "posterior") -> Mapping[str, Any]:
+        """What has statistics at each row instead of draws, by name: [statistic, ...]."""
+        name = f"{group}{STATISTICS}"
+        return self.idata[name].data_vars if name in group_names(self.idata) else {}
+
     def components(self) -> list[str]:
         """The functions and Gaussian unknowns that `component` can show."""
         sites, quantities = self._shown
@@ -124,7 +134,12 @@ class Fit:
         return list(dict.fromkeys([*processes, *quantities]))
 
     def everything(self) -> Prediction:
-        """Outcomes and components at the data of the fit, in one pass over the draws."""
+        """Outcomes and components at the data of the fit, in one pass over the draws.
+
+        Where the draws were too many to keep, by the Normals of their mean and sd.
+        """
+        if any(name.endswith(STATISTICS) for name in group_names(self.idata)):
+            return prediction_of(self.idata, self.bound, dict(self.program.DIMS))
         return self._predict(self.bound, tuple(self.components()), outcomes=True)
 
     def outcomes(self) -> set[str]:

@@ -226,7 +226,8 @@ class _Walk:
         return _Walked(state, done, self._joined(blocks))
 
     def _joined(self, blocks: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        return {k: np.concatenate([b[k] for b in blocks], self._axis) for k in blocks[0]}
+        # By name: a dict that comes from a checkpoint, or from JAX, is sorted so.
+        return {k: np.concatenate([b[k] for b in blocks], self._axis) for k in sorted(blocks[0])}
 
 
 def _counted(count: int, noun: str) -> str:

@@ -27,7 +27,7 @@ def plot_fit(fit: Fit, folder: str | Path | None = None) -> dict[str, Figure]:
     if axis is not None:
         name, x = axis
         shown = fit.everything()
-        outcomes = set(fit.idata["posterior_predictive"].data_vars)
+        outcomes = fit.outcomes()
         fitting = [key for key, mean in shown.means.items() if mean.shape == x.shape]
         parts = [key for key in fitting if key not in outcomes and "(" in key]
         owners = [key.split("(")[0] for key in parts]
@@ -54,7 +54,7 @@ def plot_fit(fit: Fit, folder: str | Path | None = None) -> dict[str, Figure]:
 
 def numeric_input(fit: Fit) -> tuple[str, np.ndarray] | None:
     """The one numeric column that the outcomes are located by, where there is one."""
-    outcomes = set(fit.idata["posterior_predictive"].data_vars)
+    outcomes = fit.outcomes()
     located = getattr(fit.program, "INPUTS", {})
     inputs = {name for outcome in outcomes for name in located.get(outcome, fit.bound.arrays)}
     columns = [

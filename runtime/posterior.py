@@ -22,6 +22,7 @@ from mercer.runtime.draws import Draws
 from mercer.runtime.missing import seen_law
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.reduce import LogMoments, Moments, Reducer, Shares
+from mercer.runtime.statistics import NAMES, SHARES, STATISTICS, is_of_outcomes
 from mercer.runtime.terms import Gaussian
 
 Groups = dict[str, dict[str, np.ndarray]]
@@ -32,10 +33,6 @@ fit into the memory of a laptop several times. Above it, statistics stand for wh
 
 _FEW = 0.01
 """Share of `KEPT_BYTES` up to which a quantity keeps its draws all the same."""
-
-STATISTICS = "_statistics"
-SHARES = "_shares"
-"""What is behind the name of a group where its statistics, or shares of labels, are."""
 
 
 def complete(
@@ -180,33 +177,13 @@ def inference_data(
     return container(datasets)
 
 
-def is_of_outcomes(group: str) -> bool:
-    """Whether the variables of a group are the outcomes."""
-    return group.startswith("posterior_predictive")
-
-
-def statistics_note(groups: Groups, draws: int) -> tuple[str, ...]:
-    """A sentence where statistics stand for draws."""
-    kinds = {k: v for k, v in groups.items() if k.endswith((STATISTICS, SHARES))}
-    if not kinds:
-        return ()
-    names = ", ".join(dict.fromkeys(name for v in kinds.values() for name in v))
-    where = ", ".join(f"fit.idata['{k}']" for k in kinds)
-    return (
-        f"All draws of {names} would be too many to keep: at each row the fit has their mean and "
-        f"sd over the {draws} draws instead, in {where}. fit.predict and fit.component give draws "
-        "at chosen rows.",
-    )
-
-
 def _group(
     program: ModuleType, bound: Any, name: str, values: Mapping[str, np.ndarray]
 ) -> xr.Dataset:
     """One group, with dims by name."""
     if name.endswith(STATISTICS):
         found = dataset(program.DIMS, bound, values, leading=("statistic",))
-        told = ["mean", "sd", "log_mean_exp"][: found.sizes["statistic"]]
-        return found.assign_coords(statistic=told)
+        return found.assign_coords(statistic=list(NAMES[: found.sizes["statistic"]]))
     if name.endswith(SHARES):
         labels = {n.name: n.space.index for n in bound.needs.data if isinstance(n.space, Label)}
         # An outcome over the labels themselves has them twice.

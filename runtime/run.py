@@ -20,8 +20,9 @@ from mercer.runtime.fit import Fit
 from mercer.runtime.inference import Method
 from mercer.runtime.map import run_map
 from mercer.runtime.nuts import run_nuts
-from mercer.runtime.posterior import complete, inference_data, statistics_note
+from mercer.runtime.posterior import complete, inference_data
 from mercer.runtime.progress import Report, watched
+from mercer.runtime.statistics import statistics_note
 from mercer.runtime.svi import run_svi
 from mercer.stdlib.methods import METHODS
 
@@ -57,8 +58,6 @@ def run(
     `checkpoint`: a file for the state of what takes long, which `resume` goes on from; `fit.save`
     removes it. `identity` says of which model the fit is, for a checkpoint of another one.
     """
-    if resume and checkpoint is None:
-        raise ValueError("resume: without a `checkpoint` there is nothing to go on from")
     use_cache()
     by: Method = method or program.INFERENCE.method
     settings = settings_of(program, by, options)

@@ -1,0 +1,120 @@
+"""A place that cannot be written ends in an error that says how to go on; nothing is lost.
+
+The places are real: a limit on the size of files, and folders that the system refuses.
+"""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LINE = """data x[n], y[n] : Real
+b     ~ Normal(0, 1)
+sigma ~ HalfNormal(1)
+y ~ Normal(b * x, sigma)
+"""
+WORDS = ["fit", "line.mercer", "data.csv", "--infer", "map", "--draws", "100"]
+FIRST = "import resource, sys\nfrom mercer.cli import run\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "line.mercer").write_text(LINE)
+    rows = [f"{i / 7},{(i * 37 % 11) / 3}" for i in range(30)]
+    (tmp_path / "data.csv").write_text("x,y\n" + "\n".join(rows) + "\n")
+    return tmp_path
+
+
+def without_privilege() -> None:
+    """The superuser may write where others may not: that right is given up (Linux)."""
+    import ctypes
+
+    drop_from_bounding_set, right_to_override = 24, 1
+    ctypes.CDLL(None).prctl(drop_from_bounding_set, right_to_override, 0, 0, 0)
+
+
+def ran(code: str, folder: Path, *, privileged: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", FIRST + textwrap.dedent(code)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=None if privileged else without_privilege,
+    )
+
+
+def test_a_disk_that_is_full_at_the_end_loses_nothing(folder: Path) -> None:
+    """Files may not grow beyond a size between that of the checkpoint and that of the fit."""
+    (folder / "fit.nc").write_text("old")
+    code = f"""
+        from mercer.runtime import checkpoint, fit
+        checkpoint.SECONDS = 0.0
+        words = {[*WORDS, "-o", "fit.nc"]!r}
+        save = fit.Fit.save
+
+        def limited(self, path):
+            size = self.checkpoint.path.stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size + 1000, resource.RLIM_INFINITY))
+            return save(self, path)
+
+        fit.Fit.save = limited
+        print(run(words))
+        print(open("fit.nc").read(), flush=True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+        fit.Fit.save = save
+        from mercer.runtime import run as driver
+        driver._RUNNERS = {{}}  # nothing is computed again
+        print(run([*words, "--resume"]))
+    """
+    done = ran(code, folder)
+    assert done.stdout.split() == ["3", "old", "0"], done.stderr
+    assert "error M504: cannot write fit.nc" in done.stderr
+    assert "all that was computed is in fit.nc.partial" in done.stderr
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["data.csv", "fit.nc", "line.mercer"]
+    assert (folder / "fit.nc").read_bytes()[1:4] == b"HDF"
+
+
+def test_a_disk_that_is_full_all_the_time_leaves_the_old_file(folder: Path) -> None:
+    (folder / "fit.nc").write_text("old")
+    code = f"""
+        from mercer.runtime import checkpoint
+        checkpoint.SECONDS = 0.0
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        print(run({[*WORDS, "-o", "fit.nc"]!r}))
+    """
+    done = ran(code, folder)
+    assert (done.stdout, (folder / "fit.nc").read_text()) == ("3\n", "old"), done.stderr
+    assert "no checkpoint fit.nc.partial: " in done.stderr and "goes on without" in done.stderr
+    assert "error M504: cannot write fit.nc" in done.stderr and "is in" not in done.stderr
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["data.csv", "fit.nc", "line.mercer"]
+
+
+def test_a_folder_that_is_read_only_is_refused_before_the_fit(folder: Path) -> None:
+    (folder / "closed").mkdir()
+    (folder / "closed" / "fit.nc").write_text("old")
+    (folder / "closed").chmod(0o555)
+    code = f"""
+        from mercer.runtime import run as driver
+        driver._RUNNERS = {{}}  # it does not come to that
+        print(run({[*WORDS, "-o", "closed/fit.nc"]!r}))
+        print(run({[*WORDS, "-o", "closed/new.nc"]!r}))
+        import mercer
+        try:
+            mercer.load("line.mercer").fit("data.csv", checkpoint="closed/deep/fit.partial")
+        except mercer.MercerError as error:
+            print(error)
+    """
+    done = ran(code, folder, privileged=False)
+    assert done.stdout.split()[:2] == ["3", "3"], done.stderr
+    assert done.stderr.count("the folder closed may not be written to") == 2
+    assert "error M504: cannot write closed/deep/fit.partial" in done.stdout
+    assert (folder / "closed" / "fit.nc").read_text() == "old"
+    (folder / "closed").chmod(0o755)
