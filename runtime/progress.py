@@ -150,7 +150,7 @@ def _show(text: str, watch: Watch, worker: threading.Thread) -> None:
             # Without a total the bar only says that something goes on.
             total = None if watch.share is None else 1.0
             shown.update(task, total=total, completed=watch.share or 0.0, line=watch.line())
-    console.print(f"{text}: {lasting(time.monotonic() - watch.started)}")
+    console.print(f"{text}: {lasting(time.monotonic() - watch.started)}", highlight=False)
 
 
 def _log(text: str, watch: Watch, worker: threading.Thread, *, patience: float) -> None:

@@ -87,7 +87,8 @@ class LogMoments:
         return {**Moments().add(state, values), "total": total}
 
     def merge(self, state: State, other: State) -> State:
-        total = np.logaddexp(state["total"], other["total"])
+        with np.errstate(invalid="ignore"):  # a missing row stays NaN
+            total = np.logaddexp(state["total"], other["total"])
         return {**Moments().merge(state, other), "total": total}
 
     def result(self, state: State) -> dict[str, np.ndarray]:

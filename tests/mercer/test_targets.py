@@ -18,7 +18,20 @@ sigma ~ HalfNormal(1)
 y ~ Normal(b * x, sigma)
 """
 WORDS = ["fit", "line.mercer", "data.csv", "--infer", "map", "--draws", "100"]
-FIRST = "import resource, sys\nfrom mercer.cli import run\n"
+FIRST = """
+import resource
+import sys
+
+from mercer.cli import run
+from mercer.runtime import run as driver
+
+
+def nothing_computed():
+    def computed(density, *, seed, chains, draws, restarts, steps, report, checkpoint):
+        sys.exit("something was computed")
+
+    driver._RUNNERS["map"] = computed
+"""
 
 
 @pytest.fixture
@@ -29,23 +42,25 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def without_privilege() -> None:
-    """The superuser may write where others may not: that right is given up (Linux)."""
-    import ctypes
+WITHOUT_PRIVILEGE = """
+import ctypes, os, sys
 
-    drop_from_bounding_set, right_to_override = 24, 1
-    ctypes.CDLL(None).prctl(drop_from_bounding_set, right_to_override, 0, 0, 0)
+drop_from_bounding_set, right_to_override = 24, 1
+ctypes.CDLL(None).prctl(drop_from_bounding_set, right_to_override, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+"""
+"""The superuser may write where others may not: that right is given up (Linux)."""
 
 
 def ran(code: str, folder: Path, *, privileged: bool = True) -> subprocess.CompletedProcess[str]:
+    words = [FIRST + textwrap.dedent(code)]
     return subprocess.run(
-        [sys.executable, "-c", FIRST + textwrap.dedent(code)],
+        [sys.executable, "-c", *([] if privileged else [WITHOUT_PRIVILEGE]), *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
         timeout=120,
-        preexec_fn=None if privileged else without_privilege,
     )
 
 
@@ -68,8 +83,7 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing(folder: Path) -> None:
         print(open("fit.nc").read(), flush=True)
         resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
         fit.Fit.save = save
-        from mercer.runtime import run as driver
-        driver._RUNNERS = {{}}  # nothing is computed again
+        nothing_computed()
         print(run([*words, "--resume"]))
     """
     done = ran(code, folder)
@@ -102,13 +116,12 @@ def test_a_folder_that_is_read_only_is_refused_before_the_fit(folder: Path) -> N
     (folder / "closed" / "fit.nc").write_text("old")
     (folder / "closed").chmod(0o555)
     code = f"""
-        from mercer.runtime import run as driver
-        driver._RUNNERS = {{}}  # it does not come to that
+        nothing_computed()
         print(run({[*WORDS, "-o", "closed/fit.nc"]!r}))
         print(run({[*WORDS, "-o", "closed/new.nc"]!r}))
         import mercer
         try:
-            mercer.load("line.mercer").fit("data.csv", checkpoint="closed/deep/fit.partial")
+            mercer.load("line.mercer").fit("data.csv", "map", checkpoint="closed/deep/fit.partial")
         except mercer.MercerError as error:
             print(error)
     """
