@@ -120,7 +120,7 @@ def _compiled(
         first = [r.start(s.shape) for s, r in zip(shapes, reducers, strict=True) if r is not None]
         pairs = (keys, draws)
         if batch is not None:
-            pairs = jax.tree.map(lambda v: v.reshape(per // batch, batch, *v.shape[1:]), pairs)
+            pairs = jax.tree.map(lambda v: v.reshape(-1, batch, *v.shape[1:]), pairs)
         states, kept = jax.lax.scan(step, first, pairs)
         return [v.reshape(per, *v.shape[2:]) for v in kept], states
 

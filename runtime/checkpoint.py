@@ -159,8 +159,9 @@ class Checkpoint:
             parts[name] = [list(path) for path, _ in leaves]
             arrays |= {f"{name}/{i}": _stored(leaf) for i, (_, leaf) in enumerate(leaves)}
         header = {"format": _FORMAT, "belongs": self._belongs, "parts": parts}
+        every_array: dict[str, Any] = {"header": np.array(json.dumps(header)), **arrays}
         with replace_whole(self.path) as temporary, temporary.open("wb") as out:
-            np.savez(out, **{"header": np.array(json.dumps(header)), **arrays})
+            np.savez(out, **every_array)
 
     def _as(self, like: T, leaves: Mapping[tuple[str, ...], np.ndarray]) -> T:
         wanted = _leaves(like)
