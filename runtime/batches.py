@@ -19,12 +19,12 @@ from mercer.runtime.threads import side_by_side
 
 _COMPILED: Kept[Any] = Kept(32)
 
-_PARTS = 200
+_PARTS = 50
 """Parts of the draws at least, on a CPU: enough for every thread, for the progress and for the
 checkpoint. Not by the number of threads: sums over parts would then depend on the machine."""
 
 _PART_BYTES = 2e8
-"""What the values of one part that are kept may take."""
+"""What the values of all draws of one part take together, at most: large ones take long."""
 
 _BYTES = 4e8
 """What the matrices of one batch may take together."""
@@ -99,8 +99,7 @@ def _compiled(
     one = single.eval_shape(keys[0], {k: v[0] for k, v in draws.items()}, arrays)
     shapes, tree = jax.tree.flatten(one)
     reducers = tree.flatten_up_to(choose(one))
-    kept_bytes = sum(_bytes(s) for s, r in zip(shapes, reducers, strict=True) if r is None)
-    parts = _parts(count, kept_bytes * count)
+    parts = _parts(count, sum(map(_bytes, shapes)) * count)
     per = count // parts
     batch = _batch(per, size)
 
@@ -190,9 +189,9 @@ def _bytes(shape: Any) -> float:
     return float(np.prod(shape.shape)) * shape.dtype.itemsize
 
 
-def _parts(count: int, kept_bytes: float) -> int:
-    """A divisor of `count`, so that all parts have one shape."""
-    least = max(int(np.ceil(kept_bytes / _PART_BYTES)), 1)
+def _parts(count: int, size: float) -> int:
+    """A divisor of `count`, so that all parts have one shape; `size` of all values, in bytes."""
+    least = max(int(np.ceil(size / _PART_BYTES)), 1)
     if jax.default_backend() == "cpu":
         least = max(least, _PARTS)
     return next(d for d in range(min(least, count), count + 1) if count % d == 0)

@@ -118,8 +118,9 @@ class Checkpoint:
         """Writes what there is now; whether there is a file then."""
         if self.path is None:
             return False
-        with self._writing:
-            self._try()
+        # Where there is no room an older file may be there all the same.
+        with self._writing, contextlib.suppress(MercerError):
+            self._write()
         return self.path.exists()
 
     def discard(self) -> None:

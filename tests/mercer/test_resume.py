@@ -90,7 +90,7 @@ def test_a_fit_killed_in_warm_up_in_sampling_and_at_the_end_is_the_unbroken_one(
     words = words_of("process.mercer", "nuts", "broken.nc")
     killed = -signal.SIGKILL
     assert ended(words, folder, "chain 1", 20)[0] == killed
-    for part, least in (("chain", 75), ("draws of the rest", 30)):
+    for part, least in (("chain", 75), ("draws of the rest", 20)):
         code, told = ended([*words, "--resume"], folder, part, least)
         assert code == killed and "anew" not in told
     assert (folder / "broken.nc.partial").exists() and not (folder / "broken.nc").exists()
@@ -166,22 +166,22 @@ def ending(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     yield after
 
 
-@pytest.mark.parametrize(("method", "writings"), [("nuts", 4), ("map", 4), ("SVI(steps = 300)", 7)])
+@pytest.mark.parametrize("method", ["nuts", "map", "SVI(steps = 300)"])
 def test_each_method_goes_on_from_wherever_it_was_ended(
-    method: str, writings: int, tmp_path: Path, ending: list[int]
+    method: str, tmp_path: Path, ending: list[int]
 ) -> None:
     whole = fitted(method, None)
     path = tmp_path / "fit.partial"
     times = 0
     while True:
-        ending[0] = writings
+        ending[0] = 4
         try:
             broken = fitted(method, path, resume=path.exists())
         except Ended:
             times += 1
             continue
         break
-    assert times > 3
+    assert times > 2
     assert bits_of(broken) == bits_of(whole)
     assert broken.diagnostics == whole.diagnostics
 

@@ -64,51 +64,49 @@ def ran(code: str, folder: Path, *, privileged: bool = True) -> subprocess.Compl
     )
 
 
-def test_a_disk_that_is_full_at_the_end_loses_nothing(folder: Path) -> None:
-    """Files may not grow beyond a size between that of the checkpoint and that of the fit."""
+def test_a_full_disk_leaves_the_old_file_and_loses_nothing(folder: Path) -> None:
+    """Files may not grow: at first beyond a kilobyte, then beyond the size of the checkpoint."""
     (folder / "fit.nc").write_text("old")
     code = f"""
+        from pathlib import Path
         from mercer.runtime import checkpoint, fit
         checkpoint.SECONDS = 0.0
         words = {[*WORDS, "-o", "fit.nc"]!r}
         save = fit.Fit.save
 
-        def limited(self, path):
-            size = self.checkpoint.path.stat().st_size
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size + 1000, resource.RLIM_INFINITY))
+        def limit(size):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+        def limited_at_the_end(self, path):
+            limit(self.checkpoint.path.stat().st_size + 1000)
             return save(self, path)
 
-        fit.Fit.save = limited
-        print(run(words))
-        print(open("fit.nc").read(), flush=True)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+        def tell(code):
+            names = sorted(path.name for path in Path().iterdir())
+            print(code, Path("fit.nc").read_bytes()[:4], *names, sep=", ")
+
+        limit(1000)
+        tell(run(words))
+        print("then", file=sys.stderr)
+        limit(resource.RLIM_INFINITY)
+        fit.Fit.save = limited_at_the_end
+        tell(run(words))
+        limit(resource.RLIM_INFINITY)
         fit.Fit.save = save
         nothing_computed()
-        print(run([*words, "--resume"]))
+        tell(run([*words, "--resume"]))
     """
     done = ran(code, folder)
-    assert done.stdout.split() == ["3", "old", "0"], done.stderr
-    assert "error M504: cannot write fit.nc" in done.stderr
-    assert "all that was computed is in fit.nc.partial" in done.stderr
-    names = sorted(path.name for path in folder.iterdir())
-    assert names == ["data.csv", "fit.nc", "line.mercer"]
-    assert (folder / "fit.nc").read_bytes()[1:4] == b"HDF"
-
-
-def test_a_disk_that_is_full_all_the_time_leaves_the_old_file(folder: Path) -> None:
-    (folder / "fit.nc").write_text("old")
-    code = f"""
-        from mercer.runtime import checkpoint
-        checkpoint.SECONDS = 0.0
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-        print(run({[*WORDS, "-o", "fit.nc"]!r}))
-    """
-    done = ran(code, folder)
-    assert (done.stdout, (folder / "fit.nc").read_text()) == ("3\n", "old"), done.stderr
-    assert "no checkpoint fit.nc.partial: " in done.stderr and "goes on without" in done.stderr
-    assert "error M504: cannot write fit.nc" in done.stderr and "is in" not in done.stderr
-    names = sorted(path.name for path in folder.iterdir())
-    assert names == ["data.csv", "fit.nc", "line.mercer"]
+    always, at_the_end = done.stderr.split("then\n")
+    assert done.stdout.splitlines() == [
+        "3, b'old', data.csv, fit.nc, line.mercer",
+        "3, b'old', data.csv, fit.nc, fit.nc.partial, line.mercer",
+        "0, b'\\x89HDF', data.csv, fit.nc, line.mercer",
+    ], done.stderr
+    assert "no checkpoint fit.nc.partial: it would grow larger than is allowed there" in always
+    assert "error M504: cannot write fit.nc" in always and "is in fit.nc.partial" not in always
+    assert "error M504: cannot write fit.nc" in at_the_end
+    assert "all that was computed is in fit.nc.partial" in at_the_end
 
 
 def test_a_folder_that_is_read_only_is_refused_before_the_fit(folder: Path) -> None:
