@@ -115,13 +115,15 @@ class Checkpoint:
                 self._writing.release()
 
     def write(self) -> bool:
-        """Writes what there is now; whether there is a file then."""
+        """Writes what there is now; whether that went well."""
         if self.path is None:
             return False
-        # Where there is no room an older file may be there all the same.
-        with self._writing, contextlib.suppress(MercerError):
-            self._write()
-        return self.path.exists()
+        try:
+            with self._writing:
+                self._write()
+        except MercerError:
+            return False
+        return True
 
     def discard(self) -> None:
         """Removes the file, the result being safe, and what writings cut short have left."""

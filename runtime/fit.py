@@ -103,11 +103,12 @@ class Fit:
         try:
             saved = save_fit(self, path)
         except MercerError as error:
-            if not self.checkpoint.write():
+            is_whole, path_left = self.checkpoint.write(), self.checkpoint.path
+            if path_left is None or not path_left.exists():
                 raise
             (told,) = error.diagnostics
-            way = f"{told.mend or 'make room'}; nothing is lost: all that was computed is in"
-            mend = f"{way} {self.checkpoint.path}, and the same fit with `resume` only writes it"
+            held = "all that was computed" if is_whole else "the fit, but for its last part,"
+            mend = f"{told.mend or 'make room'}; {held} is in {path_left}: `resume` goes on there"
             raise MercerError([replace(told, mend=mend)]) from error
         self.checkpoint.discard()
         return saved
