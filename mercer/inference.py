@@ -13,6 +13,7 @@ import xarray as xr
 
 from mercer.compiler.plan import Plan
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.dsl.spaces import Label
 from mercer.model import Model
 from mercer.needs import needs_of
 from mercer.program import told_at_model_lines
@@ -58,6 +59,10 @@ def simulate_program(model: Model, plan: Plan, bound: Bound, *, seed: int) -> xr
     program = model.program(plan)
     with told_at_model_lines(program, model.typed.source):
         values = simulate(program, arguments_of(program, bound), jax.random.key(seed))
+    for need in bound.needs.data:
+        if need.name in values and isinstance(need.space, Label):
+            # As a table would hold them, so that what is simulated can be fitted.
+            values[need.name] = bound.labels[need.space.index][values[need.name]]
     return dataset(dict(program.DIMS), bound, values, leading=())
 
 
