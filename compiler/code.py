@@ -126,7 +126,6 @@ class Body:
                 return self.reduce(expr)
             case ir.Apply():
                 key = repr(expr.text)
-                self.reads["at"] = None
                 return Code(f"at[{key}]", self.order(expr.type.dims))
             case ir.Spread(_, _, "input", argument):
                 parts = argument.fields if isinstance(argument, ir.Point) else (argument,)
@@ -160,7 +159,6 @@ class Body:
                 self.lines.append(f"{word} = {text}  # line {definition.span.line}")
             return word
         if name in self.structure.block and name in self.model.unknowns:
-            self.reads["at"] = None
             return f"at[{name!r}]"
         return self.read(name)
 

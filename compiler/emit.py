@@ -10,14 +10,23 @@ from collections.abc import Callable, Mapping
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine
-from mercer.compiler.blocks import affine_text, flat_text, process_text, site_text
+from mercer.compiler.blocks import (
+    affine_text,
+    flat_text,
+    index_text,
+    inducing_names,
+    inducing_text,
+    process_text,
+    site_text,
+)
 from mercer.compiler.code import Body
-from mercer.compiler.facts import copies, dims, inputs, labels, taken
+from mercer.compiler.facts import copies, dims, inputs, labels, summaries, taken
 from mercer.compiler.joint import write_steps
+from mercer.compiler.line import line_of
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.prior import law_text
-from mercer.compiler.walk import imputed, is_summary, names_below, nodes, responses
+from mercer.compiler.walk import imputed, names_below, nodes, responses
 from mercer.dsl.spaces import Label
 from mercer.stdlib import catalog
 
@@ -33,13 +42,16 @@ class _Emitter:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.structure = plan.structure
-        self.model = plan.structure.model
-        model = self.model
-        self.summaries = self._summaries()
+        self.model = model = plan.structure.model
+        self.summaries = summaries(model)
         self.responses = responses(model)
         self.labels = labels(model)
+        self.points = {n: inducing_names(use) for n, use in plan.inducing.items() if use.at is None}
         names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
+        names += self._inducing_arguments()
         keeps = [f"{o} keep" for o in model.observations]
+        self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
+        keeps += _TIMELINE if self.line else []
         taken = {w for words in _IMPORTS.values() for w in words} | set(catalog.kernels())
         self.identifiers = identifiers(dict.fromkeys([*names, *keeps]), taken)
 
@@ -87,7 +99,8 @@ class _Emitter:
             "",
             f"INFERENCE = Inference({self.plan.lane!r}, {self.plan.method!r}, {settings!r})",
             f"ENGINE = {engine or None}",
-            f"INDICES = {tuple(self.index_arguments())!r}",
+            *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
+            f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
             f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
             f"DIMS = {_dict(dims(self.structure))}",
@@ -123,6 +136,16 @@ class _Emitter:
                     found[word] = None
         return list(found)
 
+    def _inducing_arguments(self) -> list[str]:
+        return [name for names in self.points.values() for name in names]
+
+    def inducing(self) -> dict[str, tuple[int, tuple[str, ...]]]:
+        """Of each function whose inducing points are chosen: how many, and their arguments."""
+        return {
+            name: (self.plan.inducing[name].count, tuple(self.identifiers[n] for n in names))
+            for name, names in self.points.items()
+        }
+
     def bound_arguments(self) -> list[str]:
         """What binding adds to the data: numbered indices, and the places of labels."""
         return [*self.index_arguments(), *self.labels]
@@ -152,18 +175,44 @@ class _Emitter:
                 entries.append(word)
             body.lines.append(f"{keep} = observed_rows({word}{_missing(observation)})")
             entries.append(keep)
+        if self.line is not None:
+            body.lines.append(self.timeline_text(body))
+            entries += [self.identifiers[n] for n in _TIMELINE]
         lines = [f"def prepare({self.data_arguments()}):"]
-        summaries = [w for w in self.summaries.values() if w in body.reads]
-        if summaries:
+        needed = [w for w in self.summaries.values() if w in body.reads]
+        if needed:
             words = ", ".join(a.split("=")[0] for a in self.data_arguments()[3:].split(", "))
             given = ", ".join(f"{w}={w}" for w in words.split(", "))
             lines.append(f"    taken = summaries({given})")
-            lines += [
-                f'    {self.identifiers[w]} = taken["{self.identifiers[w]}"]' for w in summaries
-            ]
+            lines += [f'    {self.identifiers[w]} = taken["{self.identifiers[w]}"]' for w in needed]
         lines += _indented(body.lines)
         lines.append("    return {" + ", ".join(f'"{w}": {w}' for w in entries) + "}")
         return "\n".join(lines)
+
+    def timeline_text(self, body: Body) -> str:
+        """The statements of `prepare` that sort the rows along the line."""
+        assert self.line is not None
+        reading = self.body()
+        self.sites(reading)
+        body.reads |= reading.reads
+        given = ", ".join(f"{w}={w}" for n in reading.reads if (w := self.identifiers.get(n)))
+        readings = []
+        for name, (term, is_own) in self.line.readings.items():
+            dims = body.order(self.model.observations[name].type.dims)
+            words = [repr(term.site.key)]
+            if index := index_text(body, term, dims):
+                words.append(f"index={index}")
+            words += ["is_own=True"] if is_own else []
+            readings.append(f"({self.identifiers[name]}, Reading({', '.join(words)}))")
+        lines = [
+            "order = timeline(",
+            f"    {{k: s for k, s in sites({given}).items() if k not in LATENT}},",
+            f"    [{', '.join(readings)}],",
+            f"    apart={self.line.apart},",
+            ")",
+        ]
+        lines += [f"{self.identifiers[n]} = order.{n.split()[1]}" for n in _TIMELINE]
+        return "\n    ".join(lines)
 
     def summaries_function(self) -> str:
         body = Body(self.structure, self.identifiers, {})
@@ -174,26 +223,6 @@ class _Emitter:
         lines = [f"def summaries({self.data_arguments()}):", *_indented(body.lines)]
         return "\n".join([*lines, "    return {" + ", ".join(entries) + "}"])
 
-    def _summaries(self) -> dict[ir.Expr, str]:
-        """Reductions over data, each once, with a name."""
-        found: dict[ir.Expr, str] = {}
-        model = self.model
-        places: list[object] = [u.prior for u in model.unknowns.values()]
-        places += [d.value for d in model.definitions.values()]
-        places += [o.law for o in model.observations.values()]
-        places += list(model.functions.values())
-        for place in places:
-            for node in nodes(place):
-                if isinstance(node, ir.Expr) and is_summary(model, node) and node not in found:
-                    word = node.function if isinstance(node, ir.Reduce) else "spread"
-                    inner = node.argument if isinstance(node, ir.Reduce | ir.Spread) else node
-                    of = inner.name if isinstance(inner, ir.Ref) else str(len(found) + 1)
-                    name = f"{word} of {of}"
-                    while name in found.values():
-                        name += "_"
-                    found[node] = name
-        return found
-
     # --- the joint density ---
 
     def model_function(self) -> str:
@@ -203,10 +232,13 @@ class _Emitter:
         outcomes = list(model.observations)
         absent = [*outcomes, *(n for n in model.data if n in self.responses - set(outcomes))]
         reads = [*model.data, *self.bound_arguments(), *self.summaries.values()]
+        reads += self._inducing_arguments()
         arguments = [self.identifiers[n] for n in reads if n not in absent]
         arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
-        known = [self.identifiers[n] for n in (*reads, *plan.sampled)]
+        order = _TIMELINE if self.line else []
+        arguments += [f"{self.identifiers[n]}=None" for n in order]
+        known = [self.identifiers[n] for n in (*reads, *order, *plan.sampled)]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
         at = "{}"
         latent = [k for k, use in self.structure.sites.items() if use.owner in plan.latent]
@@ -281,7 +313,9 @@ class _Emitter:
         }
 
     def sites(self, body: Body) -> dict[str, str]:
-        return {key: site_text(body, use) for key, use in self.structure.sites.items()}
+        own = {key: site_text(body, use) for key, use in self.structure.sites.items()}
+        points = self.plan.inducing.items()
+        return own | {f"{name} inducing": inducing_text(body, use) for name, use in points}
 
     def quantities(self, body: Body) -> dict[str, str]:
         found: dict[str, Affine] = dict(self.structure.quantities)
@@ -294,6 +328,12 @@ class _Emitter:
 
     def outcomes(self, body: Body) -> dict[str, str]:
         entries = {}
+        along = ""
+        if self.line is not None:
+            words = [body.read(n) for n in _TIMELINE]
+            words += [f"local={self.line.local!r}"] if self.line.local else []
+            body.lines.append(f"order = Timeline({', '.join(words)})")
+            along = ", timeline=order"
         for name, observation in self.model.observations.items():
             dims = body.order(observation.type.dims)
             law = observation.law
@@ -301,7 +341,7 @@ class _Emitter:
                 mean = affine_text(body, self.structure.locations[name], dims)
                 scale = law.arguments.get("scale")
                 noise = "1.0" if scale is None else self._noise(body, scale, dims)
-                entries[name] = f"Gaussian({mean}, noise={noise})"
+                entries[name] = f"Gaussian({mean}, noise={noise}{along})"
             else:
                 entries[name] = law_text(body, law, dims, observation.type, is_whole=True)
         return entries
@@ -314,16 +354,23 @@ class _Emitter:
         return {name: body.reference(name) for name in kept}
 
 
+_TIMELINE = ["timeline node", "timeline row", "timeline place", "timeline first"]
+"""What `prepare` finds of the order of rows along a line, and the laws of the outcomes hold."""
+
 _IMPORTS: dict[str, tuple[str, ...]] = {
     "mercer.runtime.gaussian": (
         "Affine",
         "Dense",
         "Gaussian",
+        "Inducing",
+        "Markov",
         "RandomFunction",
         "Site",
         "Term",
+        "Timeline",
         "WeightSpace",
         "Weights",
+        "held_points",
         "observe",
     ),
     "mercer.runtime.inference": ("Inference",),
@@ -336,6 +383,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "sample_missing",
         "sample_whitened",
     ),
+    "mercer.runtime.timeline": ("Reading", "timeline"),
     "mercer.stdlib.laws": (
         "censored",
         "conditioned",

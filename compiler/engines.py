@@ -5,20 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 
 from mercer.compiler import typed as ir
+from mercer.compiler.inducing import inducing_of, unfit_for_inducing
+from mercer.compiler.line import states_of, waves_of, why_no_line
+from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-
-Sizes = Mapping[str, int]
+from mercer.stdlib.kernels.stationary import SHORTEST, harmonics, left_out
 
 MEMORY = 8e9
 """Bytes that `auto` allows the matrices of an engine: what a laptop has to spare."""
 
-_NOMINAL = 100  # rows of a dim whose size nobody has said
+PATIENCE = 1.25e10
+"""Operations of one log density with its gradient up to which `auto` stays exact: a mode takes some
+250 of them, five minutes on two cores of a laptop."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Engine:
 
     `refuses(structure)` says why it cannot serve a block, or None. `flops` and `bytes` are those
     of one log density with its gradient. `sentence` is what `explain` says, after the names of
-    what is integrated out and "they are integrated out".
+    what is integrated out and "they are integrated out"; `detail` adds a sentence of its own.
     """
 
     name: str
@@ -37,14 +40,15 @@ class Engine:
     bytes: Callable[[Structure, Sizes], float]
     sentence: str
     is_exact: bool = True
+    detail: Callable[[Structure, Sizes | None], str] | None = None
 
 
 def choose_engine(structure: Structure, sizes: Sizes | None) -> Engine | None:
     """The engine that the model asks for, else the cheapest; None where there is no block.
 
-    Exact engines come before approximate ones wherever their matrices fit into `MEMORY`. Without
-    sizes it is the first of the table that serves. Raises MercerError M321 where the engine that
-    is asked for cannot serve.
+    Exact engines come before approximate ones wherever their matrices fit into `MEMORY` and their
+    operations into `PATIENCE`. Without sizes it is the first of the table that serves. Raises
+    MercerError M321 where the engine that is asked for cannot serve.
     """
     asked = _asked(structure)
     if not structure.locations:
@@ -55,7 +59,8 @@ def choose_engine(structure: Structure, sizes: Sizes | None) -> Engine | None:
     if sizes is None:
         return fitting[0]
     roomy = [engine for engine in fitting if engine.bytes(structure, sizes) <= MEMORY] or fitting
-    exact = [engine for engine in roomy if engine.is_exact] or roomy
+    quick = [engine for engine in roomy if engine.flops(structure, sizes) <= PATIENCE] or roomy
+    exact = [engine for engine in quick if engine.is_exact] or quick
     return min(exact, key=lambda engine: engine.flops(structure, sizes))
 
 
@@ -70,37 +75,12 @@ def _asked(structure: Structure) -> Engine | None:
         if problems:
             raise MercerError(problems, structure.model.sources)
         return None
-    engine = next(e for e in ENGINES if e.asked_by == next(iter(words)))
-    why = engine.refuses(structure)
-    if why is not None:
+    found = [e for e in ENGINES if e.asked_by == next(iter(words))]
+    reasons = [engine.refuses(structure) for engine in found]
+    if None not in reasons:
         directive = next(iter(directives.values()))
-        raise MercerError([_unfit(directive, why)], structure.model.sources)
-    return engine
-
-
-# --- sizes ----------------------------------------------------------------------------------------
-
-
-def size_of(dim: str, sizes: Sizes) -> int:
-    """The length of a dim: of its index (without prime), or the number that is its name."""
-    name = dim.rstrip("'")
-    return int(name) if name.isdigit() else sizes.get(name, _NOMINAL)
-
-
-def count_of(dims: Iterable[str], sizes: Sizes) -> int:
-    """How many cells a value of these dims has."""
-    return prod(size_of(d, sizes) for d in dims)
-
-
-def rows_of(structure: Structure, sizes: Sizes) -> int:
-    """The rows of the joint Gaussian: those of all the outcomes that the block reaches."""
-    observations = structure.model.observations
-    return sum(count_of(observations[o].type.dims, sizes) for o in structure.locations)
-
-
-def functions_of(structure: Structure) -> list[ir.Function]:
-    """The random functions of the block."""
-    return [f for n, f in structure.model.functions.items() if n in structure.block]
+        raise MercerError([_unfit(directive, str(reasons[-1]))], structure.model.sources)
+    return found[reasons.index(None)]
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -138,6 +118,82 @@ def _dense_bytes(structure: Structure, sizes: Sizes) -> float:
     return 8.0 * 5 * rows_of(structure, sizes) ** 2
 
 
+def _no_exact_line(structure: Structure) -> str | None:
+    why = why_no_line(structure)
+    if why is None and waves_of(structure):
+        why = "`Periodic` is on a line only a series of waves"
+    return why
+
+
+def _only_waves(structure: Structure) -> str | None:
+    why = why_no_line(structure)
+    return "its states are exact" if why is None and not waves_of(structure) else why
+
+
+def _line_numbers(structure: Structure, sizes: Sizes) -> tuple[int, int]:
+    """The numbers of a state, and the columns that the filter carries: values and weights."""
+    states = states_of(structure)
+    moving, constant = (
+        sum(size * count_of(dims, sizes) for size, dims in part)
+        for part in (states.moving, states.constant)
+    )
+    return moving, 1 + constant + _width(structure, sizes)
+
+
+def _line_flops(structure: Structure, sizes: Sizes) -> float:
+    # Fitted to times of this engine on a CPU, in units of a factorisation's operations: a step is
+    # mostly waiting for memory and for the next instruction.
+    numbers, columns = _line_numbers(structure, sizes)
+    step = 1000.0 * numbers**2 + 20.0 * numbers**3 + columns * (300.0 * numbers + 30.0 * columns)
+    return 5e6 + rows_of(structure, sizes) * step
+
+
+def _line_bytes(structure: Structure, sizes: Sizes) -> float:
+    numbers, columns = _line_numbers(structure, sizes)
+    return 8.0 * rows_of(structure, sizes) * (12 * numbers**2 + 6 * columns * (numbers + 1))
+
+
+def _line_detail(structure: Structure, sizes: Sizes | None) -> str:
+    numbers, columns = _line_numbers(structure, sizes or {})
+    text = f"The state along the line has {numbers} number{'s' if numbers > 1 else ''}"
+    if columns > 1 and sizes is not None:
+        text += f", and {columns - 1} weights that do not change stand beside it"
+    known = waves_of(structure)
+    if not known:
+        return f"{text}: time and memory grow as the number of rows."
+    errors = []
+    for kernel in known:
+        value = kernel.arguments.get("lengthscale")
+        length = value.value if isinstance(value, ir.Constant) else None
+        order = harmonics(length)
+        share = left_out(order, length or SHORTEST)
+        where = "" if length else f" as long as its lengthscale is above {SHORTEST:g}"
+        errors.append(
+            f"`Periodic` is its first {order} waves, which leaves out {share:.0e} of its "
+            f"variance{where}"
+        )
+    return f"{text}. {'; '.join(dict.fromkeys(errors))}."
+
+
+_ALONG = "by filtering and smoothing along the line, in linear time"
+
+
+def _columns(structure: Structure, sizes: Sizes) -> int:
+    """The columns of the normal equations: inducing values and finite unknowns."""
+    points = sum(inducing.size(sizes) for inducing in inducing_of(structure, sizes).values())
+    return points + _width(structure, sizes)
+
+
+def _inducing_flops(structure: Structure, sizes: Sizes) -> float:
+    rows, columns = rows_of(structure, sizes), _columns(structure, sizes)
+    return 5.0 * rows * columns**2 + 4.0 * columns**3 + 20.0 * rows * columns
+
+
+def _inducing_bytes(structure: Structure, sizes: Sizes) -> float:
+    rows, columns = rows_of(structure, sizes), _columns(structure, sizes)
+    return 8.0 * (6 * rows * columns + 8 * columns**2)
+
+
 ENGINES: tuple[Engine, ...] = (
     Engine(
         "WeightSpace",
@@ -154,6 +210,35 @@ ENGINES: tuple[Engine, ...] = (
         _dense_flops,
         _dense_bytes,
         "exactly, as one joint Gaussian with one Cholesky factorisation",
+    ),
+    Engine(
+        "Markov",
+        "Kalman",
+        _no_exact_line,
+        _line_flops,
+        _line_bytes,
+        f"exactly, {_ALONG}",
+        detail=_line_detail,
+    ),
+    Engine(
+        "Markov",
+        "Kalman",
+        _only_waves,
+        _line_flops,
+        _line_bytes,
+        f"{_ALONG}, all but exactly",
+        is_exact=False,
+        detail=_line_detail,
+    ),
+    Engine(
+        "Inducing",
+        "Inducing",
+        unfit_for_inducing,
+        _inducing_flops,
+        _inducing_bytes,
+        "approximately, through the values of the functions at inducing points, by a lower bound "
+        "of the density (Titsias 2009)",
+        is_exact=False,
     ),
 )
 

@@ -34,6 +34,26 @@ def dims(structure: Structure) -> dict[str, tuple[Dim, ...]]:
     return found
 
 
+def summaries(model: ir.TypedModel) -> dict[ir.Expr, str]:
+    """Reductions over data, which are taken once, each with a name: `mean of x`."""
+    found: dict[ir.Expr, str] = {}
+    places: list[object] = [u.prior for u in model.unknowns.values()]
+    places += [d.value for d in model.definitions.values()]
+    places += [o.law for o in model.observations.values()]
+    places += list(model.functions.values())
+    for place in places:
+        for node in nodes(place):
+            if isinstance(node, ir.Expr) and is_summary(model, node) and node not in found:
+                word = node.function if isinstance(node, ir.Reduce) else "spread"
+                inner = node.argument if isinstance(node, ir.Reduce | ir.Spread) else node
+                of = inner.name if isinstance(inner, ir.Ref) else str(len(found) + 1)
+                name = f"{word} of {of}"
+                while name in found.values():
+                    name += "_"
+                found[node] = name
+    return found
+
+
 def copies(model: ir.TypedModel) -> dict[str, tuple[tuple[Dim, ...], tuple[str | None, ...]]]:
     """Of each function that labels tell apart: the dims of its copies, and for each factor of its
     domain the index of the labels that it takes, if it takes labels."""

@@ -7,12 +7,14 @@ says which engine serves a Gaussian block.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
-from mercer.compiler.engines import Engine, choose_engine, count_of, rows_of
+from mercer.compiler.engines import Engine, choose_engine
+from mercer.compiler.inducing import InducingUse, inducing_of
 from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.sampling import Step, circular, sentences_of, steps_of
+from mercer.compiler.sizes import count_of, rows_of
 from mercer.compiler.structure import Structure, owner_of
 from mercer.compiler.walk import imputed, names_below, nodes
 from mercer.dsl.diagnostic import Diagnostic, MercerError
@@ -23,6 +25,12 @@ from mercer.stdlib import catalog
 SECONDS_FOR_NUTS = 300.0
 """`auto` samples where the sampler's estimated time stays below this, and optimises elsewhere."""
 
+SECONDS_FOR_DRAWS = 60.0
+"""What the draws of all that was integrated out may take, about a mode, before they are fewer."""
+
+_USUAL_DRAWS = 500  # of a chain, as the table of methods has it
+_LEAST_DRAWS = 25
+
 _FLOPS_A_SECOND = 1e10  # of one factorisation in float64 on two cores of a laptop
 _GRADIENTS = 4 * 1000 * 15  # four chains, 1,000 iterations, some 15 steps in each
 
@@ -30,8 +38,9 @@ _GRADIENTS = 4 * 1000 * 15  # four chains, 1,000 iterations, some 15 steps in ea
 @dataclass(frozen=True)
 class Plan:
     """`engine` integrates the block out; None: there is no block. `latent` are the functions that
-    are whitened and sampled, `sampled` the other unknowns that are left to `method`; `steps` says
-    how and in which order.
+    are whitened and sampled, `sampled` the other unknowns that are left to `method`. `inducing`:
+    the inducing points of each function, where the engine has them. `draws`: fewer of each chain
+    than usual, where each is costly. `steps`: what is drawn, in which order and how.
     """
 
     structure: Structure
@@ -41,6 +50,8 @@ class Plan:
     steps: tuple[Step, ...]
     method: Method
     sentences: tuple[str, ...]
+    inducing: Mapping[str, InducingUse] = field(default_factory=dict)
+    draws: int | None = None
 
     @property
     def engine_name(self) -> str:
@@ -49,8 +60,9 @@ class Plan:
 
     @property
     def settings(self) -> Mapping[str, float]:
-        """What the model says of the method that was chosen."""
-        return self.structure.asked.settings.get(self.method, {})
+        """What the model says of the method that was chosen, and the plan where it is silent."""
+        own = {} if self.draws is None else {"draws": float(self.draws)}
+        return own | dict(self.structure.asked.settings.get(self.method, {}))
 
     @property
     def lane(self) -> str:
@@ -77,9 +89,21 @@ def plan(
     cost = _cost(structure, engine, latent, sizes)
     asked = structure.asked.method if method == "auto" else method.lower()
     chosen, reason = _method(asked, cost, latent, sampled, sizes)
+    inducing = {} if engine is None or engine.is_exact else inducing_of(structure, sizes)
+    draws = _draws(structure, engine, chosen, cost)
     steps = steps_of(structure, sizes)
-    sentences = tuple(_sentences(structure, engine, latent, sampled, sizes, cost, reason, steps))
-    return Plan(structure, engine, latent, sampled, steps, chosen, sentences)
+    sentences = [*_sentences(structure, engine, latent, sampled, sizes, cost, steps)]
+    if inducing:
+        sentences.insert(1, _of_inducing(inducing, sizes))
+    sentences.append(reason)
+    if draws is not None:
+        sentences.append(
+            f"What is integrated out is drawn anew for each draw, which takes about as long as a "
+            f"density: {draws} draws are taken for each of the chains, not {_USUAL_DRAWS}."
+        )
+    return Plan(
+        structure, engine, latent, sampled, steps, chosen, tuple(sentences), inducing, draws
+    )
 
 
 # --- choice -------------------------------------------------------------------------------------
@@ -126,6 +150,17 @@ def _method(
     )
 
 
+def _draws(
+    structure: Structure, engine: Engine | None, method: Method, cost: float | None
+) -> int | None:
+    """Draws of each chain, where they are not taken by sampling and the usual ones take long."""
+    asked = structure.asked.settings.get(method, {})
+    if method == "nuts" or engine is None or cost is None or "draws" in asked:
+        return None
+    fitting = int(SECONDS_FOR_DRAWS * _FLOPS_A_SECOND / cost / 4)
+    return max(_LEAST_DRAWS, fitting) if fitting < _USUAL_DRAWS else None
+
+
 # --- words --------------------------------------------------------------------------------------
 
 
@@ -136,7 +171,6 @@ def _sentences(
     sampled: tuple[str, ...],
     sizes: Mapping[str, int] | None,
     cost: float | None,
-    reason: str,
     steps: tuple[Step, ...],
 ) -> Iterator[str]:
     model = structure.model
@@ -147,6 +181,8 @@ def _sentences(
             f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
             f"{engine.sentence}."
         )
+        if engine.detail is not None:
+            yield engine.detail(structure, sizes)
     asked = structure.asked.apart
     for name in latent:
         laws = {n: o.law for n, o in model.observations.items()}
@@ -169,7 +205,16 @@ def _sentences(
     defaults = [u for u in model.unknowns.values() if u.is_default]
     if defaults:
         yield f"Default priors (nobody wrote one): {_listed(u.name for u in defaults)}."
-    yield reason
+
+
+def _of_inducing(inducing: Mapping[str, InducingUse], sizes: Mapping[str, int] | None) -> str:
+    listed = _listed(use.words(sizes) for use in inducing.values())
+    chosen = [use for use in inducing.values() if use.at is None]
+    how = (
+        " They start where the prior variance given those before is largest (Burt et al. 2020), "
+        "are learned with the unknowns at the mode, and held there from then on."
+    )
+    return f"Inducing points: {listed}.{how if chosen else ''}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -207,6 +207,13 @@ class ApplicationRules(SignatureRules):
 
     def match(self, value: ir.Expr, factor: Space, function: ir.FunctionExpr) -> tuple[Dim, ...]:
         """The dims of `value` that a point of `factor` takes; an error if it is none."""
+        if isinstance(value, ir.Text):
+            raise self.problems.report(
+                "M221",
+                f"`{factor}` is wanted here, and this is a string",
+                value.span,
+                notes=self.function_notes(function),
+            )
         kind = value.type
         own = coordinates_of(factor)
         fits: bool
@@ -224,7 +231,7 @@ class ApplicationRules(SignatureRules):
             fits = True
         else:
             fits = set(own) <= set(kind.dims)
-        if fits and not own and not isinstance(value, ir.Text):
+        if fits and not own:
             # Over coordinates it lifts only because the signature asks for a number.
             return ()
         if fits:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mercer.compiler import typed as ir
-from mercer.compiler.engines import Sizes, count_of
 from mercer.compiler.graph import needed_names
+from mercer.compiler.sizes import Sizes, count_of
 from mercer.compiler.structure import Structure, owner_of
 from mercer.compiler.walk import imputed, names_below, nodes
 from mercer.dsl.spaces import Interval, Real, ValueType, Vector

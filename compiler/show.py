@@ -33,6 +33,11 @@ def show_expression(
     return _Shower(names).show(node, 0)
 
 
+def show_distribution(law: ir.Distribution) -> str:
+    """A distribution with its arguments in their order."""
+    return f"{law.entry}({_Shower({}).listed(tuple(law.arguments.values()))})"
+
+
 def show_types(typed: ir.TypedModel) -> str:
     """Each name with its type, one a line, in the order in which they are known."""
     rows: list[tuple[str, str, str]] = []

@@ -84,6 +84,18 @@ def owner_of(apply: ir.Apply) -> str:
     return function.name if isinstance(function, ir.FunctionRef) else ""
 
 
+def moving_point(structure: Structure) -> str | None:
+    """A site of the block whose points are not data, but unknown or made of what is unknown."""
+    model = structure.model
+    random = {*model.unknowns, *model.functions, *imputed(model)}
+    for key, site in structure.sites.items():
+        if site.apply is not None and site.owner in structure.block:
+            names = names_below(model, (site.apply.point, site.apply.function))
+            if (names - {site.owner}) & random:
+                return key
+    return None
+
+
 def _candidates(model: ir.TypedModel) -> list[str]:
     numbers = [
         u.name

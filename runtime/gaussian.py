@@ -11,6 +11,8 @@ import numpyro
 from jax import Array
 
 from mercer.runtime.dense import Dense, LeaveOneOut, Observations
+from mercer.runtime.inducing import Inducing, held_points
+from mercer.runtime.markov import Markov
 from mercer.runtime.sites import Processes, Sites, spread
 from mercer.runtime.terms import (
     Affine,
@@ -19,22 +21,30 @@ from mercer.runtime.terms import (
     RandomFunction,
     Site,
     Term,
+    Timeline,
     Weights,
 )
 from mercer.runtime.weights import WeightSpace
 
+Engine = Dense | WeightSpace | Markov | Inducing
+
 __all__ = [
     "Affine",
     "Dense",
+    "Engine",
     "Gaussian",
+    "Inducing",
     "LeaveOneOut",
+    "Markov",
     "Observations",
     "Process",
     "RandomFunction",
     "Site",
     "Term",
+    "Timeline",
     "WeightSpace",
     "Weights",
+    "held_points",
     "observe",
 ]
 
@@ -46,7 +56,7 @@ def observe(
     data: Mapping[str, Any],
     *,
     keep: Mapping[str, Any] | None = None,
-    engine: Callable[..., Dense | WeightSpace] = Dense,
+    engine: Callable[..., Engine] = Dense,
     quantities: Mapping[str, Affine] | None = None,
     name: str = "block",
 ) -> dict[str, Any]:
@@ -79,7 +89,7 @@ def observe(
 
 def simulate(
     key: Array,
-    block: Dense | WeightSpace,
+    block: Engine,
     outcomes: Mapping[str, Gaussian],
     quantities: Mapping[str, Affine],
 ) -> dict[str, Array]:

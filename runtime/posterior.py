@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from jax import Array
 
+from mercer.dsl.spaces import Label
 from mercer.runtime.batches import over_draws
 from mercer.runtime.conditional import conditional, known_of, latent_names
 from mercer.runtime.containers import container
@@ -144,7 +145,10 @@ def dataset(
     *,
     leading: tuple[str, ...] = (),
 ) -> xr.Dataset:
-    """Arrays with the dims of the model; labels are the coords, else rows are numbered from 0."""
+    """Arrays with the dims of the model; labels are the coords, else rows are numbered from 0.
+
+    What is itself a label is its code, and has them all as its attribute `labels`.
+    """
     variables, used = {}, {}
     for name, value in values.items():
         value = np.asarray(value)
@@ -152,12 +156,20 @@ def dataset(
         if len(own) != value.ndim - len(leading):
             own = tuple(f"{name}_dim_{i}" for i in range(value.ndim - len(leading)))
         own = tuple(f"{d}_" if d in values and d not in bound.labels else d for d in own)
-        variables[name] = ((*leading, *own), value)
+        variables[name] = ((*leading, *own), value, labels_of(bound, name))
         used.update(zip((*leading, *own), value.shape, strict=True))
     coords = {dim: _labels(bound, dim, size) for dim, size in used.items()}
     clash = set(variables) & set(coords)
     variables = {f"{k} (data)" if k in clash else k: v for k, v in variables.items()}
-    return xr.Dataset({k: xr.Variable(d, v) for k, (d, v) in variables.items()}, coords=coords)
+    return xr.Dataset({k: xr.Variable(*v) for k, v in variables.items()}, coords=coords)
+
+
+def labels_of(bound: Any, name: str) -> dict[str, list[str]]:
+    """The labels behind the codes of the data `name`, as an attribute; else nothing."""
+    need = bound.needs.of(name)
+    if need is None or not isinstance(need.space, Label):
+        return {}
+    return {"labels": [str(label) for label in bound.labels[need.space.index]]}
 
 
 def _labels(bound: Any, dim: str, size: int) -> np.ndarray:

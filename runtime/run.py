@@ -11,18 +11,19 @@ import numpy as np
 
 from mercer.runtime.cache import use_cache
 from mercer.runtime.density import Density, arguments_of
-from mercer.runtime.diagnose import LEAST_JITTER, diagnose
+from mercer.runtime.diagnose import LEAST_JITTER, diagnose, of_inducing
 from mercer.runtime.draws import Draws
 from mercer.runtime.fit import Fit
 from mercer.runtime.inference import Method
 from mercer.runtime.map import run_map
 from mercer.runtime.nuts import run_nuts
+from mercer.runtime.placing import Placed, learned_of, place
 from mercer.runtime.posterior import complete, inference_data
 from mercer.runtime.progress import Report, watched
 from mercer.runtime.svi import run_svi
 from mercer.stdlib.methods import METHODS
 
-_RUNNERS: dict[Method, Callable[..., Draws]] = {
+RUNNERS: dict[Method, Callable[..., Draws]] = {
     "nuts": run_nuts,
     "map": run_map,
     "svi": run_svi,
@@ -53,11 +54,19 @@ def run(
     settings = settings_of(program, by, options)
     arguments = arguments_of(program, bound)
 
+    def put(report: Report) -> Placed:
+        return place(program, arguments, seed=seed, report=report)
+
+    placed = watched("placing inducing points", put, progress=progress)
+    arguments = placed.arguments
+
     def infer(report: Report) -> Draws:
         density = Density(program, arguments, seed=seed)
+        if placed.start is not None:
+            density.start = placed.start
         if not density.has_unknowns:
             return Draws({}, settings["chains"], settings["draws"])
-        return _RUNNERS[by](density, seed=seed, report=report, **settings)
+        return RUNNERS[by](density, seed=seed, report=report, **settings)
 
     def assemble(report: Report) -> Any:
         return complete(program, arguments, found, seed=seed, report=report)
@@ -70,7 +79,9 @@ def run(
     settings = {"method": by, "seed": seed, **settings}
     jitter = {k: v for k, v in groups["sample_stats"].items() if k in LEAST_JITTER}
     most = {k: float(np.max(v)) for k, v in jitter.items()}
-    attributes = {"created_by": "mercer", **settings, **most}
+    stats = groups["sample_stats"]
+    quality = {k: float(np.mean(stats[k])) for k in ("bound", "unexplained") if k in stats}
+    attributes = {"created_by": "mercer", **settings, **most, **quality}
     idata = inference_data(program, bound, groups, attributes)
     return Fit(
         idata=idata,
@@ -79,7 +90,11 @@ def run(
         arguments=arguments,
         sampled=found,
         settings=settings,
-        diagnostics=diagnose(found, method=by, depth=settings.get("depth", 10), jitter=jitter),
+        diagnostics=(
+            *diagnose(found, method=by, depth=settings.get("depth", 10), jitter=jitter),
+            *of_inducing(stats),
+        ),
+        learned=learned_of(program, arguments),
         bind=bind,
         model_source=model_source,
         plan_text=plan_text,
@@ -94,7 +109,7 @@ def settings_of(program: ModuleType, by: Method, options: Mapping[str, Any]) -> 
     given = {k: v for k, v in options.items() if v is not None}
     every = {p.name for e in METHODS for p in e.parameters}
     own_words = ("density", "seed", "report")
-    taken = [k for k in signature(_RUNNERS[by]).parameters if k not in own_words]
+    taken = [k for k in signature(RUNNERS[by]).parameters if k not in own_words]
     wrong = sorted(k for k in given if k not in taken and k not in every)
     if wrong:
         raise ValueError(f"options: {by} takes {', '.join(taken)}, got {wrong}")

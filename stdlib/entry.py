@@ -16,6 +16,10 @@ Default = float | str | None
 """What an argument left out becomes: a number, the name of a default prior
 (see `mercer.stdlib.defaults`: "lengthscale", "scale", ...), or None where it must be given."""
 
+States = Callable[[dict[str, float]], tuple[int, bool]]
+"""The arguments of a kernel that are constants into the size of its state on the line, and whether
+that state never changes."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -60,6 +64,8 @@ class KernelEntry(Entry):
     `input` is what it is a kernel on: "vector" (any Real^d), "number" (Real only), "label"
     (an index: Coregion), "shape" (a surface or graph). `gram` is true where a Gram matrix
     determines it (kernels of distances and inner products), as needed after `Real^inf`.
+    `states(constants)`: how many numbers the state of the kernel on the line has, and whether they
+    are constants in time; None where no finite linear system has this covariance.
     `smoothness_of(constants)` replaces `smoothness` where it depends on a structural argument.
     """
 
@@ -68,6 +74,7 @@ class KernelEntry(Entry):
     gram: bool = False
     runs: bool = True  # False: known to the language, no implementation yet
     smoothness_of: Callable[[dict[str, float]], float] | None = None
+    states: States | None = None
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,9 @@ def run(arguments: list[str]) -> int:
     """Runs one command line and gives its exit code; nothing that a user does raises."""
     debug = "--debug" in arguments[: _place_of_command(arguments)]
     try:
-        from mercer.cli import commands, fits  # registers the commands
+        from mercer.cli import commands, fits, pages, recovery  # registers the commands
 
-        assert commands.app is fits.app is app
+        assert commands.app is fits.app is pages.app is recovery.app is app
         code = app(arguments, standalone_mode=False, prog_name="mercer")
         sys.stdout.flush()
         if code == INTERRUPTED:  # the parser turns Ctrl-C into this code

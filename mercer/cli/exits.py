@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 
@@ -41,6 +42,15 @@ def code_of(diagnostics: Iterable[Diagnostic]) -> int:
 def say(text: str = "") -> None:
     """A line on the error stream, where messages, warnings and progress go."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_warnings(bound: Any) -> None:
+    """The warnings about bound data; notes are for `mercer explain`."""
+    from mercer.cli.colours import painted
+
+    for said in bound.warnings:
+        if said.severity == "warning":
+            say(painted(said.render(bound.needs.sources)))
 
 
 def report(error: MercerError) -> int:
