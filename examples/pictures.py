@@ -56,8 +56,6 @@ def curves(fit: Any, folder: Path, settings: Settings) -> Figure:
         _band(axes, grid[x], foretold, y, "")
         axes.plot(own[x], own[y], ".", color=DOT, markersize=4)
         axes.set_title("" if name is None else str(name), fontsize=9)
-        if settings.get("log"):
-            axes.set_yscale("symlog", linthresh=10)
     return _labelled(figure, panels, settings)
 
 
@@ -119,7 +117,7 @@ def forest(fit: Any, folder: Path, settings: Settings) -> Figure:
             label="each alone",
         )  # fmt: skip
     axes.set_yticks(places, labels)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return _titled(figure, axes, settings)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,11 +50,12 @@ def fit_program(
             method=plan.method,
             seed=seed,
             progress=progress,
+            bind=binding_of(model),
             model_source=text_of(model),
             plan_text="\n".join(plan.sentences),
             **settings,
         )
-    return fit.with_binding(binding_of(model), docs_of(model))
+    return replace(fit, docs=docs_of(model))
 
 
 @contextlib.contextmanager
@@ -108,7 +110,7 @@ def open_program_fit(path: str | Path) -> Fit:
         return model.program(model.plan(sizes, settings["method"])), bound_of
 
     fit = archive.open_fit(path, compile=compile_again)
-    return fit.with_binding(binding_of(found[0]), docs_of(found[0]))
+    return replace(fit, bind=binding_of(found[0]), docs=docs_of(found[0]))
 
 
 def binding_of(model: Model) -> Bind:

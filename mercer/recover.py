@@ -278,9 +278,15 @@ def _start(task: Task) -> None:
     os.environ.update(_ONE_THREAD)  # before NumPy and JAX are imported
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     study = study_of(task)
     _HERE = partial(outcome_of, study, task)
+
+
+def _end_with(parent: Any) -> None:
+    """Ends this process once its parent has ended, however that came."""
+    parent.join()
+    os._exit(1)
 
 
 def _one(number: int) -> Any:

@@ -96,8 +96,9 @@ class Calibration:
     @property
     def failed(self) -> tuple[str, ...]:
         """The quantities whose ranks are not uniform."""
-        is_odd = (self.chances < self.least_chance).any(axis=1)
-        return tuple(name for name, odd in zip(self.quantities, is_odd, strict=True) if odd)
+        least = self.chances.min(axis=1, initial=1.0).tolist() if self.quantities else []
+        pairs = zip(self.quantities, least, strict=True)
+        return tuple(name for name, chance in pairs if chance < self.least_chance)
 
     @property
     def is_right(self) -> bool:

@@ -192,7 +192,7 @@ def _coded(piece: Piece, axes: Axes, problems: list[Diagnostic]) -> np.ndarray:
     if is_on_disk(piece.values):
         values = on_disk(parts(), np.int64, (-1, *piece.values.shape[1:]))
     else:
-        coded = list(parts())
+        coded = list(parts()) or [np.zeros(piece.values.shape, np.int64)]
         values = np.concatenate(coded) if len(coded) > 1 else coded[0]
     if unknown.count:
         mend = nearest(unknown.cell, among)

@@ -94,11 +94,6 @@ class Fit:
 
         return save_fit(self, path)
 
-    def with_binding(self, bind: Bind, docs: Mapping[str, str] | None = None) -> Fit:
-        """The same fit, able to take new data by `bind(new, fitted, wanted)`, its names explained
-        by `docs`."""
-        return replace(self, bind=bind, docs=self.docs if docs is None else docs)
-
     def __repr__(self) -> str:
         count = f"{self.settings['chains']} × {self.settings['draws']} draws"
         return f"<mercer.Fit by {self.settings['method']}, {count}: {self.diagnostics[0]}>"

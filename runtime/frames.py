@@ -55,7 +55,7 @@ def frame(given: pd.DataFrame, name: str, *, index: str | None = None) -> Table:
     for position, label in enumerate(labels):
         try:
             columns[label] = series(given.iloc[:, position])
-        except (ValueError, TypeError):
+        except Exception:  # of pandas, of its extensions, of what lies in a cell
             problems.append(not_rectangular(label, name))
     if problems:
         raise MercerError(problems)
@@ -66,7 +66,7 @@ def polars_frame(given: Any, name: str, *, index: str | None = None) -> Table:
     """A polars DataFrame as a table, without importing polars."""
     if len(given) == 0:
         raise MercerError([Diagnostic("M411", f"{name} has no rows")])
-    found = arrays({each.name: _polars_column(each) for each in given.get_columns()}, name)
+    found = arrays({each.name: each for each in given.get_columns()}, name)
     return Table(name, found.columns, is_frame=True, index=index)
 
 
@@ -77,7 +77,7 @@ def arrays(given: Mapping[str, Any], name: str) -> Table:
     for key, value in given.items():
         try:
             columns[key] = array(value)
-        except (ValueError, TypeError):
+        except Exception:  # whoever made the value has exceptions of his own
             problems.append(not_rectangular(key, name))
     if problems:
         raise MercerError(problems)
@@ -115,7 +115,9 @@ def array(value: Any) -> Column:
     if hasattr(value, "to_numpy") and not hasattr(value, "dims"):
         value = _polars_column(value)
     if isinstance(value, np.ma.MaskedArray):
-        value = np.where(np.ma.getmaskarray(value), None, value.data.astype(object))
+        hidden = np.ma.getmaskarray(value)
+        value = value.data.astype(object)
+        value[hidden] = None
     found = value if isinstance(value, np.memmap) else np.asarray(value)
     if found.dtype.kind in "US" and not _is_all_text(value):
         # NumPy turned the numbers of a mixed list into text.
@@ -161,6 +163,9 @@ def cells(found: np.ndarray) -> Column:
     if found.ndim == 0:
         return found
     distinct = words_of(found.ravel())
+    if any(isinstance(cell, bytes) for cell in distinct.words):
+        decoded = [_decoded(cell) for cell in found.ravel()]
+        return cells(np.array([*decoded, None], dtype=object)[:-1].reshape(found.shape))
     present = np.array([not is_missing(cell) for cell in distinct.words], dtype=bool)
     times = moments(distinct.words[present])
     if times is not None:
@@ -169,6 +174,10 @@ def cells(found: np.ndarray) -> Column:
         return every[distinct.codes].reshape(found.shape)
     is_text = all(cell is None or isinstance(cell, str) for cell in distinct.words)
     return distinct if is_text and found.ndim == 1 else found
+
+
+def _decoded(cell: object) -> object:
+    return cell.decode("utf-8", errors="replace") if isinstance(cell, bytes) else cell
 
 
 def not_rectangular(column: str, name: str) -> Diagnostic:
@@ -193,6 +202,6 @@ def _is_all_text(value: Any) -> bool:
 def _polars_column(given: Any) -> Any:
     """A polars Series as an array; its lists as the rows of a matrix."""
     found = given.to_numpy()
-    if found.dtype == object and any(isinstance(cell, _NESTED) for cell in found):
-        return [list(cell) for cell in found]
+    if found.dtype == object and any(isinstance(cell, _NESTED) for cell in found.ravel()):
+        return [list(cell) for cell in found.ravel()]
     return found

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from mercer.dsl.diagnostic import Diagnostic
 from mercer.dsl.spaces import Dim, Product
@@ -339,13 +340,17 @@ def _suffixes(need: DataNeed, columns: tuple[str, ...]) -> np.ndarray:
 
 def _single(need: DataNeed, values: Column, table: Table) -> np.ndarray:
     first = values[:1]
-    if values.shape[0] == 0 or not all(np.all(b == first) for _, (b,) in blocks(values)):
+    if values.shape[0] == 0 or not all(_are_one(first, b) for _, (b,) in blocks(values)):
         raise _Wrong(
             "M407",
             f"{need.name} is a single value, but its column in {table.name} has several",
             mend=f"declare it {need.name}[n], one value a row, or give it in a file of its own",
         )
     return np.asarray(first).reshape(())
+
+
+def _are_one(first: np.ndarray, block: np.ndarray) -> bool:
+    return len(pd.unique(np.concatenate([first.ravel(), block.ravel()]))) == 1
 
 
 def _key(dim: Dim, table: Table, tables: Tables, size: int) -> Column | None:

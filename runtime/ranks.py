@@ -67,7 +67,9 @@ def ecdf_band(simulations: int, kept: int, level: float) -> tuple[np.ndarray, np
     counts whose two-sided tail probability exceeds one number, the same at every point.
     """
     least, most = 1e-16, 1.0
-    edge = brentq(lambda t: _inside(simulations, kept, t) - level, least, most, xtol=1e-12)
+    edge = float(
+        np.asarray(brentq(lambda t: _inside(simulations, kept, t) - level, least, most, xtol=1e-12))
+    )
     # The probability falls in steps: the root lies on one, and just below it the level is kept.
     edge = edge if _inside(simulations, kept, edge) >= level else edge * (1.0 - 1e-6)
     is_inside = _tails(simulations, kept) > edge

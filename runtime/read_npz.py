@@ -10,7 +10,6 @@ import io
 import math
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -38,7 +37,7 @@ def read_npz(file: File) -> Table:
             found = {name: _unpickled(loaded, name, file.name) for name in loaded.files}
     except MercerError:
         raise
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # of zipfile, zlib, struct, and the parser of NumPy's headers
         _damaged(error, file, "an NPZ file", "numpy.savez")
     if not found:
         fail("M411", f"{file.name} holds no arrays")
@@ -52,7 +51,7 @@ def read_npy(file: File) -> Table:
             loaded = np.load(file.path, mmap_mode="r", allow_pickle=False)
         else:
             loaded = np.load(io.BytesIO(file.content()), allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:
         _damaged(error, file, "an NPY file", "numpy.save")
     if loaded.dtype.names:
         return structured(loaded, file.name)
@@ -114,7 +113,7 @@ def _member(file: File, name: str) -> Any:
                 return array(np.lib.format.read_array(stream, allow_pickle=False))
     except MercerError:
         raise
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # of zipfile, zlib, struct, and the parser of NumPy's headers
         _damaged(error, file, "an NPZ file", "numpy.savez")
 
 

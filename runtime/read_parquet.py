@@ -24,15 +24,19 @@ def read_parquet(file: File) -> Table:
     try:
         opened = parquet.ParquetFile(_source(file))
         names, rows = list(opened.schema_arrow.names), opened.metadata.num_rows
-    except (OSError, ValueError) as error:
+    except Exception as error:  # Arrow has many, not all of one base
         _damaged(file, "Parquet", error)
 
     def parts(name: str) -> Iterator[Any]:
         if not file.is_large:
             yield opened.read([name]).column(0)
             return
-        for batch in opened.iter_batches(batch_size=ROWS, columns=[name]):
-            yield batch.column(0)
+        for group in range(opened.num_row_groups):
+            # One after another: asked for all, Arrow reads ahead as far as memory goes.
+            for batch in opened.iter_batches(
+                batch_size=ROWS, row_groups=[group], columns=[name], use_threads=False
+            ):
+                yield batch.column(0)
 
     return _table(file, names, rows, parts, "Parquet")
 
@@ -44,7 +48,7 @@ def read_feather(file: File) -> Table:
 
     try:
         found = feather.read_table(_source(file), memory_map=file.is_large)
-    except (OSError, ValueError) as error:
+    except Exception as error:
         _damaged(file, "Arrow", error)
 
     def parts(name: str) -> Iterator[Any]:
@@ -70,7 +74,9 @@ def _table(
     def read(name: str) -> Any:
         try:
             return gather({name: _cells(part, name, file)} for part in parts(name))[name]
-        except (OSError, ValueError) as error:
+        except MercerError:
+            raise
+        except Exception as error:
             _damaged(file, kind, error)
 
     # pandas keeps an index without a name under a name of its own, which is none of the user's.

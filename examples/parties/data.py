@@ -16,11 +16,11 @@ _ANSWERS = (
     "weak Rep",
     "strong Rep",
 )
-_EVERY = 6
+_EVERY = 8
 
 
 def write(folder: Path) -> None:
-    """Writes `parties.csv` (left_right, age, party): every sixth of the 944 persons."""
+    """Writes `parties.csv` (left_right, age, party): every eighth of the 944 persons."""
     from statsmodels.datasets import anes96
 
     persons: pd.DataFrame = anes96.load_pandas().data[::_EVERY]

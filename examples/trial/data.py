@@ -1,4 +1,4 @@
-"""A trial that never was: survival drawn from a known law of age and ward, cut off after two years."""
+"""A trial that never was: survival drawn from a known law of age and ward, ended by month 24."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from mercer.dsl.spaces import Bool, Label
 from mercer.runtime.pictures import checks, curves, maps, outcomes, unknowns
+from mercer.runtime.pictures.inputs import Shape
 from mercer.runtime.pictures.study import Study
 
 Subject = Literal["outcome", "function", "unknown", "fit"]
@@ -41,11 +42,11 @@ class Picture:
     figure: Figure
 
 
-def _is_numbers_over(study: Study, name: str, *shapes: str) -> bool:
+def _is_numbers_over(study: Study, name: str, *shapes: Shape) -> bool:
     return outcomes.is_numbers(study, name) and study.is_drawn_as(name, *shapes)
 
 
-_LINE = ("curve", "coordinates")
+_LINE: tuple[Shape, Shape] = ("curve", "coordinates")
 
 KINDS: tuple[Kind, ...] = (
     Kind(

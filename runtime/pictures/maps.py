@@ -163,8 +163,9 @@ def _scale(study: Study, key: str, means: list[np.ndarray], data: list[Any]) -> 
 
 
 def _title(study: Study, key: str, panel: Panel, entry: tuple[int, ...], values: Values) -> str:
-    if isinstance(study.space(key), Label):
-        last = study.label(study.space(key).index, entry[-1])
+    space = study.space(key)
+    if isinstance(space, Label):
+        last = study.label(space.index, entry[-1])
         held = panel_title(study, key, panel, entry[:-1], values.rows)
         return style.joined(p for p in (held, last) if p)
     return panel_title(study, key, panel, entry, values.rows)

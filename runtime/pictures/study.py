@@ -142,8 +142,11 @@ class Study:
         if all(flag is None for flag in flags):
             return None
         shape = self.observed(outcome).shape
-        below, above = (np.zeros(shape, bool) if f is None else f for f in flags)
-        return tuple(np.broadcast_to(np.asarray(f, bool), shape) for f in (below, above))
+        below, above = (
+            np.broadcast_to(np.asarray(False if flag is None else flag, bool), shape)
+            for flag in flags
+        )
+        return below, above
 
     def has_data(self, outcome: str) -> bool:
         """Whether an outcome has values that differ: `zero = 0` is no datum worth a picture."""

@@ -22,7 +22,7 @@ SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 DPI = 130
 """Pixels an inch: figures of 7.5 inches fill a page and half a screen."""
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.size": 9.5,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",

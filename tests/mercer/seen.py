@@ -58,10 +58,23 @@ data y[n] : Real
 y ~ Normal(f(t) + own[place](t) + over(a, b), 0.3)
 """
 
+OF_EVERYTHING = {
+    *(f"data {name}" for name in ("y", "k", "yes", "mark", "warm", "rough", "level")),
+    *(f"calibration {name}" for name in ("y", "k", "yes", "mark", "warm", "rough", "level")),
+    *(f"predictive {name}" for name in ("y", "k", "yes", "mark", "warm", "rough", "level")),
+    *(f"forest {name}" for name in ("slope", "cuts", "beta", "effect", "Omega")),
+    *("posterior", "trace", "rank"),
+}
+OF_CURVES = {
+    *("data y", "calibration y", "predictive y"),
+    *("component f", "component own", "component over"),
+}
+"""The pictures of the two fits, by name."""
+
 
 @lru_cache
 def everything() -> Fit:
-    """Few draws: pictures are looked at, not the posterior."""
+    """Draws of a normal law about the mode will do: it is not the posterior that is looked at."""
     random = np.random.default_rng(3)
     n = 45
     x = random.uniform(-1, 1, n)
@@ -83,7 +96,7 @@ def everything() -> Fit:
     }
     table = {"site": sites, "level": random.normal(size=SITES)}
     model = mercer.compile(MODEL, "every.mercer")
-    return model.fit([rows, table], infer="nuts", chains=2, warmup=15, draws=25, seed=1)
+    return model.fit([rows, table], infer="map", chains=2, draws=25, seed=1)
 
 
 @lru_cache

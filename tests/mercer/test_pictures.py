@@ -21,18 +21,7 @@ from mercer.runtime.pictures.style import style
 from mercer.runtime.pictures.unknowns import draw_caterpillar, draw_forest
 from mercer.runtime.pit import foretold_ranks
 from tests.mercer import seen
-
-OF_EVERYTHING = {
-    *(f"data {name}" for name in ("y", "k", "yes", "mark", "warm", "rough", "level")),
-    *(f"calibration {name}" for name in ("y", "k", "yes", "mark", "warm", "rough", "level")),
-    *(f"predictive {name}" for name in ("y", "k", "yes", "mark", "warm", "rough", "level")),
-    *(f"forest {name}" for name in ("slope", "cuts", "beta", "effect", "Omega")),
-    *("posterior", "trace", "rank"),
-}
-OF_CURVES = {
-    *("data y", "calibration y", "predictive y"),
-    *("component f", "component own", "component over"),
-}
+from tests.mercer.seen import OF_CURVES, OF_EVERYTHING
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +74,9 @@ def test_axes_are_named_with_the_units_of_the_model(
 
 
 def test_names_of_the_data_are_no_formulas(every: dict[str, Picture]) -> None:
-    words = [text for text in seen.texts(every["forest slope"].figure)]
-    assert "$a_b$" in [word.get_text() for word in words]
-    assert not any(word.get_parse_math() for word in words)
+    words = [word for word in seen.texts(every["forest slope"].figure) if "$" in word.get_text()]
+    assert [word.get_text() for word in words] == ["$a_b$"]
+    assert not words[0].get_parse_math()
 
 
 @pytest.mark.parametrize("count", [1, 3, 12, 31, 60, 61, 300, 3000])
@@ -95,7 +84,7 @@ def test_a_forest_has_a_sane_size_at_any_number_of_labels(
     count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit = seen.everything()
-    draws = np.random.default_rng(0).normal(size=(2, 30, count)) + np.arange(count)
+    draws = np.random.default_rng(0).normal(size=(2, 25, count)) + np.arange(count)
     study = Study(fit)
     names = np.array([f"label {i}" for i in range(count)], dtype=object)
     study.posterior = study.posterior.assign({"many": (("chain", "draw", "s_many"), draws)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,10 @@ DOORS: dict[str, Callable[[Path], Any]] = {
     "structured": lambda _: _structured(),
     "dict": lambda _: _texts(),
     "dict of arrays": lambda _: {k: TABLE[k].to_numpy() for k in TABLE},
+    "masked arrays": lambda _: {
+        **{k: TABLE[k].to_numpy() for k in TABLE},
+        "y": np.ma.masked_array([1.5, 7.0, -2e-300], [False, True, False]),
+    },
     "datetimes": lambda _: {**_texts(), "t": [t.to_pydatetime() for t in TABLE["t"]]},
     "two tables": lambda _: [
         TABLE[["t", "site", "y"]],
@@ -214,6 +219,43 @@ def test_columns_of_a_large_file_are_maps_of_files_without_a_name(
     np.testing.assert_array_equal(bound.arrays["count"][np.array([2, 0])], [2, 3])
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "npz", "nc"])
+def test_the_memory_that_binding_a_file_takes_does_not_grow_with_its_rows(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_chunks(monkeypatch, 1 << 12)
+    monkeypatch.setattr("mercer.runtime.read_csv._PIECE", 1 << 17)
+    model = needs("data x[n], z[n] : Real\ndata site[n] : Label(s)\ndata y[n] : Real")
+    peaks = []
+    for rows in (10_000, 20_000, 160_000):  # the first one warms up what is made once
+        path = _written(tmp_path / f"{rows}.{suffix}", lambda p, rows=rows: _table(p, rows))
+        tracemalloc.start()
+        bound = bind(model, [read_file(path, large=0)])
+        bound.describe()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert all(isinstance(values, np.memmap) for values in bound.arrays.values())
+        assert bound.sizes["n"] == rows
+    # One column of the additional rows would take more than a megabyte.
+    assert peaks[2] - peaks[1] < 500_000
+
+
+def _table(path: Path, rows: int) -> None:
+    random = np.random.default_rng(0)
+    numbers = {name: random.normal(size=rows) for name in ("x", "z", "y")}
+    site = random.integers(0, 50, rows)
+    table = pd.DataFrame({**numbers, "site": site.astype(str)})
+    if path.suffix == ".csv":
+        table.to_csv(path, index=False, float_format="%.3f")
+    elif path.suffix == ".parquet":
+        table.to_parquet(path, row_group_size=1 << 13)
+    elif path.suffix == ".npz":
+        np.savez(path, **numbers, site=site)
+    else:
+        arrays = {name: ("n", values) for name, values in {**numbers, "site": site}.items()}
+        xarray.Dataset(arrays).to_netcdf(path, engine="h5netcdf")
+
+
 def test_arrays_of_an_uncompressed_file_are_mapped_where_they_lie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,3 +324,27 @@ def test_dates_that_are_labels_are_written_alike_from_every_door() -> None:
     labels = ["2020-01-01", "2020-01-02"]
     for given_ in (table, {"day": ["2020-01-02", "2020-01-01"], "y": [1, 2]}):
         assert list(bind(model, given_).labels["d"]) == labels
+
+
+# --- damage -------------------------------------------------------------------------------------
+
+DAMAGED = [name for name in DOORS if name in ("csv", "json", "records", "json lines")]
+DAMAGED += ["parquet", "feather", "npz", "packed npz", "npy", "netcdf 3", "netcdf 4"]
+
+
+@pytest.mark.parametrize("door", DAMAGED)
+@pytest.mark.parametrize("large", [0, 1 << 30])
+def test_a_damaged_file_gives_data_or_a_message_and_never_a_traceback(
+    door: str, large: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large == 0:
+        in_chunks(monkeypatch, 2)
+    path = DOORS[door](tmp_path)
+    whole, random = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(40):
+        content = bytearray(whole[: random.integers(1, len(whole) + 1)])
+        for place in random.integers(0, len(content), random.integers(0, 4)):
+            content[place] = random.integers(0, 256)
+        path.write_bytes(bytes(content))
+        said = _bound_or_said(lambda: bind(MODEL, [read_file(path, large=large)]))
+        assert isinstance(said, Bound) or " error M" in f" {said}"
