@@ -21,11 +21,12 @@ from mercer.compiler.blocks import (
 )
 from mercer.compiler.code import Body
 from mercer.compiler.facts import copies, dims, inputs, labels, summaries, taken
+from mercer.compiler.joint import write_steps
 from mercer.compiler.line import line_of
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
-from mercer.compiler.prior import law_text, prior_text
-from mercer.compiler.walk import names_below, nodes, responses
+from mercer.compiler.prior import law_text
+from mercer.compiler.walk import imputed, names_below, nodes, responses
 from mercer.dsl.spaces import Label
 from mercer.stdlib import catalog
 
@@ -106,6 +107,7 @@ class _Emitter:
             f"COPIES = {_dict(copies(self.model))}",
             f"INPUTS = {_dict(inputs(self.structure))}",
             f"TAKEN = {taken(self.structure, self.summaries)!r}",
+            f"IMPUTED = {imputed(self.model)!r}",
         ]
         return "\n".join(lines)
 
@@ -226,14 +228,7 @@ class _Emitter:
     def model_function(self) -> str:
         body = self.body()
         model, plan = self.model, self.plan
-        for name in model.order:
-            if name in plan.sampled:
-                unknown = model.unknowns[name]
-                text = prior_text(body, unknown)
-                word = self.identifiers[name]
-                body.lines.append(
-                    f"{word} = numpyro.sample({name!r}, {text})  # line {unknown.span.line}"
-                )
+        early = write_steps(body, plan)
         outcomes = list(model.observations)
         absent = [*outcomes, *(n for n in model.data if n in self.responses - set(outcomes))]
         reads = [*model.data, *self.bound_arguments(), *self.summaries.values()]
@@ -247,13 +242,16 @@ class _Emitter:
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
         at = "{}"
         latent = [k for k, use in self.structure.sites.items() if use.owner in plan.latent]
-        if latent:
+        rest = [k for k in latent if self.structure.sites[k].owner not in early]
+        at = "at" if early else at
+        if rest:
             body.lines.append("places, wanted = sites(**known), quantities(**known)")
+            missing = " if k not in at" if early else ""
             body.lines.append(
-                "at = sample_whitened(\n"
+                f"at {'|=' if early else '='} sample_whitened(\n"
                 "        processes(**known),\n"
-                "        {k: places[k] for k in LATENT},\n"
-                "        {k: wanted[k] for k in LATENT},\n"
+                f"        {{k: places[k] for k in LATENT{missing}}},\n"
+                f"        {{k: wanted[k] for k in LATENT{missing}}},\n"
                 "    )"
             )
             at = "at"
@@ -276,7 +274,7 @@ class _Emitter:
                 "    )"
             )
         for name, observation in model.observations.items():
-            if name not in joint:
+            if name not in (*joint, *imputed(model)):
                 line = f"  # line {observation.span.line}"
                 text = f"observe_each({name!r}, laws[{name!r}], "
                 body.lines.append(f"{text}{self.identifiers[name]}, {self._keep(name)}){line}")
@@ -345,7 +343,7 @@ class _Emitter:
                 noise = "1.0" if scale is None else self._noise(body, scale, dims)
                 entries[name] = f"Gaussian({mean}, noise={noise}{along})"
             else:
-                entries[name] = law_text(body, law, dims, observation.type)
+                entries[name] = law_text(body, law, dims, observation.type, is_whole=True)
         return entries
 
     def _noise(self, body: Body, scale: ir.Expr, dims: tuple[str, ...]) -> str:
@@ -378,9 +376,11 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     "mercer.runtime.inference": ("Inference",),
     "mercer.runtime.rows": ("directions", "flat", "flat_code", "table", "vectors"),
     "mercer.runtime.scales": ("input_spread", "outcome_spread", "reduce_by"),
+    "mercer.runtime.reparametrised": ("sample_between", "sample_non_centred"),
     "mercer.runtime.statements": (
         "observe_each",
         "observed_rows",
+        "sample_missing",
         "sample_whitened",
     ),
     "mercer.runtime.timeline": ("Reading", "timeline"),

@@ -8,9 +8,17 @@ from dataclasses import astuple
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine
 from mercer.compiler.blocks import domain_factors
-from mercer.compiler.code import is_summary, label_name
+from mercer.compiler.code import label_name
 from mercer.compiler.structure import Structure
-from mercer.compiler.walk import children, in_order, names_below, nodes, responses
+from mercer.compiler.walk import (
+    children,
+    imputed,
+    in_order,
+    is_summary,
+    names_below,
+    nodes,
+    responses,
+)
 from mercer.dsl.spaces import Dim, Label
 
 
@@ -91,7 +99,7 @@ def inputs(structure: Structure) -> dict[str, tuple[str, ...]]:
         else:
             made_of[name] = [observation.law]
     for key, parts in made_of.items():
-        below = _below(model, parts) - responses(model)
+        below = _below(model, parts) - (responses(model) - set(imputed(model)))
         found[key] = tuple(n for n in model.data if n in below)
     return found
 

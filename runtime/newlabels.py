@@ -73,6 +73,7 @@ class Rows:
             if any(self.size(d) > self.fitted.get(_base(d), 0) for d in dims)
         }
         fresh = self._prior(program, key, draw, new, changed) if has_new else {}
+        columns, words = getattr(program, "IMPUTED", ()), identifiers(program)
         for name, dims in changed.items():
             places = np.ix_(*(self.codes_of(d) for d in dims))
             shape = tuple(self.size(d) for d in dims)
@@ -81,6 +82,11 @@ class Rows:
             if name in fresh:
                 everything = everything.at[places].set(fresh[name])
             everything = everything.at[tuple(slice(n) for n in draw[name].shape)].set(draw[name])
+            if name in columns and (given := new.get(words[name])) is not None:
+                # An imputed column: what the new rows say of it counts.
+                drawn = everything[places]
+                known = jnp.where(jnp.isnan(given), drawn, given)
+                everything = everything.at[places].set(known)
             at_new[name], merged[name] = everything[places], everything
         return at_new, merged
 
@@ -93,7 +99,9 @@ class Rows:
         changed: Mapping[str, Any],
     ) -> dict[str, Array]:
         """Draws of the changed unknowns from their priors, given the parents that are known."""
-        parents = {k: v for k, v in draw.items() if k not in changed}
+        # Values of functions belong to the rows of the fit: they are no parents of an entry.
+        named = set(program.NAMES.values())
+        parents = {k: v for k, v in draw.items() if k in named and k not in changed}
         try:
             model = seed(substitute(program.model, data=parents), key)
             found = trace(model).get_trace(**without_outcomes(program, new))

@@ -134,7 +134,7 @@ def one_draw(
             log_likelihood[name] = scores[name].log_density
         else:
             predictive[name] = outcome.sample(own_key)
-            value = known.get(_word(program, name))
+            value = arguments.get(_word(program, name))
             if value is not None:
                 log_likelihood[name] = _log_density(outcome, value)
     definitions = program.definitions({**draw, **at}, **{**known, **_by_word(program, at)})
