@@ -69,7 +69,9 @@ def test_what_is_asked_is_what_is_planned() -> None:
     ("text", "line", "code", "words"),
     [
         (TWO_FUNCTIONS, "f by Inducing(count = 20)", "M320", "no engine yet"),
-        (TWO_FUNCTIONS, "Kalman()", "M320", "no engine yet"),
+        (TWO_FUNCTIONS, "Messages()", "M320", "no engine yet"),
+        (TWO_FUNCTIONS, "f by Kalman()", "M321", "cannot be integrated out by Kalman"),
+        (TWO_FUNCTIONS, "Kalman()", "M321", "for one unknown"),
         (TWO_FUNCTIONS, "Whitened()", "M321", "for one unknown"),
         (TWO_FUNCTIONS, "b by Whitened()", "M321", "no random function"),
         (COUNTS, "f by Exact()", "M321", "cannot be integrated out"),
