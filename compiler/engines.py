@@ -141,11 +141,10 @@ def _line_numbers(structure: Structure, sizes: Sizes) -> tuple[int, int]:
 
 
 def _line_flops(structure: Structure, sizes: Sizes) -> float:
-    # Fitted to times of this engine on a CPU, in units of a factorisation's operations: a step is
-    # mostly waiting for memory and for the next instruction.
+    # Fitted to times of this engine on one core, in units of a factorisation's operations.
     numbers, columns = _line_numbers(structure, sizes)
-    step = 1000.0 * numbers**2 + 20.0 * numbers**3 + columns * (300.0 * numbers + 30.0 * columns)
-    return 5e6 + rows_of(structure, sizes) * step
+    step = 1500.0 + 150.0 * numbers**3 + columns * (250.0 * numbers + 5.0 * columns)
+    return 3e6 + rows_of(structure, sizes) * step
 
 
 def _line_bytes(structure: Structure, sizes: Sizes) -> float:

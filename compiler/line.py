@@ -73,9 +73,6 @@ def why_no_line(structure: Structure) -> str | None:
     for name, form in structure.locations.items():
         if not _function_terms(structure, form):
             return f"`{name}` reads no function"
-        scale = structure.model.observations[name].law
-        if isinstance(scale, ir.Distribution) and _is_zero(scale.arguments.get("scale")):
-            return f"`{name}` has no noise"
     for name, form in {**structure.quantities, **structure.locations}.items():
         if name in structure.latent or _is_latent(structure, name):
             continue
@@ -224,10 +221,6 @@ def _chain_dims(structure: Structure, term: Term) -> tuple[Dim, ...]:
     return coordinates_of(function.type.codomain) if function.outputs is None else ()
 
 
-def _is_zero(expr: object) -> bool:
-    return isinstance(expr, ir.Constant) and expr.value <= 0
-
-
 # --- sizes ----------------------------------------------------------------------------------------
 
 
@@ -240,7 +233,7 @@ def _states(structure: Structure) -> States:
         for size, is_constant in _systems(function.kernel):
             (constant if is_constant else moving).append((size, copies))
     if not moving:
-        moving.append(constant.pop(0))
+        moving.append((1, ()))  # a state that is always 0
     return States(tuple(moving), tuple(constant))
 
 
