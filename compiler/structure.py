@@ -16,7 +16,7 @@ from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
 from mercer.compiler.overrides import Overrides, overrides
 from mercer.compiler.walk import imputed, in_order, names_below, nodes
-from mercer.dsl.spaces import Real, Vector
+from mercer.dsl.spaces import Real, Tangent, Vector
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _candidates(model: ir.TypedModel) -> list[str]:
     functions = [
         f.name
         for f in model.functions.values()
-        if f.entry == "GP" and isinstance(f.type.codomain, Vector | Real)
+        if f.entry == "GP" and isinstance(f.type.codomain, Vector | Real | Tangent)
     ]
     return numbers + functions
 

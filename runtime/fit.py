@@ -250,6 +250,6 @@ def _summaries(fit: Fit, arguments: Mapping[str, Any]) -> dict[str, Any]:
     word = {name: w for w, name in fit.program.NAMES.items()}
     data = {word.get(n, n) for n in fit.bound.arrays}
     data |= {*getattr(fit.program, "INDICES", ()), *getattr(fit.program, "LABELS", ())}
-    prepared = {*data, *keeps(fit.program).values()}
+    prepared = {*data, *keeps(fit.program).values(), *getattr(fit.program, "PREPARED", ())}
     named = {word.get(n.name, n.name) for n in fit.bound.needs.data}
     return {k: v for k, v in arguments.items() if k not in prepared | named}

@@ -39,10 +39,16 @@ class Weights:
 Process = RandomFunction | Weights
 
 
-@partial(_pytree, data_fields=("points",), meta_fields=("process", "size", "is_inducing"))
+@partial(
+    _pytree,
+    data_fields=("points", "features", "labels"),
+    meta_fields=("process", "size", "is_inducing"),
+)
 @dataclass(frozen=True)
 class Site:
-    """`size` Gaussian values: the process named `process` at `points`, or all of some `Weights`.
+    """`size` Gaussian values: the process named `process` at `points`, all of some `Weights`, or
+    sums of them: value i is `features[i]` [k] times the weights of copy `labels[i]` (None: there is
+    one copy), k of which stand behind those of the copy before.
 
     `is_inducing`: no outcome reads them; an approximate engine sees the process through them.
     """
@@ -51,6 +57,8 @@ class Site:
     points: Any = None
     size: int = 1
     is_inducing: bool = False
+    features: Array | None = None
+    labels: Array | None = None
 
 
 @partial(_pytree, data_fields=("coefficient", "index"), meta_fields=("site",))

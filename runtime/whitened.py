@@ -16,7 +16,7 @@ from numpyro.distributions import Normal
 
 from mercer.runtime.cholesky import LATENT, factor
 from mercer.runtime.dense import Dense, stacked_covariance
-from mercer.runtime.sites import Processes, Sites, weights_root
+from mercer.runtime.sites import Processes, Sites, site_values, weights_count, weights_root
 from mercer.runtime.terms import Affine, Gaussian, Term, Weights
 
 
@@ -28,10 +28,10 @@ def sample(processes: Processes, sites: Sites) -> dict[str, Array]:
         if not own:
             continue
         if isinstance(process, Weights):
-            size = next(iter(own.values())).size
+            size = weights_count(process, next(iter(own.values())))
             white, root = _standard_normal(name, size), weights_root(process, size)
-            value = root * white if root.ndim == 1 else root @ white
-            values.update(dict.fromkeys(own, value))
+            weights = root * white if root.ndim == 1 else root @ white
+            values.update({key: site_values(site, weights) for key, site in own.items()})
             continue
         lower = factor(stacked_covariance(processes, list(own.values())), LATENT).lower
         stacked = lower @ _standard_normal(name, lower.shape[0])
@@ -42,16 +42,27 @@ def sample(processes: Processes, sites: Sites) -> dict[str, Array]:
     return values
 
 
-def given(processes: Processes, sites: Sites, values: Mapping[str, Array]) -> Dense:
-    """The engine that knows the values of its sites exactly: `condition` and `draw` anywhere."""
+def given(
+    processes: Processes,
+    sites: Sites,
+    values: Mapping[str, Array],
+    places: Mapping[str, Array] | None = None,
+) -> Dense:
+    """The engine that knows the values of its sites exactly: `condition` and `draw` anywhere.
+
+    Of sums of weights nothing is taken: a site holds the weights themselves, of which `places` says
+    by process which ones the values are, if not all.
+    """
     observations = {}
     seen: set[str] = set()
     for key, site in sites.items():
         if isinstance(processes[site.process], Weights):
-            if site.process in seen:
+            if site.process in seen or site.features is not None:
                 continue  # the same unknowns: known once
             seen.add(site.process)
-        mean = Affine(0.0, (Term(key),), (site.size,))
+        index = None if site.points is not None else (places or {}).get(site.process)
+        size = site.size if index is None else len(index)
+        mean = Affine(0.0, (Term(key, index=index),), (size,))
         observations[key] = (Gaussian(mean, 0.0), values[key], None)
     return Dense(processes, sites, observations, levels=LATENT)
 
