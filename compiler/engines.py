@@ -164,7 +164,8 @@ def _line_numbers(structure: Structure, sizes: Sizes) -> tuple[int, int]:
 
 
 def _line_flops(structure: Structure, sizes: Sizes) -> float:
-    # Fitted to times of this engine on one core, in units of a factorisation's operations.
+    # Fitted to times of this engine on one core, in units of a factorisation's operations, but for
+    # the first number: that is for its longer compilation, which few rows do not repay.
     numbers, columns = _line_numbers(structure, sizes)
     step = 1500.0 + 150.0 * numbers**3 + columns * (250.0 * numbers + 5.0 * columns)
     return 3e6 + rows_of(structure, sizes) * step
