@@ -5,6 +5,7 @@ from __future__ import annotations
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, SiteUse, Term
 from mercer.compiler.code import Body, Code, Dims, applied_function
+from mercer.compiler.inducing import InducingUse
 from mercer.dsl.spaces import Dim, Label, Product, Space, Vector, coordinates_of
 from mercer.stdlib import catalog
 
@@ -76,6 +77,46 @@ def site_text(body: Body, use: SiteUse) -> str:
     if operators:
         words.append(f"operators=({', '.join(operators)},)")
     return f"Site({use.owner!r}, Points({', '.join(words)}), size={count})"
+
+
+def inducing_names(use: InducingUse) -> list[str]:
+    """The names of the arguments that hold the inducing points of a function; none where they are
+    those of a column."""
+    if use.at is not None:
+        return []
+    name = f"{use.function.name} inducing"
+    words = [name if k == 0 else f"{name} {k + 1}" for k in range(len(_domain(use.function)))]
+    words += [f"{name} copies"] if use.function.type.dims else []
+    return words + ([f"{name} outputs"] if coordinates_of(use.function.type.codomain) else [])
+
+
+def inducing_text(body: Body, use: InducingUse) -> str:
+    """`Site(process, points, size, is_inducing=True)` of the inducing points of a function."""
+    function = use.function
+    outputs = coordinates_of(function.type.codomain)
+    if use.at is None:
+        names = inducing_names(use)
+        count = len(_domain(function))
+        words = [f"({', '.join(body.read(n) for n in names[:count])},)"]
+        extra = iter(names[count:])
+        words += [f"labels={body.read(next(extra))}"] if function.type.dims else []
+        words += [f"output={body.read(next(extra))}"] if outputs else []
+        size = f"{body.read(names[0])}.shape[0]"
+        return f"Site({function.name!r}, Points({', '.join(words)}), {size}, is_inducing=True)"
+    code = body.value(use.at)
+    own = use.at.type.coordinates
+    rows = tuple(d for d in code.dims if d not in own)
+    text = body.arranged(code, (*rows, *own)).text
+    if not own and not isinstance(function.type.domain, Label):
+        text = f"{text}[:, None]"
+    words = [text]
+    words += [f"copies={_product(body, function.type.dims)}"] if function.type.dims else []
+    words += [f"outputs={_product(body, outputs)}"] if outputs else []
+    return f"held_points({function.name!r}, {', '.join(words)})"
+
+
+def _domain(function: ir.Function) -> tuple[Space, ...]:
+    return domain_factors(function.type.domain)
 
 
 def affine_text(body: Body, form: Affine, dims: Dims) -> str:

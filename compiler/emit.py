@@ -10,14 +10,23 @@ from collections.abc import Callable, Mapping
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine
-from mercer.compiler.blocks import affine_text, flat_text, index_text, process_text, site_text
-from mercer.compiler.code import Body, is_summary
-from mercer.compiler.facts import copies, dims, inputs, labels, taken
+from mercer.compiler.blocks import (
+    affine_text,
+    flat_text,
+    index_text,
+    inducing_names,
+    inducing_text,
+    process_text,
+    site_text,
+)
+from mercer.compiler.code import Body
+from mercer.compiler.facts import copies, dims, inputs, labels, summaries, taken
+from mercer.compiler.joint import write_steps
 from mercer.compiler.line import line_of
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
-from mercer.compiler.prior import law_text, prior_text
-from mercer.compiler.walk import names_below, nodes, responses
+from mercer.compiler.prior import law_text
+from mercer.compiler.walk import imputed, names_below, nodes, responses
 from mercer.dsl.spaces import Label
 from mercer.stdlib import catalog
 
@@ -33,12 +42,13 @@ class _Emitter:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.structure = plan.structure
-        self.model = plan.structure.model
-        model = self.model
-        self.summaries = self._summaries()
+        self.model = model = plan.structure.model
+        self.summaries = summaries(model)
         self.responses = responses(model)
         self.labels = labels(model)
+        self.points = {n: inducing_names(use) for n, use in plan.inducing.items() if use.at is None}
         names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
+        names += self._inducing_arguments()
         keeps = [f"{o} keep" for o in model.observations]
         self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
         keeps += _TIMELINE if self.line else []
@@ -89,13 +99,15 @@ class _Emitter:
             "",
             f"INFERENCE = Inference({self.plan.lane!r}, {self.plan.method!r}, {settings!r})",
             f"ENGINE = {engine or None}",
-            f"INDICES = {tuple(self.index_arguments())!r}",
+            *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
+            f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
             f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
             f"DIMS = {_dict(dims(self.structure))}",
             f"COPIES = {_dict(copies(self.model))}",
             f"INPUTS = {_dict(inputs(self.structure))}",
             f"TAKEN = {taken(self.structure, self.summaries)!r}",
+            f"IMPUTED = {imputed(self.model)!r}",
         ]
         return "\n".join(lines)
 
@@ -123,6 +135,16 @@ class _Emitter:
                 if not word.isdigit() and word not in self.model.indices:
                     found[word] = None
         return list(found)
+
+    def _inducing_arguments(self) -> list[str]:
+        return [name for names in self.points.values() for name in names]
+
+    def inducing(self) -> dict[str, tuple[int, tuple[str, ...]]]:
+        """Of each function whose inducing points are chosen: how many, and their arguments."""
+        return {
+            name: (self.plan.inducing[name].count, tuple(self.identifiers[n] for n in names))
+            for name, names in self.points.items()
+        }
 
     def bound_arguments(self) -> list[str]:
         """What binding adds to the data: numbered indices, and the places of labels."""
@@ -157,14 +179,12 @@ class _Emitter:
             body.lines.append(self.timeline_text(body))
             entries += [self.identifiers[n] for n in _TIMELINE]
         lines = [f"def prepare({self.data_arguments()}):"]
-        summaries = [w for w in self.summaries.values() if w in body.reads]
-        if summaries:
+        needed = [w for w in self.summaries.values() if w in body.reads]
+        if needed:
             words = ", ".join(a.split("=")[0] for a in self.data_arguments()[3:].split(", "))
             given = ", ".join(f"{w}={w}" for w in words.split(", "))
             lines.append(f"    taken = summaries({given})")
-            lines += [
-                f'    {self.identifiers[w]} = taken["{self.identifiers[w]}"]' for w in summaries
-            ]
+            lines += [f'    {self.identifiers[w]} = taken["{self.identifiers[w]}"]' for w in needed]
         lines += _indented(body.lines)
         lines.append("    return {" + ", ".join(f'"{w}": {w}' for w in entries) + "}")
         return "\n".join(lines)
@@ -203,42 +223,16 @@ class _Emitter:
         lines = [f"def summaries({self.data_arguments()}):", *_indented(body.lines)]
         return "\n".join([*lines, "    return {" + ", ".join(entries) + "}"])
 
-    def _summaries(self) -> dict[ir.Expr, str]:
-        """Reductions over data, each once, with a name."""
-        found: dict[ir.Expr, str] = {}
-        model = self.model
-        places: list[object] = [u.prior for u in model.unknowns.values()]
-        places += [d.value for d in model.definitions.values()]
-        places += [o.law for o in model.observations.values()]
-        places += list(model.functions.values())
-        for place in places:
-            for node in nodes(place):
-                if isinstance(node, ir.Expr) and is_summary(model, node) and node not in found:
-                    word = node.function if isinstance(node, ir.Reduce) else "spread"
-                    inner = node.argument if isinstance(node, ir.Reduce | ir.Spread) else node
-                    of = inner.name if isinstance(inner, ir.Ref) else str(len(found) + 1)
-                    name = f"{word} of {of}"
-                    while name in found.values():
-                        name += "_"
-                    found[node] = name
-        return found
-
     # --- the joint density ---
 
     def model_function(self) -> str:
         body = self.body()
         model, plan = self.model, self.plan
-        for name in model.order:
-            if name in plan.sampled:
-                unknown = model.unknowns[name]
-                text = prior_text(body, unknown)
-                word = self.identifiers[name]
-                body.lines.append(
-                    f"{word} = numpyro.sample({name!r}, {text})  # line {unknown.span.line}"
-                )
+        early = write_steps(body, plan)
         outcomes = list(model.observations)
         absent = [*outcomes, *(n for n in model.data if n in self.responses - set(outcomes))]
         reads = [*model.data, *self.bound_arguments(), *self.summaries.values()]
+        reads += self._inducing_arguments()
         arguments = [self.identifiers[n] for n in reads if n not in absent]
         arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
@@ -248,13 +242,16 @@ class _Emitter:
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
         at = "{}"
         latent = [k for k, use in self.structure.sites.items() if use.owner in plan.latent]
-        if latent:
+        rest = [k for k in latent if self.structure.sites[k].owner not in early]
+        at = "at" if early else at
+        if rest:
             body.lines.append("places, wanted = sites(**known), quantities(**known)")
+            missing = " if k not in at" if early else ""
             body.lines.append(
-                "at = sample_whitened(\n"
+                f"at {'|=' if early else '='} sample_whitened(\n"
                 "        processes(**known),\n"
-                "        {k: places[k] for k in LATENT},\n"
-                "        {k: wanted[k] for k in LATENT},\n"
+                f"        {{k: places[k] for k in LATENT{missing}}},\n"
+                f"        {{k: wanted[k] for k in LATENT{missing}}},\n"
                 "    )"
             )
             at = "at"
@@ -277,7 +274,7 @@ class _Emitter:
                 "    )"
             )
         for name, observation in model.observations.items():
-            if name not in joint:
+            if name not in (*joint, *imputed(model)):
                 line = f"  # line {observation.span.line}"
                 text = f"observe_each({name!r}, laws[{name!r}], "
                 body.lines.append(f"{text}{self.identifiers[name]}, {self._keep(name)}){line}")
@@ -316,7 +313,9 @@ class _Emitter:
         }
 
     def sites(self, body: Body) -> dict[str, str]:
-        return {key: site_text(body, use) for key, use in self.structure.sites.items()}
+        own = {key: site_text(body, use) for key, use in self.structure.sites.items()}
+        points = self.plan.inducing.items()
+        return own | {f"{name} inducing": inducing_text(body, use) for name, use in points}
 
     def quantities(self, body: Body) -> dict[str, str]:
         found: dict[str, Affine] = dict(self.structure.quantities)
@@ -344,7 +343,7 @@ class _Emitter:
                 noise = "1.0" if scale is None else self._noise(body, scale, dims)
                 entries[name] = f"Gaussian({mean}, noise={noise}{along})"
             else:
-                entries[name] = law_text(body, law, dims, observation.type)
+                entries[name] = law_text(body, law, dims, observation.type, is_whole=True)
         return entries
 
     def _noise(self, body: Body, scale: ir.Expr, dims: tuple[str, ...]) -> str:
@@ -363,6 +362,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "Affine",
         "Dense",
         "Gaussian",
+        "Inducing",
         "Markov",
         "RandomFunction",
         "Site",
@@ -370,14 +370,17 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "Timeline",
         "WeightSpace",
         "Weights",
+        "held_points",
         "observe",
     ),
     "mercer.runtime.inference": ("Inference",),
     "mercer.runtime.rows": ("directions", "flat", "flat_code", "table", "vectors"),
     "mercer.runtime.scales": ("input_spread", "outcome_spread", "reduce_by"),
+    "mercer.runtime.reparametrised": ("sample_between", "sample_non_centred"),
     "mercer.runtime.statements": (
         "observe_each",
         "observed_rows",
+        "sample_missing",
         "sample_whitened",
     ),
     "mercer.runtime.timeline": ("Reading", "timeline"),

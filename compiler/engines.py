@@ -5,22 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 
 from mercer.compiler import typed as ir
+from mercer.compiler.inducing import inducing_of, unfit_for_inducing
 from mercer.compiler.line import states_of, waves_of, why_no_line
+from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.stdlib.kernels.stationary import SHORTEST, harmonics, left_out
 
-Sizes = Mapping[str, int]
-
 MEMORY = 8e9
 """Bytes that `auto` allows the matrices of an engine: what a laptop has to spare."""
 
-_NOMINAL = 100  # rows of a dim whose size nobody has said
+PATIENCE = 1.25e10
+"""Operations of one log density with its gradient up to which `auto` stays exact: a mode takes some
+250 of them, five minutes on two cores of a laptop."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ class Engine:
 def choose_engine(structure: Structure, sizes: Sizes | None) -> Engine | None:
     """The engine that the model asks for, else the cheapest; None where there is no block.
 
-    Exact engines come before approximate ones wherever their matrices fit into `MEMORY`. Without
-    sizes it is the first of the table that serves. Raises MercerError M321 where the engine that
-    is asked for cannot serve.
+    Exact engines come before approximate ones wherever their matrices fit into `MEMORY` and their
+    operations into `PATIENCE`. Without sizes it is the first of the table that serves. Raises
+    MercerError M321 where the engine that is asked for cannot serve.
     """
     asked = _asked(structure)
     if not structure.locations:
@@ -58,7 +59,8 @@ def choose_engine(structure: Structure, sizes: Sizes | None) -> Engine | None:
     if sizes is None:
         return fitting[0]
     roomy = [engine for engine in fitting if engine.bytes(structure, sizes) <= MEMORY] or fitting
-    exact = [engine for engine in roomy if engine.is_exact] or roomy
+    quick = [engine for engine in roomy if engine.flops(structure, sizes) <= PATIENCE] or roomy
+    exact = [engine for engine in quick if engine.is_exact] or quick
     return min(exact, key=lambda engine: engine.flops(structure, sizes))
 
 
@@ -79,31 +81,6 @@ def _asked(structure: Structure) -> Engine | None:
         directive = next(iter(directives.values()))
         raise MercerError([_unfit(directive, str(reasons[-1]))], structure.model.sources)
     return found[reasons.index(None)]
-
-
-# --- sizes ----------------------------------------------------------------------------------------
-
-
-def size_of(dim: str, sizes: Sizes) -> int:
-    """The length of a dim: of its index (without prime), or the number that is its name."""
-    name = dim.rstrip("'")
-    return int(name) if name.isdigit() else sizes.get(name, _NOMINAL)
-
-
-def count_of(dims: Iterable[str], sizes: Sizes) -> int:
-    """How many cells a value of these dims has."""
-    return prod(size_of(d, sizes) for d in dims)
-
-
-def rows_of(structure: Structure, sizes: Sizes) -> int:
-    """The rows of the joint Gaussian: those of all the outcomes that the block reaches."""
-    observations = structure.model.observations
-    return sum(count_of(observations[o].type.dims, sizes) for o in structure.locations)
-
-
-def functions_of(structure: Structure) -> list[ir.Function]:
-    """The random functions of the block."""
-    return [f for n, f in structure.model.functions.items() if n in structure.block]
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -200,6 +177,23 @@ def _line_detail(structure: Structure, sizes: Sizes | None) -> str:
 
 _ALONG = "by filtering and smoothing along the line, in linear time"
 
+
+def _columns(structure: Structure, sizes: Sizes) -> int:
+    """The columns of the normal equations: inducing values and finite unknowns."""
+    points = sum(inducing.size(sizes) for inducing in inducing_of(structure, sizes).values())
+    return points + _width(structure, sizes)
+
+
+def _inducing_flops(structure: Structure, sizes: Sizes) -> float:
+    rows, columns = rows_of(structure, sizes), _columns(structure, sizes)
+    return 5.0 * rows * columns**2 + 4.0 * columns**3 + 20.0 * rows * columns
+
+
+def _inducing_bytes(structure: Structure, sizes: Sizes) -> float:
+    rows, columns = rows_of(structure, sizes), _columns(structure, sizes)
+    return 8.0 * (6 * rows * columns + 8 * columns**2)
+
+
 ENGINES: tuple[Engine, ...] = (
     Engine(
         "WeightSpace",
@@ -235,6 +229,16 @@ ENGINES: tuple[Engine, ...] = (
         f"{_ALONG}, all but exactly",
         is_exact=False,
         detail=_line_detail,
+    ),
+    Engine(
+        "Inducing",
+        "Inducing",
+        unfit_for_inducing,
+        _inducing_flops,
+        _inducing_bytes,
+        "approximately, through the values of the functions at inducing points, by a lower bound "
+        "of the density (Titsias 2009)",
+        is_exact=False,
     ),
 )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, Term
-from mercer.compiler.structure import Structure
+from mercer.compiler.structure import Structure, moving_point
 from mercer.compiler.walk import in_order, nodes
 from mercer.dsl.spaces import (
     Count,
@@ -61,6 +61,8 @@ def why_no_line(structure: Structure) -> str | None:
                     f"the kernel `{node.entry}` of `{function.name}` has no state of finite size; "
                     "Matern12, Matern32 and Matern52 have"
                 )
+    if key := moving_point(structure):
+        return f"the points of `{key}` are unknown, and rows are put in order beforehand"
     wide = [f for f in functions if coordinates_of(f.type.codomain)]
     if len({f.outputs is None for f in wide}) > 1:
         return "some functions have independent outputs and some correlated ones"

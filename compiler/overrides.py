@@ -6,7 +6,7 @@ unknown. A sampler or optimiser by name keeps its unknown from being integrated 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,7 +16,7 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 Method = Literal["nuts", "map", "svi"]
 
 METHODS: tuple[Method, ...] = ("nuts", "map", "svi")
-_ENGINES = ("Exact", "Kalman")  # the words `asked_by` of `mercer.compiler.engines`
+_ENGINES = ("Exact", "Kalman", "Inducing")  # the words `asked_by` of `mercer.compiler.engines`
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Overrides:
 
 
 def overrides(model: ir.TypedModel) -> Overrides:
-    """What the model asks for; of two lines on one thing the later counts.
+    """What the model asks for.
 
     Raises MercerError M320 for a method without engine, M321 for one that cannot be had here.
     """
-    problems: list[Diagnostic] = []
+    problems = list(_twice(model.directives))
     method, by = "auto", None
     settings: dict[str, dict[str, float]] = {}
     engines: dict[str, ir.Directive] = {}
@@ -63,7 +63,6 @@ def overrides(model: ir.TypedModel) -> Overrides:
             apart[name] = directive
         else:
             problems.append(_not_whitened(directive))
-    problems += [_both(apart[n], engines[n]) for n in apart if n in engines]
     if problems:
         raise MercerError(problems, model.sources)
     return Overrides(method, settings, engines, apart)
@@ -75,8 +74,8 @@ def _no_engine(directive: ir.Directive) -> Diagnostic:
         f"`{directive.method}` has no engine yet",
         directive.span,
         why="the method is known; this version cannot run it.",
-        mend="write `NUTS()`, `MAP()`, `SVI()`, `Exact()`, `Kalman()` or `Whitened()`, or leave "
-        "the line out.",
+        mend="write `NUTS()`, `MAP()`, `SVI()`, `Exact()`, `Kalman()`, `Inducing()` or "
+        "`Whitened()`, or leave the line out.",
     )
 
 
@@ -111,11 +110,17 @@ def _not_whitened(directive: ir.Directive) -> Diagnostic:
     )
 
 
-def _both(apart: ir.Directive, engine: ir.Directive) -> Diagnostic:
-    return Diagnostic(
-        "M321",
-        f"`{apart.name}` cannot be integrated out and left to inference",
-        apart.span,
-        why=f"line {engine.span.line} asks for `{engine.method}`, this line for `{apart.method}`.",
-        mend="keep one of the two lines.",
-    )
+def _twice(directives: Iterable[ir.Directive]) -> Iterator[Diagnostic]:
+    first: dict[str | None, ir.Directive] = {}
+    for directive in directives:
+        before = first.setdefault(directive.name, directive)
+        if before is not directive:
+            what = f"`{directive.name}`" if directive.name else "the whole model"
+            yield Diagnostic(
+                "M321",
+                f"the inference of {what} is asked for twice",
+                directive.span,
+                why=f"line {before.span.line} asks for `{before.method}`, "
+                f"this line for `{directive.method}`.",
+                mend="keep one of the two lines.",
+            )

@@ -7,20 +7,29 @@ says which engine serves a Gaussian block.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
-from mercer.compiler.engines import Engine, choose_engine, count_of, rows_of
+from mercer.compiler.engines import Engine, choose_engine
+from mercer.compiler.inducing import InducingUse, inducing_of
 from mercer.compiler.overrides import METHODS, Method
+from mercer.compiler.sampling import Step, circular, sentences_of, steps_of
+from mercer.compiler.sizes import count_of, rows_of
 from mercer.compiler.structure import Structure, owner_of
-from mercer.compiler.walk import names_below, nodes
+from mercer.compiler.walk import imputed, names_below, nodes
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.dsl.spaces import Bool, Count, Interval, Label, Real, Space, Vector
+from mercer.dsl.spaces import Bool, Count, Label, Real, Space, Vector
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
 SECONDS_FOR_NUTS = 300.0
 """`auto` samples where the sampler's estimated time stays below this, and optimises elsewhere."""
+
+SECONDS_FOR_DRAWS = 60.0
+"""What the draws of all that was integrated out may take, about a mode, before they are fewer."""
+
+_USUAL_DRAWS = 500  # of a chain, as the table of methods has it
+_LEAST_DRAWS = 25
 
 _FLOPS_A_SECOND = 1e10  # of one factorisation in float64 on two cores of a laptop
 _GRADIENTS = 4 * 1000 * 15  # four chains, 1,000 iterations, some 15 steps in each
@@ -29,15 +38,20 @@ _GRADIENTS = 4 * 1000 * 15  # four chains, 1,000 iterations, some 15 steps in ea
 @dataclass(frozen=True)
 class Plan:
     """`engine` integrates the block out; None: there is no block. `latent` are the functions that
-    are whitened and sampled, `sampled` the other unknowns that are left to `method`.
+    are whitened and sampled, `sampled` the other unknowns that are left to `method`. `inducing`:
+    the inducing points of each function, where the engine has them. `draws`: fewer of each chain
+    than usual, where each is costly. `steps`: what is drawn, in which order and how.
     """
 
     structure: Structure
     engine: Engine | None
     latent: tuple[str, ...]
     sampled: tuple[str, ...]
+    steps: tuple[Step, ...]
     method: Method
     sentences: tuple[str, ...]
+    inducing: Mapping[str, InducingUse] = field(default_factory=dict)
+    draws: int | None = None
 
     @property
     def engine_name(self) -> str:
@@ -46,8 +60,9 @@ class Plan:
 
     @property
     def settings(self) -> Mapping[str, float]:
-        """What the model says of the method that was chosen."""
-        return self.structure.asked.settings.get(self.method, {})
+        """What the model says of the method that was chosen, and the plan where it is silent."""
+        own = {} if self.draws is None else {"draws": float(self.draws)}
+        return own | dict(self.structure.asked.settings.get(self.method, {}))
 
     @property
     def lane(self) -> str:
@@ -74,8 +89,21 @@ def plan(
     cost = _cost(structure, engine, latent, sizes)
     asked = structure.asked.method if method == "auto" else method.lower()
     chosen, reason = _method(asked, cost, latent, sampled, sizes)
-    sentences = tuple(_sentences(structure, engine, latent, sampled, sizes, cost, reason))
-    return Plan(structure, engine, latent, sampled, chosen, sentences)
+    inducing = {} if engine is None or engine.is_exact else inducing_of(structure, sizes)
+    draws = _draws(structure, engine, chosen, cost)
+    steps = steps_of(structure, sizes)
+    sentences = [*_sentences(structure, engine, latent, sampled, sizes, cost, steps)]
+    if inducing:
+        sentences.insert(1, _of_inducing(inducing, sizes))
+    sentences.append(reason)
+    if draws is not None:
+        sentences.append(
+            f"What is integrated out is drawn anew for each draw, which takes about as long as a "
+            f"density: {draws} draws are taken for each of the chains, not {_USUAL_DRAWS}."
+        )
+    return Plan(
+        structure, engine, latent, sampled, steps, chosen, tuple(sentences), inducing, draws
+    )
 
 
 # --- choice -------------------------------------------------------------------------------------
@@ -122,6 +150,17 @@ def _method(
     )
 
 
+def _draws(
+    structure: Structure, engine: Engine | None, method: Method, cost: float | None
+) -> int | None:
+    """Draws of each chain, where they are not taken by sampling and the usual ones take long."""
+    asked = structure.asked.settings.get(method, {})
+    if method == "nuts" or engine is None or cost is None or "draws" in asked:
+        return None
+    fitting = int(SECONDS_FOR_DRAWS * _FLOPS_A_SECOND / cost / 4)
+    return max(_LEAST_DRAWS, fitting) if fitting < _USUAL_DRAWS else None
+
+
 # --- words --------------------------------------------------------------------------------------
 
 
@@ -132,7 +171,7 @@ def _sentences(
     sampled: tuple[str, ...],
     sizes: Mapping[str, int] | None,
     cost: float | None,
-    reason: str,
+    steps: tuple[Step, ...],
 ) -> Iterator[str]:
     model = structure.model
     block = [n for n in model.order if n in structure.block]
@@ -146,9 +185,9 @@ def _sentences(
             yield engine.detail(structure, sizes)
     asked = structure.asked.apart
     for name in latent:
-        over = _listed(
-            o for o, d in model.observations.items() if name in names_below(model, d.law)
-        )
+        laws = {n: o.law for n, o in model.observations.items()}
+        laws |= {n: u.prior for n, u in model.unknowns.items()}
+        over = _listed(n for n, law in laws.items() if name in names_below(model, law))
         as_asked = ", as asked" if name in asked else ""
         yield (
             f"{name} is a random function under {over}: its values are whitened and left to "
@@ -162,10 +201,20 @@ def _sentences(
         yield f"One log density with its gradient takes about {cost:.1e} operations."
     if sampled:
         yield f"Left to inference: {_listed(sampled)}."
+    yield from sentences_of(steps)
     defaults = [u for u in model.unknowns.values() if u.is_default]
     if defaults:
         yield f"Default priors (nobody wrote one): {_listed(u.name for u in defaults)}."
-    yield reason
+
+
+def _of_inducing(inducing: Mapping[str, InducingUse], sizes: Mapping[str, int] | None) -> str:
+    listed = _listed(use.words(sizes) for use in inducing.values())
+    chosen = [use for use in inducing.values() if use.at is None]
+    how = (
+        " They start where the prior variance given those before is largest (Burt et al. 2020), "
+        "are learned with the unknowns at the mode, and held there from then on."
+    )
+    return f"Inducing points: {listed}.{how if chosen else ''}"
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -225,15 +274,11 @@ def _compositions(model: ir.TypedModel) -> Iterator[Diagnostic]:
     for node in _expressions(model):
         if not isinstance(node, ir.Apply):
             continue
-        below = names_below(model, node.point)
-        inner = sorted(below & set(model.functions))
-        unknown = sorted(below & set(model.unknowns))
+        inner = sorted(names_below(model, node.point) & set(model.functions))
         if inner:
             yield _refused(
                 "M304", f"a deep composition (`{owner_of(node)}` of `{inner[0]}`)", node.span
             )
-        elif unknown:
-            yield _refused("M305", f"an unknown input (`{unknown[0]}`) of a function", node.span)
 
 
 def _recurrences(model: ir.TypedModel) -> Iterator[Diagnostic]:
@@ -256,19 +301,15 @@ def _shapes(model: ir.TypedModel) -> Iterator[Diagnostic]:
 
 
 def _imputed(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for name, observation in model.observations.items():
-        used = set().union(*(names_below(model, o.law) for o in model.observations.values()))
-        if name in used:
-            yield _refused("M310", f"imputing `{name}`, which is used elsewhere,", observation.span)
-
-
-def _bounds(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for unknown in model.unknowns.values():
-        if isinstance(unknown.space, Interval) and any(
-            bound is not None and names_below(model, bound) & set(model.unknowns)
-            for bound in (unknown.low, unknown.high)
-        ):
-            yield _refused("M311", f"an unknown bound of `{unknown.name}`", unknown.span)
+    for name in circular(model):
+        what = f"imputing `{name}`, whose law needs it in a circle,"
+        yield _refused("M310", what, model.observations[name].span)
+    for name in imputed(model):
+        law = model.observations[name].law
+        entry = catalog.distributions().get(getattr(law, "entry", ""))
+        if entry is not None and entry.event:
+            what = f"imputing `{name}`, whose rows are drawn as a whole,"
+            yield _refused("M310", what, model.observations[name].span)
 
 
 def _expressions(model: ir.TypedModel) -> Iterator[object]:
@@ -288,7 +329,6 @@ _REFUSALS: tuple[Callable[[ir.TypedModel], Iterator[Diagnostic]], ...] = (
     _finite,
     _shapes,
     _imputed,
-    _bounds,
 )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
 from mercer.compiler.overrides import Overrides, overrides
-from mercer.compiler.walk import in_order, names_below, nodes
+from mercer.compiler.walk import imputed, in_order, names_below, nodes
 from mercer.dsl.spaces import Real, Vector
 
 
@@ -52,6 +52,7 @@ def analyse(model: ir.TypedModel) -> Structure:
         for name, o in model.observations.items()
         if names_below(model, o.law) & reached and isinstance(o.law, ir.Distribution)
     }
+    latent = tuple(f for f in model.functions if f not in reached)
     applies = _applies(model)
     quantities: dict[str, Affine] = {}
     sites: dict[str, SiteUse] = {}
@@ -65,13 +66,13 @@ def analyse(model: ir.TypedModel) -> Structure:
         if owner in reached:
             quantities[text] = affine_in(model, apply, reached)
         elif model.functions[owner].entry == "GP":
-            # Latent: its own prior mean and one site; other unknowns are values there.
+            # Latent: its own prior mean and its site, with the sites of functions in that mean;
+            # other unknowns are values there.
             with suppress(NotAffine):  # a composition, which the plan refuses by name
-                quantities[text] = affine_in(model, apply, frozenset({owner}))
+                quantities[text] = affine_in(model, apply, frozenset(latent))
     for form in (*locations.values(), *quantities.values()):
         for term in form.terms:
             sites[term.site.key] = term.site
-    latent = tuple(f for f in model.functions if f not in reached)
     return Structure(model, reached, locations, quantities, sites, latent, asked)
 
 
@@ -81,6 +82,18 @@ def owner_of(apply: ir.Apply) -> str:
     while isinstance(function, ir.Derivative | ir.Laplacian | ir.Integral):
         function = function.of
     return function.name if isinstance(function, ir.FunctionRef) else ""
+
+
+def moving_point(structure: Structure) -> str | None:
+    """A site of the block whose points are not data, but unknown or made of what is unknown."""
+    model = structure.model
+    random = {*model.unknowns, *model.functions, *imputed(model)}
+    for key, site in structure.sites.items():
+        if site.apply is not None and site.owner in structure.block:
+            names = names_below(model, (site.apply.point, site.apply.function))
+            if (names - {site.owner}) & random:
+                return key
+    return None
 
 
 def _candidates(model: ir.TypedModel) -> list[str]:
@@ -113,9 +126,12 @@ def _forbidden(model: ir.TypedModel, block: frozenset[str]) -> frozenset[str]:
         except NotAffine as error:
             taken.update(error.names)
 
-    for observation in model.observations.values():
+    columns = imputed(model)
+    for name, observation in model.observations.items():
         law = observation.law
-        if isinstance(law, ir.Distribution) and law.entry == "Normal" and "loc" in law.arguments:
+        if name in columns:
+            free(law)  # other laws are made of the column: it is drawn before they are known
+        elif isinstance(law, ir.Distribution) and law.entry == "Normal" and "loc" in law.arguments:
             affine(law.arguments["loc"])
             free(law.arguments.get("scale"))
         else:

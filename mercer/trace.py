@@ -21,10 +21,12 @@ def show_jaxpr(model: Model, data: Any = None) -> str:
     import jax
 
     from mercer.runtime.density import Density, arguments_of
+    from mercer.runtime.placing import place
 
     bound = model.bind(stand_in(model) if data is None else data)
     program = model.program(model.plan(bound.sizes))
-    density = Density(program, arguments_of(program, bound))
+    placed = place(program, arguments_of(program, bound), seed=0, is_learned=False)
+    density = Density(program, placed.arguments)
     functions = density.functions
     return str(jax.make_jaxpr(functions.potential)(functions.zero, density.arguments.arrays))
 

@@ -18,7 +18,8 @@ from jax import Array
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime import whitened
-from mercer.runtime.density import identifiers
+from mercer.runtime.density import identifiers, keeps
+from mercer.runtime.inducing import Inducing
 from mercer.runtime.sites import Processes, spread
 from mercer.runtime.terms import Affine, Gaussian, Site, Term
 
@@ -74,10 +75,16 @@ class Conditional:
         return block.condition(sites, affine)
 
     def jitter(self) -> dict[str, Array]:
-        """What each factorisation added to its diagonal, relative to the mean of that."""
+        """What each factorisation added to its diagonal, relative to the mean of that; the bound of
+        inducing points, and the share of the prior variance that they leave unexplained."""
         found = {}
         if any(isinstance(law, Gaussian) for law in self.laws.values()):
-            found["jitter"] = self.exact_block.jitter
+            block = self.exact_block
+            if isinstance(block, Inducing):
+                found |= {"bound": block.bound, "unexplained": block.unexplained}
+                found["inducing_jitter"] = block.jitter
+            else:
+                found["jitter"] = block.jitter
         if self.latent:
             found["latent_jitter"] = self.latent_block.jitter
         return found
@@ -123,7 +130,7 @@ def observed_value(program: ModuleType, known: Known, name: str) -> tuple[Any, A
     if known.get(word) is None:
         problem = f"the values of {name} are not there"
         raise MercerError([Diagnostic("M605", problem, mend="fit the model to data that hold it")])
-    return known[word], known.get(f"{word}_keep")
+    return known[word], known.get(keeps(program).get(name, ""))
 
 
 @dataclass(frozen=True)

@@ -157,13 +157,13 @@ class Dense:
         targets = {name: rows(affine, everywhere) for name, affine in affines.items()}
         # All rows of an outcome, the missing ones too: its sites are then those of the targets.
         whole = {name: rows(law.mean, self.sites) for name, (law, *_) in self.observations.items()}
-        unique = _unique_sites([*whole.values(), *targets.values()])
+        unique = unique_sites([*whole.values(), *targets.values()])
         key, noise_key = jax.random.split(key)
         values = _prior_draw(key, self.processes, unique, self.levels)
         if len(self.data.deviation):
             fitted = []
             for name, (_, _, keep) in self.observations.items():
-                value = _evaluate(whole[name], values) - whole[name].constant
+                value = evaluate_at(whole[name], values) - whole[name].constant
                 fitted.append(value if keep is None else value[jnp.asarray(keep)])
             jitter = self.factor.jitter + self.data.noise**2
             noise = jnp.sqrt(jitter) * jax.random.normal(noise_key, self.data.noise.shape)
@@ -173,7 +173,7 @@ class Dense:
             pull = solve_triangular(lower, half, transposed=True)
         result = {}
         for name, target in targets.items():
-            value = _evaluate(target, values)
+            value = evaluate_at(target, values)
             if len(self.data.deviation):
                 value = value + self._cross(target).T @ pull
             result[name] = value.reshape(affines[name].shape)
@@ -214,16 +214,17 @@ class Dense:
         return blocks[0] if len(blocks) == 1 else jnp.concatenate(blocks)
 
 
-def _unique_sites(quantities: list[Rows]) -> list[Site]:
+def unique_sites(quantities: list[Rows]) -> list[Site]:
     """Each site once, all `Weights` of one name being one site."""
     found: dict[Any, Site] = {}
     for quantity in quantities:
         for part in quantity.parts:
-            found[_identity(part.site)] = part.site
+            found[identity(part.site)] = part.site
     return list(found.values())
 
 
-def _identity(site: Site) -> Any:
+def identity(site: Site) -> Any:
+    """What tells sites apart: all `Weights` of one name are one site."""
     return site.process if site.points is None else id(site.points)
 
 
@@ -245,7 +246,7 @@ def _prior_draw(
         stacked = factor(stacked_covariance(processes, own), levels).lower @ normal
         start = 0
         for site in own:
-            values[_identity(site)] = stacked[start : start + site.size]
+            values[identity(site)] = stacked[start : start + site.size]
             start += site.size
     return values
 
@@ -265,7 +266,8 @@ def _own_covariance(processes: Processes, first: Site, second: Site) -> Array:
     return matrix
 
 
-def _evaluate(quantity: Rows, values: Mapping[Any, Array]) -> Array:
+def evaluate_at(quantity: Rows, values: Mapping[Any, Array]) -> Array:
+    """The rows [n] at given values of their sites, by `identity`."""
     return evaluate(
-        quantity, {k: values[_identity(part.site)] for k, part in enumerate(quantity.parts)}
+        quantity, {k: values[identity(part.site)] for k, part in enumerate(quantity.parts)}
     )

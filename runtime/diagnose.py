@@ -10,9 +10,20 @@ import xarray as xr
 
 from mercer.runtime.cholesky import EXACT, LATENT
 from mercer.runtime.draws import Draws
+from mercer.runtime.evidence import SPARSE
 
-LEAST_JITTER = {"jitter": EXACT[0], "latent_jitter": LATENT[0]}
+LEAST_JITTER = {"jitter": EXACT[0], "latent_jitter": LATENT[0], "inducing_jitter": SPARSE[0]}
 """What the factorisations add to a diagonal where all is well, by its name in `sample_stats`."""
+
+
+_MUCH_UNEXPLAINED = 0.1
+"""Share of the prior variance above which an approximation is told to be a poor one."""
+
+_COVARIANCE = {
+    "jitter": "of the data",
+    "latent_jitter": "of the functions' values",
+    "inducing_jitter": "of the inducing values",
+}
 
 
 def diagnose(
@@ -36,6 +47,21 @@ def diagnose(
         return (*draws.notes, *grown)
     found = [*_divergences(draws), *_mixing(draws), *_depth(draws, depth), *draws.notes, *grown]
     return tuple(found) or ("The chains agree, nothing diverged, and there are draws enough.",)
+
+
+def of_inducing(stats: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """What the bound of inducing points says of itself; nothing where there are none."""
+    if "unexplained" not in stats:
+        return ()
+    share, bound = float(np.mean(stats["unexplained"])), float(np.mean(stats["bound"]))
+    text = (
+        f"The functions are seen through inducing points, which leave {100 * share:.2g} % of their "
+        f"prior variance at the data unexplained; the lower bound of the log density is "
+        f"{bound:.2f}."
+    )
+    if share > _MUCH_UNEXPLAINED:
+        text += " That is much: more points help, infer NAME by Inducing(count = ...)."
+    return (text,)
 
 
 def mixing(draws: Draws) -> tuple[xr.Dataset, xr.Dataset]:
@@ -105,10 +131,10 @@ def _depth(draws: Draws, depth: int) -> list[str]:
 def _jitter(jitter: Mapping[str, np.ndarray]) -> list[str]:
     found = []
     for name, values in jitter.items():
-        grown = int(np.sum(values > LEAST_JITTER[name]))
+        grown = int(np.sum(values > 1.01 * LEAST_JITTER[name]))  # not by rounding alone
         if not grown:
             continue
-        what = "of the data" if name == "jitter" else "of the functions' values"
+        what = _COVARIANCE[name]
         found.append(
             f"In {grown} of {values.size} draws the covariance {what} was singular to rounding, "
             f"and up to {np.max(values):.0e} of its mean diagonal was added to it: results are "

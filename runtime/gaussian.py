@@ -11,6 +11,7 @@ import numpyro
 from jax import Array
 
 from mercer.runtime.dense import Dense, LeaveOneOut, Observations
+from mercer.runtime.inducing import Inducing, held_points
 from mercer.runtime.markov import Markov
 from mercer.runtime.sites import Processes, Sites, spread
 from mercer.runtime.terms import (
@@ -25,13 +26,14 @@ from mercer.runtime.terms import (
 )
 from mercer.runtime.weights import WeightSpace
 
-Engine = Dense | WeightSpace | Markov
+Engine = Dense | WeightSpace | Markov | Inducing
 
 __all__ = [
     "Affine",
     "Dense",
     "Engine",
     "Gaussian",
+    "Inducing",
     "LeaveOneOut",
     "Markov",
     "Observations",
@@ -42,6 +44,7 @@ __all__ = [
     "Timeline",
     "WeightSpace",
     "Weights",
+    "held_points",
     "observe",
 ]
 

@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from mercer.dsl.diagnostic import Diagnostic
 from mercer.dsl.spaces import Dim, Product
+from mercer.runtime.columns import Column, SideBySide, blocks
+from mercer.runtime.frames import Table
 from mercer.runtime.needs import DataNeed, Needs, base_of, size_of
-from mercer.runtime.tables import Table, Tables
+from mercer.runtime.tables import Tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +31,11 @@ class Piece:
 
     need: DataNeed
     table: Table
-    values: np.ndarray
+    values: Column
     row_dims: tuple[Dim, ...] = ()
-    keys: tuple[np.ndarray | None, ...] = ()
+    keys: tuple[Column | None, ...] = ()
     rest: tuple[Dim, ...] = ()
-    rest_keys: tuple[np.ndarray | None, ...] = ()
+    rest_keys: tuple[Column | None, ...] = ()
     columns: tuple[str, ...] = ()
 
 
@@ -42,7 +45,7 @@ class Located:
 
     pieces: dict[str, Piece] = field(default_factory=dict)
     absent: list[DataNeed] = field(default_factory=list)
-    alone: dict[Dim, np.ndarray] = field(default_factory=dict)
+    alone: dict[Dim, Column] = field(default_factory=dict)
     problems: list[Diagnostic] = field(default_factory=list)
 
 
@@ -72,6 +75,7 @@ def locate(needs: Needs, tables: Tables) -> Located:
             found.pieces[need.name] = piece
     found.problems += _mixed_rows(needs, found.pieces)
     found.alone = _alone(needs, tables, found.pieces)
+    found.problems += _unused(needs, tables, found)
     return found
 
 
@@ -91,6 +95,9 @@ def missing_column(need: DataNeed, needs: Needs, tables: Tables) -> Diagnostic:
         mend = f"did you mean {close}?"
     elif need.coordinates:
         mend = f"name its columns {need.name}.1, {need.name}.2, ..., or say --columns {need.name}=*"
+    elif len(names) == 1 and (marks := re.findall(r"[|:/]|\s+", names[0])):
+        mark = "spaces" if not marks[0].strip() else marks[0]
+        mend = f"separate columns by commas, semicolons or tabs, not by {mark}"
     else:
         mend = None
     if not tables.tables:
@@ -98,6 +105,25 @@ def missing_column(need: DataNeed, needs: Needs, tables: Tables) -> Diagnostic:
     return Diagnostic(
         "M401", f"the data have no column {missing}", need.span, why=_listed(names), mend=mend
     )
+
+
+def nothing_used(needs: Needs, tables: Tables) -> list[Diagnostic]:
+    """The message where data are given, and the model uses none of their columns."""
+    columns = list(dict.fromkeys(name for table in tables.tables for name in table.columns))
+    if not columns:
+        return []
+    wanted = [need.name for need in needs.data if not need.is_outcome]
+    close = next(((name, c) for name in wanted if (c := _close(name, columns))), None)
+    noun = f"the column{'s' * (len(columns) > 1)} {_and(columns[:12])}"
+    problem = f"the model does not use {noun}, and nothing else was given"
+    why = f"its data are {_and(wanted)}" if wanted else None
+    return [Diagnostic("M401", problem, why=why, mend=_meant(close))]
+
+
+def _meant(close: tuple[str, str] | None) -> str | None:
+    if close is None:
+        return None
+    return f"is {close[1]} {close[0]}? Rename it, or say --columns {close[0]}={close[1]}"
 
 
 # --- one data name ------------------------------------------------------------------------------
@@ -128,7 +154,7 @@ def _piece(need: DataNeed, needs: Needs, tables: Tables) -> Piece | None:
     table, first = having[0], columns[0]
     wanted = tables.columns.get(need.name)
     is_spread = len(columns) > 1 or wanted == "*" or (first != need.name and wanted is None)
-    if not is_spread and not table.is_frame and table.columns[first].ndim != 1:
+    if not is_spread and table.columns[first].ndim != 1:
         return _whole(need, table, first, tables)
     if not is_spread:
         return _plain(need, table, first, tables)
@@ -188,8 +214,9 @@ def _plain(need: DataNeed, table: Table, column: str, tables: Tables) -> Piece:
         # A vector of one coordinate.
         inner = keys[: len(need.indices)]
         _check_keys(need, inner, table)
+        matrix = SideBySide([values])
         piece = Piece(
-            need, table, values[:, None], need.indices, inner, need.coordinates, (None,), (column,)
+            need, table, matrix, need.indices, inner, need.coordinates, (None,), (column,)
         )
         return _sized(piece)
     _check_keys(need, keys, table)
@@ -203,11 +230,7 @@ def _spread(need: DataNeed, table: Table, columns: tuple[str, ...], tables: Tabl
     lengths = {table.columns[name].shape for name in columns}
     if len(lengths) > 1 or len(next(iter(lengths))) != 1:
         raise _Wrong("M406", f"the columns of {need.name} have different lengths")
-    kinds = {table.columns[name].dtype.kind for name in columns}
-    dtype = np.dtype(object) if "O" in kinds else np.dtype(np.float64)
-    values = np.empty((table.columns[columns[0]].shape[0], len(columns)), dtype=dtype)
-    for place, name in enumerate(columns):
-        values[:, place] = table.columns[name]
+    values = SideBySide([table.columns[name] for name in columns])
     labels = _suffixes(need, columns)
     if not rows:
         if len(values) != 1:
@@ -216,7 +239,7 @@ def _spread(need: DataNeed, table: Table, columns: tuple[str, ...], tables: Tabl
                 f"{need.name} is one {need.space}, but {table.name} has {len(values)} rows",
                 mend=f"declare it {need.name}[n], or give a table of one row",
             )
-        piece = Piece(need, table, values[0], rest=wide, rest_keys=(labels,), columns=columns)
+        piece = Piece(need, table, values[:1][0], rest=wide, rest_keys=(labels,), columns=columns)
     else:
         keys = tuple(_key(dim, table, tables, len(values)) for dim in rows)
         _check_keys(need, keys, table)
@@ -227,6 +250,7 @@ def _spread(need: DataNeed, table: Table, columns: tuple[str, ...], tables: Tabl
 def _whole(need: DataNeed, table: Table, column: str, tables: Tables) -> Piece:
     """An array of any shape, its axes the dims as declared."""
     values = table.columns[column]
+    assert isinstance(values, np.ndarray)  # all else has one axis, or two by way of `_spread`
     named = table.dims.get(column)
     if named is not None and set(named) == set(need.dims):
         values = np.transpose(values, [named.index(dim) for dim in need.dims])
@@ -283,7 +307,7 @@ def _sized(piece: Piece) -> Piece:
                 "M407",
                 f"{need.name} has {given[0]} columns, but {need.space} has {int(np.prod(sizes))}",
             )
-        shaped = values.reshape(*values.shape[: values.ndim - 1], *sizes)
+        shaped = np.reshape(values[...], (*values.shape[: values.ndim - 1], *sizes))
         return Piece(
             need, piece.table, shaped, piece.row_dims, piece.keys, rest, (None,) * len(rest),
             (need.name,),
@@ -314,9 +338,9 @@ def _suffixes(need: DataNeed, columns: tuple[str, ...]) -> np.ndarray:
     return np.array(columns, dtype=object)
 
 
-def _single(need: DataNeed, values: np.ndarray, table: Table) -> np.ndarray:
+def _single(need: DataNeed, values: Column, table: Table) -> np.ndarray:
     first = values[:1]
-    if values.shape[0] == 0 or not bool(np.all(values == first)):
+    if values.shape[0] == 0 or not all(_are_one(first, b) for _, (b,) in blocks(values)):
         raise _Wrong(
             "M407",
             f"{need.name} is a single value, but its column in {table.name} has several",
@@ -325,7 +349,11 @@ def _single(need: DataNeed, values: np.ndarray, table: Table) -> np.ndarray:
     return np.asarray(first).reshape(())
 
 
-def _key(dim: Dim, table: Table, tables: Tables, size: int) -> np.ndarray | None:
+def _are_one(first: np.ndarray, block: np.ndarray) -> bool:
+    return len(pd.unique(np.concatenate([first.ravel(), block.ravel()]))) == 1
+
+
+def _key(dim: Dim, table: Table, tables: Tables, size: int) -> Column | None:
     """The column of the labels of `dim`, if the table has one of that length."""
     wanted = tables.columns.get(dim)
     column = wanted[0] if isinstance(wanted, tuple) else dim
@@ -333,7 +361,7 @@ def _key(dim: Dim, table: Table, tables: Tables, size: int) -> np.ndarray | None
     return values if values is not None and values.shape == (size,) else None
 
 
-def _check_keys(need: DataNeed, keys: Sequence[np.ndarray | None], table: Table) -> None:
+def _check_keys(need: DataNeed, keys: Sequence[Column | None], table: Table) -> None:
     missing = [d for d, key in zip(need.dims, keys, strict=False) if key is None]
     if len(keys) > 1 and missing:
         wide = need.dims[-1]
@@ -376,10 +404,10 @@ def _mixed_rows(needs: Needs, pieces: Mapping[str, Piece]) -> list[Diagnostic]:
     return problems
 
 
-def _alone(needs: Needs, tables: Tables, pieces: Mapping[str, Piece]) -> dict[Dim, np.ndarray]:
+def _alone(needs: Needs, tables: Tables, pieces: Mapping[str, Piece]) -> dict[Dim, Column]:
     """Labels given without data of their index: `c = ["A", "B"]`, or a table of one column."""
     used = {dim for p in pieces.values() for dim in (*p.row_dims, *p.rest)}
-    found: dict[Dim, np.ndarray] = {}
+    found: dict[Dim, Column] = {}
     for dim in needs.indices:
         for table in tables.tables:
             values = _key_of_any_length(dim, table, tables)
@@ -389,7 +417,40 @@ def _alone(needs: Needs, tables: Tables, pieces: Mapping[str, Piece]) -> dict[Di
     return found
 
 
-def _key_of_any_length(dim: Dim, table: Table, tables: Tables) -> np.ndarray | None:
+def _unused(needs: Needs, tables: Tables, found: Located) -> list[Diagnostic]:
+    """A note for each table on the columns that nothing takes; it may be a name written wrongly."""
+    names = [need.name for need in found.absent]
+    labelled = {
+        dim
+        for p in found.pieces.values()
+        for dim, key in zip((*p.row_dims, *p.rest), (*p.keys, *p.rest_keys), strict=True)
+        if key is not None
+    }
+    names += [d for d, i in needs.indices.items() if d not in labelled and i.labels is None]
+    problems = []
+    for table in tables.tables:
+        taken = {c for p in found.pieces.values() if p.table is table for c in p.columns}
+        for dim in needs.indices:
+            wanted = tables.columns.get(dim)
+            taken.add(wanted[0] if isinstance(wanted, tuple) else dim)
+        left = [name for name in table.columns if name not in taken]
+        if not left:
+            continue
+        more = f" and {len(left) - 8} more" if len(left) > 8 else ""
+        noun = "column" if len(left) == 1 else "columns"
+        meant = next(((name, c) for name in names if (c := _close(name, left))), None)
+        problems.append(
+            Diagnostic(
+                "M427",
+                f"the model does not use the {noun} {', '.join(left[:8])}{more} of {table.name}",
+                mend=_meant(meant),
+                severity="note",
+            )
+        )
+    return problems
+
+
+def _key_of_any_length(dim: Dim, table: Table, tables: Tables) -> Column | None:
     wanted = tables.columns.get(dim)
     values = table.columns.get(wanted[0] if isinstance(wanted, tuple) else dim)
     return values if values is not None and values.ndim == 1 else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -54,7 +55,7 @@ def rows(affine: Affine, sites: Sites, keep: Array | None = None) -> Rows:
             # Fewer points, rather than rows of a larger matrix.
             # As arrays of JAX: those of NumPy cannot be indexed by what is traced.
             points = jax.tree.map(lambda leaf: jnp.asarray(leaf)[keep], site.points)
-            site = Site(site.process, points, len(keep))
+            site = replace(site, points=points, size=len(keep))
         elif keep is not None:
             index = keep if index is None else index[keep]
         if keep is not None and jnp.ndim(coefficient) > 0:
@@ -181,6 +182,11 @@ def rows_variance(processes: Processes, a: Rows) -> Array:
                 jnp.arange(len(total))
             )
     return total
+
+
+def site_variance(processes: Processes, site: Site) -> Array:
+    """Prior variance [N] of the values of a site."""
+    return rows_variance(processes, Rows(jnp.zeros(site.size), (Part(site, 1.0, None),)))
 
 
 def evaluate(quantity: Rows, values: Mapping[int, Array]) -> Array:

@@ -39,14 +39,18 @@ class Weights:
 Process = RandomFunction | Weights
 
 
-@partial(_pytree, data_fields=("points",), meta_fields=("process", "size"))
+@partial(_pytree, data_fields=("points",), meta_fields=("process", "size", "is_inducing"))
 @dataclass(frozen=True)
 class Site:
-    """`size` Gaussian values: the process named `process` at `points`, or all of some `Weights`."""
+    """`size` Gaussian values: the process named `process` at `points`, or all of some `Weights`.
+
+    `is_inducing`: no outcome reads them; an approximate engine sees the process through them.
+    """
 
     process: str
     points: Any = None
     size: int = 1
+    is_inducing: bool = False
 
 
 @partial(_pytree, data_fields=("coefficient", "index"), meta_fields=("site",))

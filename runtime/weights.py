@@ -5,13 +5,15 @@ With R the prior's root, u = R v, v ~ N(0, I), and rows scaled by their noise, A
     posterior precision of v:  B = I + A'A,    mean B^-1 A' r,    r = (y - m) / noise.
 
 Numerically what `Dense` gives (Rasmussen & Williams 2006, section 2.1); the noise may differ from
-row to row, and is never 0: an exact observation is a case for `Dense`.
+row to row, and is never 0: an exact observation is a case for `Dense`. `mercer.runtime.inducing`
+adds columns for random functions; what is left of their variance is `_rest`, 0 here.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +21,20 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
-from mercer.runtime.cholesky import EXACT, Factor, factor, solve_triangular
-from mercer.runtime.dense import LeaveOneOut, Observations, observed, split_rows
+from mercer.runtime.cholesky import EXACT, Factor, solve_triangular
+from mercer.runtime.dense import (
+    LeaveOneOut,
+    Observations,
+    evaluate_at,
+    identity,
+    observed,
+    split_rows,
+    unique_sites,
+)
+from mercer.runtime.evidence import Arrays, Regression, log_evidence, regression, whiten
 from mercer.runtime.shared import shared_property
-from mercer.runtime.sites import Processes, Rows, Sites, rows, weighted_design
-from mercer.runtime.terms import Affine
+from mercer.runtime.sites import Processes, Rows, Sites, rows, weighted_design, weights_root
+from mercer.runtime.terms import Affine, Site, Weights
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -49,35 +60,36 @@ class WeightSpace:
         self.processes, self.sites, self.observations = processes, sites, observations
         self.levels = levels
         self.data = observed(sites, observations)
-        self._sizes = {site.process: site.size for site in sites.values()}
+        self._sizes = {
+            site.process: site.size
+            for site in sites.values()
+            if isinstance(processes[site.process], Weights)
+        }
 
     def log_density(self) -> Array:
         """log density of all the observations together."""
-        # |r - A v|^2 + |v|^2 at the mean v: no difference of large numbers.
-        residual = self._residual - self._scaled @ self._mean
-        square = residual @ residual + self._mean @ self._mean
-        log_determinant = jnp.sum(jnp.log(jnp.diagonal(self.factor.lower)))
-        noise = jnp.sum(jnp.log(self.data.noise))
-        n = len(self.data.deviation)
-        return -0.5 * square - log_determinant - noise - 0.5 * n * _LOG_TWO_PI
+        noise, (crosses, design) = jnp.sum(jnp.log(self.data.noise)), self._scaled
+        return log_evidence(self._grams, crosses, design, self._residual, self.levels) - noise
 
     def condition(self, sites: Sites, affine: Affine, *, full: bool = False) -> tuple[Array, Array]:
         """Mean and variance (`full`: covariance [N, N]) of an affine vector given the data."""
         target = rows(affine, self._everywhere(sites))
-        matrix = self._design(target)
-        mean = target.constant + matrix @ self._mean
-        half = solve_triangular(self.factor.lower, matrix.T)
+        features = self._features(target)
+        mean = target.constant + features @ self.regression.mean
+        half = solve_triangular(self.factor.lower, features.T)
+        rest = self._rest(target, features, full=full)
         if full:
-            return mean.reshape(affine.shape), half.T @ half
-        return mean.reshape(affine.shape), jnp.sum(half**2, axis=0).reshape(affine.shape)
+            return mean.reshape(affine.shape), half.T @ half + rest
+        variance = jnp.sum(half**2, axis=0) + rest
+        return mean.reshape(affine.shape), variance.reshape(affine.shape)
 
     def leave_one_out(self) -> dict[str, LeaveOneOut]:
         """Predictive law of each observed row given all others, from the hat matrix."""
-        half = solve_triangular(self.factor.lower, self._scaled.T)
+        found, noise = self.regression, self.data.noise
+        half = solve_triangular(self.factor.lower, found.features.T)
         left = 1.0 - jnp.sum(half**2, axis=0)  # diagonal of C^-1, in units of the noise
-        noise = self.data.noise
-        residual = noise * (self._residual - self._scaled @ self._mean) / left
-        sd = noise / jnp.sqrt(left)
+        residual = noise * (self._residual - found.features @ found.mean) / left
+        sd = jnp.sqrt(noise**2 / left + self._observed_rest)
         values = self.data.deviation + jnp.concatenate([p.constant for p in self.data.parts])
         log_density = -0.5 * (residual / sd) ** 2 - jnp.log(sd) - 0.5 * _LOG_TWO_PI
         pieces = split_rows(self.observations, log_density, values - residual, sd)
@@ -88,57 +100,117 @@ class WeightSpace:
     ) -> dict[str, Array]:
         """One joint posterior draw of affine vectors (noise-free), each of its shape."""
         everywhere = self._everywhere(sites or {})
-        normal = jax.random.normal(key, self._mean.shape)
-        value = self._mean + solve_triangular(self.factor.lower, normal, transposed=True)
-        result = {}
-        for name, affine in affines.items():
-            target = rows(affine, everywhere)
-            result[name] = (target.constant + self._design(target) @ value).reshape(affine.shape)
-        return result
+        targets = {name: rows(affine, everywhere) for name, affine in affines.items()}
+        key, rest_key = jax.random.split(key)
+        mean = self.regression.mean
+        normal = jax.random.normal(key, mean.shape)
+        value = mean + solve_triangular(self.factor.lower, normal, transposed=True)
+        values = {
+            identity(site): self._at_site(jax.random.fold_in(rest_key, number), site, value)
+            for number, site in enumerate(unique_sites([*targets.values()]))
+        }
+        return {
+            name: evaluate_at(target, values).reshape(affines[name].shape)
+            for name, target in targets.items()
+        }
 
     @property
     def jitter(self) -> Array:
         """What was added to the precision's diagonal, relative to its mean."""
         return self.factor.jitter / (jnp.mean(jnp.sum(self.factor.lower**2, axis=1)))
 
-    @shared_property
+    @property
     def factor(self) -> Factor:
         """The factor of the posterior precision [p, p] of the whitened weights."""
-        scaled = self._scaled
-        return factor(jnp.eye(scaled.shape[1]) + scaled.T @ scaled, self.levels)
+        return self.regression.factor
 
     @shared_property
-    def _scaled(self) -> Array:
-        blocks = [self._design(part) for part in self.data.parts]
-        empty = jnp.zeros((0, sum(self._sizes.values())))
-        return jnp.concatenate([empty, *blocks]) / self.data.noise[:, None]
+    def regression(self) -> Regression:
+        """The posterior of the whitened weights, shared by the verbs."""
+        crosses, design = self._scaled
+        return regression(self._grams, crosses, design, self._residual, self.levels)
+
+    # --- what random functions add to ---
+
+    @shared_property
+    def _grams(self) -> Arrays:
+        """Covariances of the inducing values of each random function."""
+        return ()
+
+    def _columns(self, quantity: Rows) -> tuple[Arrays, Array]:
+        """Covariances with inducing values [n, m], and coefficients [n, p] of the whitened
+        weights, side by side."""
+        named = {part.site.process for part in quantity.parts}
+        n = len(quantity.constant)
+        blocks = [
+            weighted_design(self.processes, name, quantity)
+            if name in named
+            else jnp.zeros((n, size))
+            for name, size in self._sizes.items()
+        ]
+        return (), jnp.concatenate([jnp.zeros((n, 0)), *blocks], axis=1)
+
+    def _rest(self, target: Rows, features: Array, *, full: bool) -> Array:
+        """The prior variance of rows that no feature explains."""
+        return jnp.zeros(())
+
+    def _at_site(self, key: Array, site: Site, value: Array) -> Array:
+        """The values of a site at one value of all whitened coordinates."""
+        start = len(value) - sum(self._sizes.values())
+        for name, size in self._sizes.items():
+            if name == site.process:
+                break
+            start += size
+        own = value[start : start + site.size]
+        process = self.processes[site.process]
+        assert isinstance(process, Weights)
+        root = weights_root(process, site.size)
+        return root * own if root.ndim == 1 else root @ own
+
+    # --- shared by both ---
+
+    def _features(self, quantity: Rows) -> Array:
+        """Coefficients [n, p] of all whitened coordinates."""
+        crosses, design = self._columns(quantity)
+        roots = self.regression.roots
+        whitened = [whiten(root, cross) for root, cross in zip(roots, crosses, strict=True)]
+        return jnp.concatenate([*whitened, design], axis=1)
+
+    @shared_property
+    def _scaled(self) -> tuple[Arrays, Array]:
+        """The columns at all observed rows, in units of the noise."""
+        parts = [self._columns(part) for part in self.data.parts]
+        scale = (1.0 / self.data.noise)[:, None]
+        if not parts:
+            crosses = tuple(jnp.zeros((0, len(gram))) for gram in self._grams)
+            return crosses, jnp.zeros((0, sum(self._sizes.values())))
+        crosses = tuple(_stacked(list(each)) * scale for each in zip(*(c for c, _ in parts)))
+        return crosses, _stacked([design for _, design in parts]) * scale
 
     @shared_property
     def _residual(self) -> Array:
         return self.data.deviation / self.data.noise
 
     @shared_property
-    def _mean(self) -> Array:
-        lower = self.factor.lower
-        half = solve_triangular(lower, self._scaled.T @ self._residual)
-        return solve_triangular(lower, half, transposed=True)
+    def _observed_rest(self) -> Array:
+        """`_rest` of all observed rows, [n] or 0."""
+        found: list[Any] = []
+        start = 0
+        for part in self.data.parts:
+            stop = start + len(part.constant)
+            scale = self.data.noise[start:stop, None]
+            features = self.regression.features[start:stop] * scale
+            rest = self._rest(part, features, full=False)
+            found.append(jnp.broadcast_to(rest, (stop - start,)))
+            start = stop
+        return jnp.concatenate([jnp.zeros(0), *found])
 
     def _everywhere(self, sites: Sites) -> Sites:
-        new = {site.process for site in sites.values()} - set(self._sizes)
-        if new:
+        known = {site.process for site in self.sites.values()}
+        if new := {site.process for site in sites.values()} - known:
             raise ValueError(f"sites: {sorted(new)} are not unknowns of this block")
         return {**self.sites, **sites}
 
-    def _design(self, quantity: Rows) -> Array:
-        """Coefficients [n, p] of all whitened weights, side by side."""
-        named = {part.site.process for part in quantity.parts}
-        n = len(quantity.constant)
-        return jnp.concatenate(
-            [
-                weighted_design(self.processes, name, quantity)
-                if name in named
-                else jnp.zeros((n, size))
-                for name, size in self._sizes.items()
-            ],
-            axis=1,
-        )
+
+def _stacked(blocks: list[Array]) -> Array:
+    return blocks[0] if len(blocks) == 1 else jnp.concatenate(blocks)

@@ -230,6 +230,8 @@ class Reference(Evaluator):
             return float(np.sum(_label_log_probability(word, flat, observed.astype(int))))
         space = statement.space
         low, high = _bounds(space) if space else (None, None)
+        if space and space[0] == "Interval":
+            low, high = (end.ordered(dims, sizes).reshape(-1)[seen] for end in space[1:3])
         if space and laws.SUPPORT.get(word, "Real") == space[0]:
             low, high = None, None
         total = float(np.sum(laws.log_conditioned(word, flat, observed, low, high)))
@@ -303,6 +305,18 @@ class Reference(Evaluator):
         if not texts:
             return np.zeros(0), np.zeros((0, 0))
         return np.concatenate(means), np.block(blocks)
+
+    def law_of(self, name: str) -> tuple[str, dict[str, Named]]:
+        """The word and the arguments of the law of an unknown or a column, at the values given."""
+        tilde = next(d for d in (*self.tildes.values(), *self.observed) if d.target.name == name)
+        return self._law(tilde.prior, name)
+
+    def ends_of(self, name: str) -> tuple[Named, Named]:
+        """The ends of the interval that an unknown lies in."""
+        signature = self.tildes[name].signature
+        assert signature is not None
+        _, low, high = self.space(signature.codomain)
+        return low, high
 
     # --- names ---
 
@@ -716,8 +730,6 @@ def _bounds(space: Space) -> tuple[Any, Any]:
             return 0.0, None
         case "Unit":
             return 0.0, 1.0
-        case "Interval":
-            return float(space[1].array), float(space[2].array)
     return None, None
 
 

@@ -131,7 +131,7 @@ def test_unknown_component_is_told_with_a_suggestion() -> None:
         fits.regression().component("g")
 
 
-def _compile(source: str, settings: Any) -> tuple[Any, Any]:
+def _compile(source: str, settings: Any, sizes: Any) -> tuple[Any, Any]:
     fit: Fit = fits.regression()
 
     def bound_of(**parts: Any) -> Bound:
