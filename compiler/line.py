@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, Term
 from mercer.compiler.structure import Structure, moving_point
-from mercer.compiler.walk import in_order, nodes
+from mercer.compiler.walk import imputed, in_order, names_below, nodes
 from mercer.dsl.spaces import (
     Count,
     Dim,
@@ -70,6 +70,10 @@ def why_no_line(structure: Structure) -> str | None:
         if site.owner in structure.block and site.apply is not None:
             if any(isinstance(node, ir.Integral) for node in _operators(site.apply.function)):
                 return f"the integral `{site.key}` is no part of a state"
+    unknown = set(structure.model.unknowns) | set(imputed(structure.model))
+    for site in structure.sites.values():
+        if site.apply is not None and names_below(structure.model, site.apply) & unknown:
+            return f"`{site.key}` is at unknown points, which have no order yet"
     for name, form in structure.locations.items():
         if not _function_terms(structure, form):
             return f"`{name}` reads no function"

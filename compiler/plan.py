@@ -89,7 +89,7 @@ def plan(
     cost = _cost(structure, engine, latent, sizes)
     asked = structure.asked.method if method == "auto" else method.lower()
     chosen, reason = _method(asked, cost, latent, sampled, sizes)
-    inducing = {} if engine is None or engine.is_exact else inducing_of(structure, sizes)
+    inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
     draws = _draws(structure, engine, chosen, cost)
     steps = steps_of(structure, sizes)
     sentences = [*_sentences(structure, engine, latent, sampled, sizes, cost, steps)]
