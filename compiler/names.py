@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 _OWN = "jnp np numpyro dist known at laws places wanted prepare summaries model processes sites"
 _OWN += " quantities outcomes definitions INFERENCE ENGINE INDICES LABELS NAMES DIMS COPIES INPUTS"
-_OWN += " TAKEN LATENT INDUCING jax k s_"
+_OWN += " TAKEN LATENT INDUCING ROWS PREDICTORS POSTERIOR jax k s_"
 _TAKEN = {*_OWN.split(), *dir(builtins), *keyword.kwlist}
 
 
