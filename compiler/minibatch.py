@@ -30,9 +30,11 @@ def rows_index(structure: Structure, sizes: Sizes) -> tuple[Dim | None, str]:
 
 def _bound_together(model: ir.TypedModel, dim: Dim) -> str | None:
     """Why the rows of `dim` cannot be taken apart."""
-    for declared in (*model.unknowns.values(), *model.functions.values()):
-        if dim in declared.type.dims or f"{dim}'" in declared.type.dims:
-            return f"`{declared.name}` has an entry for each row of `{dim}`"
+    owned = {n: u.type.dims for n, u in model.unknowns.items()}
+    owned |= {n: f.type.dims for n, f in model.functions.items()}
+    for name, dims in owned.items():
+        if dim in dims or f"{dim}'" in dims:
+            return f"`{name}` has an entry for each row of `{dim}`"
     for node in _expressions(model):
         if isinstance(node, ir.Gather | ir.Lag) and node.dim == dim:
             return f"a row of `{dim}` looks up another"

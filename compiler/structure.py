@@ -116,7 +116,7 @@ def _candidates(model: ir.TypedModel) -> list[str]:
 
 
 def _is_gaussian(model: ir.TypedModel, law: ir.Distribution, block: frozenset[str]) -> bool:
-    """Whether a law is Normal about what is affine in the block, with a scale that is free of it."""
+    """Whether a law is Normal about what is affine in the block, with a scale free of it."""
     if law.entry != "Normal" or "loc" not in law.arguments:
         return False
     if names_below(model, law.arguments.get("scale")) & block:

@@ -127,8 +127,8 @@ def batch_sentences(
         "the log evidence."
     )
     for kind, how in _HOW.items():
-        if names := [n for n, k in batches.kinds.items() if k == kind]:
-            yield f"The expected log density of {', '.join(names)} is taken {how}."
+        if own := [n for n, k in batches.kinds.items() if k == kind]:
+            yield f"The expected log density of {', '.join(own)} is taken {how}."
     yield (
         f"Each step takes {batches.size:,} rows of `{batches.rows}` at random: a natural gradient "
         "for that law (Salimbeni et al. 2018), Adam for the rest. At most "

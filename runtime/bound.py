@@ -27,7 +27,7 @@ from mercer.runtime.unknowns import Unknowns
 from mercer.runtime.variational import Variational
 
 PAIRS = 4
-"""Pairs of draws, each of two that lie opposite to one another, where draws stand for an integral."""
+"""Pairs of opposite draws, where draws stand for an integral."""
 
 
 class Free(NamedTuple):

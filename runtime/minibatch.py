@@ -83,7 +83,7 @@ class Minibatches:
         is missing there is NaN (a label: -1)."""
         data: dict[str, Any] = {}
         for name, value in self.bound.arrays.items():
-            word = self._word.get(name, name)
+            word = str(self._word.get(name, name))
             axis = self.axis(word)
             data[word] = value if axis is None else np.take(value, rows, axis=axis)
         for index in self.program.INDICES:
@@ -94,7 +94,7 @@ class Minibatches:
         prepared = self.program.prepare(**data)
         prepared = {k: None if k.endswith("_keep") else v for k, v in prepared.items()}
         everything = {**prepared, **self.summaries}
-        arrays = {
+        arrays: dict[str, Any] = {
             k: np.asarray(v)
             for k, v in everything.items()
             if isinstance(v, np.ndarray | jnp.ndarray)
@@ -106,12 +106,14 @@ class Minibatches:
         first; and the others."""
         steps, size = rows.shape
         found = self.arguments(rows.reshape(-1))
-        moving, still = {}, {}
+        moving: dict[str, Any] = {}
+        still: dict[str, Any] = {}
         for word, value in found.arrays.items():
             axis = self.axis(word)
             if axis is None:
                 still[word] = value
                 continue
+            value = np.asarray(value)
             shape = (*value.shape[:axis], steps, size, *value.shape[axis + 1 :])
             moving[word] = np.moveaxis(value.reshape(shape), axis, 0)
         return moving, Arguments(still, found.static)

@@ -60,7 +60,7 @@ def run(
     use_cache()
     by: Method = method or program.INFERENCE.method
     is_variational = program.INFERENCE.lane == "variational"
-    runner = run_stochastic if is_variational else _RUNNERS[by]
+    runner: Callable[..., Any] = run_stochastic if is_variational else _RUNNERS[by]
     settings = settings_of(program, by, options, runner)
     text = f"fitting by {by}"
     if by == "nuts":

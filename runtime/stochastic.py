@@ -89,10 +89,8 @@ def run_stochastic(
 
 
 class Stochastic:
-    """The optimisation of one program on one set of data. `begin` gives a state, `advance` the next.
-
-    ValueError where `batch` is not positive.
-    """
+    """The optimisation of one program on one set of data: `begin` gives a state, `advance` the
+    next."""
 
     def __init__(
         self, program: ModuleType, bound: Any, *, seed: int, batch: int, rate: float
@@ -200,10 +198,10 @@ class Stochastic:
 
     def finished(self, state: State, chains: int, draws: int, steps: int) -> Fitted:
         """The draws, and the arguments of a few rows with what was learned."""
-        q, _ = self._pass(state)
+        q, _ = self.over_all_rows(state)
         # From the best q for these unknowns: all rows at once, without the noise of batches.
         state = state._replace(q=q, law=solved(q))
-        _, bound = self._pass(state)
+        _, bound = self.over_all_rows(state)
         points = {**state.points, **moved(state.free.shifts, self._sample_of_points(state))}
         law = dict(zip(self.program.POSTERIOR, (state.law.mean, state.law.root), strict=True))
         few = self.batches.arguments(np.arange(min(self.batches.count, self.batch)))
@@ -216,7 +214,7 @@ class Stochastic:
         stats = {"bound": np.full((chains, draws), bound)}
         return Fitted(Draws(every, chains, draws, stats, _notes(state, bound, steps)), arguments)
 
-    def _pass(self, state: State) -> tuple[Natural, float]:
+    def over_all_rows(self, state: State) -> tuple[Natural, float]:
         """The natural parameters that all rows lead to, and the bound."""
         total = Natural(jnp.zeros_like(state.q.shift), jnp.zeros_like(state.q.precision))
         value, prior = 0.0, 0.0
@@ -354,9 +352,9 @@ def _as_arrays(values: Mapping[str, Any]) -> dict[str, Array]:
 
 def _notes(state: State, bound: float, steps: int) -> tuple[str, ...]:
     notes = [
-        "The posterior of the Gaussian unknowns is the nearest Normal law, through inducing points, "
-        "not the exact one; the other unknowns are held at their most probable values. The lower "
-        f"bound of the log density is {bound:.2f}, after {state.step} steps."
+        "The posterior of the Gaussian unknowns is the nearest Normal law, through inducing "
+        "points, not the exact one; the other unknowns are held at their most probable values. "
+        f"The lower bound of the log density is {bound:.2f}, after {state.step} steps."
     ]
     if state.step >= steps and state.level < LEVELS:
         notes.append("The bound may still rise: run more steps, infer SVI(steps = ...).")

@@ -1,4 +1,4 @@
-"""A program into its sampled unknowns as one flat vector, with the density of their priors alone."""
+"""A program into its sampled unknowns as one flat vector, with the density of their priors."""
 
 from __future__ import annotations
 
