@@ -38,7 +38,7 @@ def diagnose(
     `jitter`: what was added to diagonals, relative to their means, by the names of `LEAST_JITTER`.
     """
     grown = _jitter(jitter or {})
-    if not draws.values:
+    if not draws.values and not draws.notes:
         return (
             "Nothing was sampled: the posterior is exact, drawn from its closed form.",
             *grown,

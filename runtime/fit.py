@@ -13,6 +13,7 @@ import numpy as np
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.suggest import nearest
+from mercer.runtime.blocks import blocks_of, together
 from mercer.runtime.checkpoint import Checkpoint
 from mercer.runtime.conditional import conditional, known_of
 from mercer.runtime.containers import group_names, summary_of
@@ -227,6 +228,13 @@ class Fit:
         return self.bind(new, self.bound, *(() if wanted is None else (wanted,)))
 
     def _predict(self, bound: Any, parts: tuple[str, ...], *, outcomes: bool) -> Prediction:
+        if self.program.INFERENCE.lane == "variational":
+            blocks = blocks_of(bound, self.program.ROWS)
+            found = [self._predict_rows(block, parts, outcomes) for block in blocks]
+            return together(found, bound, self.program)
+        return self._predict_rows(bound, parts, outcomes)
+
+    def _predict_rows(self, bound: Any, parts: tuple[str, ...], outcomes: bool) -> Prediction:
         arguments = self.arguments
         if bound is not self.bound:
             every = {**self.arguments.arrays, **self.arguments.static}
