@@ -112,8 +112,11 @@ def fitted(names: tuple[str, ...]) -> mercer.Fit:
     data = inputs(ROWS)
     for name in names:
         values = np.asarray(truth[f"y_{name}"].values)
-        last: Any = [None] if values.dtype == object else values[-1:] * np.nan
-        data[f"y_{name}"] = np.concatenate([values[:-1], last])
+        is_text = values.dtype.kind in "UO"
+        last: Any = [None] if is_text else values[-1:] * np.nan
+        data[f"y_{name}"] = (
+            [*values[:-1], *last] if is_text else np.concatenate([values[:-1], last])
+        )
     return model.fit(data, "MAP(restarts = 1, steps = 5)", chains=1, draws=4, progress=False)
 
 
