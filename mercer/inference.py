@@ -78,7 +78,9 @@ def _blamed(model: Model) -> Iterator[None]:
             raise
         typed = model.typed
         declared = {**typed.unknowns, **typed.functions, **typed.observations}
-        name = error.culprit.name.removesuffix(".whitened")
+        name = error.culprit.name
+        if name not in declared:  # a site by way of which it is drawn: `b.standard`, `f.whitened`
+            name = name.rpartition(".")[0]
         if name not in declared:  # the joint Gaussian of all outcomes with a Gaussian law
             name = " and ".join(typed.observations)
             declared[name] = next(iter(typed.observations.values()))
