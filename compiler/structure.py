@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
+from mercer.compiler.links import Link, link_of
 from mercer.compiler.overrides import Overrides, overrides
 from mercer.compiler.walk import imputed, in_order, names_below, nodes
+from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.spaces import Real, Vector
 
 
@@ -24,7 +26,8 @@ class Structure:
     """`block`: what can be integrated out. `locations`: the affine form of each outcome that it
     reaches. `quantities`: that of each unknown and function of the block itself. `sites`: by key,
     the sites of the block and of the functions outside it. `latent`: functions outside the block.
-    `asked`: what the model's `infer` says.
+    `asked`: what the model's `infer` says. `links`: of each outcome that is not Gaussian given the
+    block, how the block enters it; the block is then integrated out about its mode.
     """
 
     model: ir.TypedModel
@@ -34,23 +37,35 @@ class Structure:
     sites: Mapping[str, SiteUse]
     latent: tuple[str, ...]
     asked: Overrides
+    links: Mapping[str, Link] = field(default_factory=dict)
 
 
-def analyse(model: ir.TypedModel) -> Structure:
-    """The structure of a typed model. Raises MercerError M32x where its `infer` cannot be had."""
+def analyse(model: ir.TypedModel, *, is_quick: bool = False) -> Structure:
+    """The structure of a typed model. Raises MercerError M32x where its `infer` cannot be had.
+
+    `is_quick`: with all in the block that can be integrated out about its mode (Laplace), and not
+    only what the model's `infer` asks for.
+    """
     asked = overrides(model)
-    block = frozenset(_candidates(model)) - set(asked.apart)
+    candidates = frozenset(_candidates(model)) - set(asked.apart)
+    about_mode = candidates if is_quick else frozenset(asked.laplace)
+    block = candidates
     while True:
-        taken = _forbidden(model, block)
+        taken = _forbidden(model, block, about_mode)
         if not taken:
             break
         block -= taken
+    links = _links(model, block, about_mode)
     used = frozenset().union(*(names_below(model, o.law) for o in model.observations.values()))
     reached = block & _closure(model, block, used)
+    predictors = {name: link.predictor for name, link in links.items()}
+    for name, o in model.observations.items():
+        if name not in links and isinstance(o.law, ir.Distribution):
+            predictors |= {name: o.law.arguments["loc"]} if "loc" in o.law.arguments else {}
     locations = {
-        name: affine_in(model, o.law.arguments["loc"], reached)
+        name: affine_in(model, predictors[name], reached)
         for name, o in model.observations.items()
-        if names_below(model, o.law) & reached and isinstance(o.law, ir.Distribution)
+        if names_below(model, o.law) & reached
     }
     latent = tuple(f for f in model.functions if f not in reached)
     applies = _applies(model)
@@ -73,7 +88,9 @@ def analyse(model: ir.TypedModel) -> Structure:
     for form in (*locations.values(), *quantities.values()):
         for term in form.terms:
             sites[term.site.key] = term.site
-    return Structure(model, reached, locations, quantities, sites, latent, asked)
+    if asked.laplace and (problems := _in_vain(model, asked, reached, links)):
+        raise MercerError(problems, model.sources)
+    return Structure(model, reached, locations, quantities, sites, latent, asked, links)
 
 
 def owner_of(apply: ir.Apply) -> str:
@@ -112,8 +129,44 @@ def _candidates(model: ir.TypedModel) -> list[str]:
     return numbers + functions
 
 
-def _forbidden(model: ir.TypedModel, block: frozenset[str]) -> frozenset[str]:
+def _links(
+    model: ir.TypedModel, block: frozenset[str], about_mode: frozenset[str]
+) -> dict[str, Link]:
+    """How the block enters each outcome that only is log-concave in it."""
+    found = {}
+    for name, observation in model.observations.items():
+        law, columns = observation.law, imputed(model)
+        is_normal = isinstance(law, ir.Distribution) and law.entry == "Normal"
+        if is_normal or name in columns or not names_below(model, law) & block & about_mode:
+            continue
+        if link := link_of(model, law, observation.type, block):
+            found[name] = link
+    return found
+
+
+def _in_vain(
+    model: ir.TypedModel, asked: Overrides, block: frozenset[str], links: Mapping[str, Link]
+) -> list[Diagnostic]:
+    """What is asked for that would approximate nothing, or that no law allows."""
+    problems = []
+    for name, directive in asked.laplace.items():
+        under = [n for n, link in links.items() if name in names_below(model, link.predictor)]
+        if name in block and under:
+            continue
+        why = "it enters no outcome by a predictor in which its law is smooth and log-concave."
+        mend = "leave the line out: it is then sampled."
+        if name in block:
+            why, mend = "it is integrated out exactly.", "leave the line out."
+        problem = f"`{name}` cannot be integrated out about its mode"
+        problems.append(Diagnostic("M321", problem, directive.span, why=why, mend=mend))
+    return problems
+
+
+def _forbidden(
+    model: ir.TypedModel, block: frozenset[str], about_mode: frozenset[str]
+) -> frozenset[str]:
     """Members of `block` that some use does not allow there."""
+    links = _links(model, block, about_mode)
     taken: set[str] = set()
 
     def free(*parts: object) -> None:
@@ -131,6 +184,9 @@ def _forbidden(model: ir.TypedModel, block: frozenset[str]) -> frozenset[str]:
         law = observation.law
         if name in columns:
             free(law)  # other laws are made of the column: it is drawn before they are known
+        elif name in links:
+            affine(links[name].predictor)
+            free(links[name].law)
         elif isinstance(law, ir.Distribution) and law.entry == "Normal" and "loc" in law.arguments:
             affine(law.arguments["loc"])
             free(law.arguments.get("scale"))

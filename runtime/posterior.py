@@ -20,7 +20,7 @@ from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
 from mercer.runtime.missing import seen_law
 from mercer.runtime.progress import Report, silent
-from mercer.runtime.terms import Gaussian
+from mercer.runtime.terms import Gaussian, Linked
 
 Groups = dict[str, dict[str, np.ndarray]]
 
@@ -72,7 +72,7 @@ def one_draw(
     """What follows from one draw of the sampled unknowns, at the data of the fit."""
     known = known_of(program, arguments, draw)
     law = conditional(program, known, draw)
-    gaussian = {k: v for k, v in law.laws.items() if isinstance(v, Gaussian)}
+    gaussian = {k: v for k, v in law.laws.items() if isinstance(v, Gaussian | Linked)}
     exact = {k: q for k, q in law.quantities.items() if k not in law.latent}
     draw_key, noise_key = jax.random.split(key)
     means = {f"mean of {k}": v.mean for k, v in gaussian.items()}
@@ -88,6 +88,8 @@ def one_draw(
             predictive[name] = mean + noise * jax.random.normal(own_key, mean.shape)
             log_likelihood[name] = scores[name].log_density
         else:
+            if isinstance(outcome, Linked):
+                outcome = outcome.law(values[f"mean of {name}"])
             predictive[name] = outcome.sample(own_key)
             value = arguments.get(_word(program, name))
             if value is not None:
