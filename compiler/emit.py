@@ -19,7 +19,7 @@ from mercer.compiler.blocks import (
     process_text,
     site_text,
 )
-from mercer.compiler.code import Body
+from mercer.compiler.code import Body, Code
 from mercer.compiler.facts import copies, dims, inputs, labels, summaries, taken
 from mercer.compiler.joint import write_steps
 from mercer.compiler.line import line_of
@@ -49,6 +49,7 @@ class _Emitter:
         self.points = {n: inducing_names(use) for n, use in plan.inducing.items() if use.at is None}
         names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
         names += self._inducing_arguments()
+        names += ["posterior mean", "posterior root"] if plan.batches else []
         keeps = [f"{o} keep" for o in model.observations]
         self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
         keeps += _TIMELINE if self.line else []
@@ -100,10 +101,11 @@ class _Emitter:
             f"INFERENCE = Inference({self.plan.lane!r}, {self.plan.method!r}, {settings!r})",
             f"ENGINE = {engine or None}",
             *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
+            *self.variational(),
             f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
             f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
-            f"DIMS = {_dict(dims(self.structure))}",
+            f"DIMS = {_dict(self.dims())}",
             f"COPIES = {_dict(copies(self.model))}",
             f"INPUTS = {_dict(inputs(self.structure))}",
             f"TAKEN = {taken(self.structure, self.summaries)!r}",
@@ -135,6 +137,26 @@ class _Emitter:
                 if not word.isdigit() and word not in self.model.indices:
                     found[word] = None
         return list(found)
+
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        body = self.body()
+        keys = [k for parts in self.structure.predictors.values() for k in parts]
+        return dims(self.structure) | {k: self._dims_of(k, body) for k in keys}
+
+    def variational(self) -> list[str]:
+        """What the minibatches of a program are of."""
+        if self.plan.batches is None:
+            return []
+        kinds = self.plan.batches.kinds
+        predictors = {
+            name: (kinds[name], tuple(parts)) for name, parts in self.structure.predictors.items()
+        }
+        law = tuple(self.identifiers[n] for n in ("posterior mean", "posterior root"))
+        return [
+            f"ROWS = {self.plan.batches.rows!r}",
+            f"PREDICTORS = {_dict(predictors)}",
+            f"POSTERIOR = {law!r}",
+        ]
 
     def _inducing_arguments(self) -> list[str]:
         return [name for names in self.points.values() for name in names]
@@ -238,8 +260,14 @@ class _Emitter:
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
         order = _TIMELINE if self.line else []
         arguments += [f"{self.identifiers[n]}=None" for n in order]
+        if plan.batches is not None:
+            arguments += [f"{self.identifiers[f'posterior {k}']}=None" for k in ("mean", "root")]
         known = [self.identifiers[n] for n in (*reads, *order, *plan.sampled)]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
+        if self.structure.predictors:
+            body.lines.append(self.through_inducing(outcomes))
+            head = f"LATENT = ()\n\n\ndef model({_keywords(arguments)}):"
+            return "\n".join([head, *_indented(body.lines)])
         at = "{}"
         latent = [k for k, use in self.structure.sites.items() if use.owner in plan.latent]
         rest = [k for k in latent if self.structure.sites[k].owner not in early]
@@ -281,6 +309,21 @@ class _Emitter:
         head = f"LATENT = {tuple(latent)!r}\n\n\ndef model({_keywords(arguments)}):"
         return "\n".join([head, *_indented(body.lines)])
 
+    def through_inducing(self, outcomes: list[str]) -> str:
+        """The statement for outcomes that see the Gaussian unknowns through their predictors."""
+        values = ", ".join(f"{o!r}: {self.identifiers[o]}" for o in outcomes)
+        keeps = ", ".join(f"{o!r}: {self._keep(o)}" for o in outcomes)
+        return (
+            "observe_through_inducing(\n"
+            "        processes(**known),\n"
+            "        sites(**known),\n"
+            "        quantities(**known),\n"
+            "        lambda at: outcomes(at, **known),\n"
+            f"        {{{values}}},\n"
+            f"        keep={{{keeps}}},\n"
+            "    )"
+        )
+
     def _keep(self, name: str) -> str:
         return self.identifiers[f"{name} keep"]
 
@@ -321,10 +364,18 @@ class _Emitter:
         found: dict[str, Affine] = dict(self.structure.quantities)
         entries = {}
         for key, form in found.items():
-            use = self.structure.sites.get(key)
-            dims = use.dims if use else body.order(self.model.unknowns[key].type.dims)
-            entries[key] = affine_text(body, form, dims)
+            entries[key] = affine_text(body, form, self._dims_of(key, body))
         return entries
+
+    def _dims_of(self, key: str, body: Body) -> tuple[str, ...]:
+        """The dims of a quantity; a predictor always has that of the rows."""
+        if key in self.structure.sites:
+            return self.structure.sites[key].dims
+        if key in self.model.unknowns:
+            return body.order(self.model.unknowns[key].type.dims)
+        part = next(p[key] for p in self.structure.predictors.values() if key in p)
+        rows = (self.plan.batches.rows,) if self.plan.batches else ()
+        return body.order((*part.type.dims, *rows))
 
     def outcomes(self, body: Body) -> dict[str, str]:
         entries = {}
@@ -334,6 +385,8 @@ class _Emitter:
             words += [f"local={self.line.local!r}"] if self.line.local else []
             body.lines.append(f"order = Timeline({', '.join(words)})")
             along = ", timeline=order"
+        for parts in self.structure.predictors.values():
+            body.given |= {p: Code(f"at[{k!r}]", self._dims_of(k, body)) for k, p in parts.items()}
         for name, observation in self.model.observations.items():
             dims = body.order(observation.type.dims)
             law = observation.law
@@ -382,6 +435,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     "mercer.runtime.rows": ("directions", "flat", "flat_code", "table", "vectors"),
     "mercer.runtime.scales": ("input_spread", "outcome_spread", "reduce_by"),
     "mercer.runtime.reparametrised": ("sample_between", "sample_non_centred"),
+    "mercer.runtime.variational": ("observe_through_inducing",),
     "mercer.runtime.statements": (
         "observe_each",
         "observed_rows",

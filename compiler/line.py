@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, Term
 from mercer.compiler.structure import Structure, moving_point
-from mercer.compiler.walk import in_order, nodes
+from mercer.compiler.walk import imputed, in_order, names_below, nodes
 from mercer.dsl.spaces import (
     Count,
     Dim,
@@ -70,12 +70,13 @@ def why_no_line(structure: Structure) -> str | None:
         if site.owner in structure.block and site.apply is not None:
             if any(isinstance(node, ir.Integral) for node in _operators(site.apply.function)):
                 return f"the integral `{site.key}` is no part of a state"
+    unknown = set(structure.model.unknowns) | set(imputed(structure.model))
+    for site in structure.sites.values():
+        if site.apply is not None and names_below(structure.model, site.apply) & unknown:
+            return f"`{site.key}` is at unknown points, which have no order yet"
     for name, form in structure.locations.items():
         if not _function_terms(structure, form):
             return f"`{name}` reads no function"
-        scale = structure.model.observations[name].law
-        if isinstance(scale, ir.Distribution) and _is_zero(scale.arguments.get("scale")):
-            return f"`{name}` has no noise"
     for name, form in {**structure.quantities, **structure.locations}.items():
         if name in structure.latent or _is_latent(structure, name):
             continue
@@ -224,10 +225,6 @@ def _chain_dims(structure: Structure, term: Term) -> tuple[Dim, ...]:
     return coordinates_of(function.type.codomain) if function.outputs is None else ()
 
 
-def _is_zero(expr: object) -> bool:
-    return isinstance(expr, ir.Constant) and expr.value <= 0
-
-
 # --- sizes ----------------------------------------------------------------------------------------
 
 
@@ -240,7 +237,7 @@ def _states(structure: Structure) -> States:
         for size, is_constant in _systems(function.kernel):
             (constant if is_constant else moving).append((size, copies))
     if not moving:
-        moving.append(constant.pop(0))
+        moving.append((1, ()))  # a state that is always 0
     return States(tuple(moving), tuple(constant))
 
 

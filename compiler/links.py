@@ -6,11 +6,13 @@ row given it. Which argument is log-concave, under which link, the table of dist
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from mercer.compiler import typed as ir
-from mercer.compiler.walk import names_below
+from mercer.compiler.overrides import Overrides
+from mercer.compiler.walk import imputed, names_below
+from mercer.dsl.diagnostic import Diagnostic
 from mercer.dsl.spaces import Real, ValueType
 from mercer.stdlib import catalog
 
@@ -28,16 +30,47 @@ class Link:
     law: ir.Law
 
 
-def link_of(
-    model: ir.TypedModel, law: ir.Law, kind: ValueType, block: frozenset[str]
-) -> Link | None:
+def links_of(
+    model: ir.TypedModel, block: frozenset[str], about_mode: frozenset[str]
+) -> dict[str, Link]:
+    """How the block enters each outcome that only is log-concave in it."""
+    found = {}
+    for name, observation in model.observations.items():
+        law, columns = observation.law, imputed(model)
+        is_normal = isinstance(law, ir.Distribution) and law.entry == "Normal"
+        if is_normal or name in columns or not names_below(model, law) & block & about_mode:
+            continue
+        if link := _link(model, law, observation.type, block):
+            found[name] = link
+    return found
+
+
+def asked_in_vain(
+    model: ir.TypedModel, asked: Overrides, block: frozenset[str], links: Mapping[str, Link]
+) -> list[Diagnostic]:
+    """What is asked for that would approximate nothing, or that no law allows."""
+    problems = []
+    for name, directive in asked.laplace.items():
+        under = [n for n, link in links.items() if name in names_below(model, link.predictor)]
+        if name in block and under:
+            continue
+        why = "it enters no outcome by a predictor in which its law is smooth and log-concave."
+        mend = "leave the line out: it is then sampled."
+        if name in block:
+            why, mend = "it is integrated out exactly.", "leave the line out."
+        problem = f"`{name}` cannot be integrated out about its mode"
+        problems.append(Diagnostic("M321", problem, directive.span, why=why, mend=mend))
+    return problems
+
+
+def _link(model: ir.TypedModel, law: ir.Law, kind: ValueType, block: frozenset[str]) -> Link | None:
     """How members of `block` enter a law; None: by more than one predictor, or not log-concave."""
     match law:
         case ir.Weighted(_, base, weight) if not names_below(model, weight) & block:
-            inner = link_of(model, base, kind, block)
+            inner = _link(model, base, kind, block)
             return inner and Link(inner.predictor, replace(law, base=inner.law))
         case ir.Censored(_, base, below, above) if not names_below(model, (below, above)) & block:
-            inner = link_of(model, base, kind, block)
+            inner = _link(model, base, kind, block)
             return inner and Link(inner.predictor, replace(law, base=inner.law))
         case ir.Distribution(_, entry, arguments):
             inside = [k for k, v in arguments.items() if names_below(model, v) & block]

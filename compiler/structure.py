@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
-from mercer.compiler.links import Link, link_of
+from mercer.compiler.links import Link, asked_in_vain, links_of
 from mercer.compiler.overrides import Overrides, overrides
+from mercer.compiler.predictors import predictor_key, predictors_of
 from mercer.compiler.walk import imputed, in_order, names_below, nodes
-from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.dsl.diagnostic import MercerError
 from mercer.dsl.spaces import Real, Vector
 
 
@@ -26,8 +27,10 @@ class Structure:
     """`block`: what can be integrated out. `locations`: the affine form of each outcome that it
     reaches. `quantities`: that of each unknown and function of the block itself. `sites`: by key,
     the sites of the block and of the functions outside it. `latent`: functions outside the block.
-    `asked`: what the model's `infer` says. `links`: of each outcome that is not Gaussian given the
-    block, how the block enters it; the block is then integrated out about its mode.
+    `asked`: what the model's `infer` says. `predictors`: by name, the affine parts of the other
+    outcomes, where the block is what variational inference sees at once. `links`: of each outcome
+    that is not Gaussian given the block, how the block enters it, where it is integrated out about
+    its mode.
     """
 
     model: ir.TypedModel
@@ -37,35 +40,41 @@ class Structure:
     sites: Mapping[str, SiteUse]
     latent: tuple[str, ...]
     asked: Overrides
+    predictors: Mapping[str, Mapping[str, ir.Expr]] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
 
 
-def analyse(model: ir.TypedModel, *, is_quick: bool = False) -> Structure:
+def analyse(
+    model: ir.TypedModel, *, is_variational: bool = False, is_quick: bool = False
+) -> Structure:
     """The structure of a typed model. Raises MercerError M32x where its `infer` cannot be had.
 
-    `is_quick`: with all in the block that can be integrated out about its mode (Laplace), and not
-    only what the model's `infer` asks for.
+    `is_variational`: a Gaussian unknown is in the block also where an outcome is not Normal, or
+    not affine in it, if its law is made of what is. `is_quick`: with all in the block that can be
+    integrated out about its mode (Laplace), and not only what the model's `infer` asks for.
     """
     asked = overrides(model)
     candidates = frozenset(_candidates(model)) - set(asked.apart)
     about_mode = candidates if is_quick else frozenset(asked.laplace)
     block = candidates
     while True:
-        taken = _forbidden(model, block, about_mode)
+        taken = _forbidden(model, block, about_mode, is_variational)
         if not taken:
             break
         block -= taken
-    links = _links(model, block, about_mode)
+    links = links_of(model, block, about_mode)
     used = frozenset().union(*(names_below(model, o.law) for o in model.observations.values()))
     reached = block & _closure(model, block, used)
-    predictors = {name: link.predictor for name, link in links.items()}
-    for name, o in model.observations.items():
-        if name not in links and isinstance(o.law, ir.Distribution):
-            predictors |= {name: o.law.arguments["loc"]} if "loc" in o.law.arguments else {}
+    reaching = {
+        n: o.law for n, o in model.observations.items() if names_below(model, o.law) & reached
+    }
+    entering = {name: links[name].predictor for name in reaching if name in links} | {
+        name: law.arguments["loc"]
+        for name, law in reaching.items()
+        if isinstance(law, ir.Distribution) and _is_gaussian(model, law, reached)
+    }
     locations = {
-        name: affine_in(model, predictors[name], reached)
-        for name, o in model.observations.items()
-        if names_below(model, o.law) & reached
+        name: affine_in(model, entering[name], reached) for name in reaching if name in entering
     }
     latent = tuple(f for f in model.functions if f not in reached)
     applies = _applies(model)
@@ -85,12 +94,18 @@ def analyse(model: ir.TypedModel, *, is_quick: bool = False) -> Structure:
             # other unknowns are values there.
             with suppress(NotAffine):  # a composition, which the plan refuses by name
                 quantities[text] = affine_in(model, apply, frozenset(latent))
+    predictors: dict[str, dict[str, ir.Expr]] = {}
+    for name in (n for n in reaching if n not in locations):
+        parts = predictors_of(model, reaching[name], reached)[0]
+        keys = {predictor_key(name, k): part for k, part in enumerate(parts)}
+        predictors[name] = keys
+        quantities |= {key: parts[part] for key, part in keys.items()}
     for form in (*locations.values(), *quantities.values()):
         for term in form.terms:
             sites[term.site.key] = term.site
-    if asked.laplace and (problems := _in_vain(model, asked, reached, links)):
+    if asked.laplace and (problems := asked_in_vain(model, asked, reached, links)):
         raise MercerError(problems, model.sources)
-    return Structure(model, reached, locations, quantities, sites, latent, asked, links)
+    return Structure(model, reached, locations, quantities, sites, latent, asked, predictors, links)
 
 
 def owner_of(apply: ir.Apply) -> str:
@@ -129,44 +144,20 @@ def _candidates(model: ir.TypedModel) -> list[str]:
     return numbers + functions
 
 
-def _links(
-    model: ir.TypedModel, block: frozenset[str], about_mode: frozenset[str]
-) -> dict[str, Link]:
-    """How the block enters each outcome that only is log-concave in it."""
-    found = {}
-    for name, observation in model.observations.items():
-        law, columns = observation.law, imputed(model)
-        is_normal = isinstance(law, ir.Distribution) and law.entry == "Normal"
-        if is_normal or name in columns or not names_below(model, law) & block & about_mode:
-            continue
-        if link := link_of(model, law, observation.type, block):
-            found[name] = link
-    return found
-
-
-def _in_vain(
-    model: ir.TypedModel, asked: Overrides, block: frozenset[str], links: Mapping[str, Link]
-) -> list[Diagnostic]:
-    """What is asked for that would approximate nothing, or that no law allows."""
-    problems = []
-    for name, directive in asked.laplace.items():
-        under = [n for n, link in links.items() if name in names_below(model, link.predictor)]
-        if name in block and under:
-            continue
-        why = "it enters no outcome by a predictor in which its law is smooth and log-concave."
-        mend = "leave the line out: it is then sampled."
-        if name in block:
-            why, mend = "it is integrated out exactly.", "leave the line out."
-        problem = f"`{name}` cannot be integrated out about its mode"
-        problems.append(Diagnostic("M321", problem, directive.span, why=why, mend=mend))
-    return problems
+def _is_gaussian(model: ir.TypedModel, law: ir.Distribution, block: frozenset[str]) -> bool:
+    """Whether a law is Normal about what is affine in the block, with a scale free of it."""
+    if law.entry != "Normal" or "loc" not in law.arguments:
+        return False
+    if names_below(model, law.arguments.get("scale")) & block:
+        return False
+    return not predictors_of(model, law, block)[0].keys() - {law.arguments["loc"]}
 
 
 def _forbidden(
-    model: ir.TypedModel, block: frozenset[str], about_mode: frozenset[str]
+    model: ir.TypedModel, block: frozenset[str], about_mode: frozenset[str], is_variational: bool
 ) -> frozenset[str]:
     """Members of `block` that some use does not allow there."""
-    links = _links(model, block, about_mode)
+    links = links_of(model, block, about_mode)
     taken: set[str] = set()
 
     def free(*parts: object) -> None:
@@ -187,6 +178,8 @@ def _forbidden(
         elif name in links:
             affine(links[name].predictor)
             free(links[name].law)
+        elif is_variational:
+            taken |= predictors_of(model, law, block)[1]
         elif isinstance(law, ir.Distribution) and law.entry == "Normal" and "loc" in law.arguments:
             affine(law.arguments["loc"])
             free(law.arguments.get("scale"))

@@ -18,11 +18,12 @@ from mercer.compiler.plan import Plan
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.model import Model
 from mercer.needs import needs_of
-from mercer.program import told_at_model_lines
+from mercer.program import statements_of, told_at_model_lines
 from mercer.runtime import archive
 from mercer.runtime.bind import Bound, bind
 from mercer.runtime.blame import NoStart
 from mercer.runtime.cache import use_cache
+from mercer.runtime.checkpoint import digest
 from mercer.runtime.density import arguments_of
 from mercer.runtime.fit import Bind, Fit
 from mercer.runtime.placing import place
@@ -39,10 +40,16 @@ def fit_program(
     *,
     seed: int,
     progress: bool | None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
     **settings: int | None,
 ) -> Fit:
     """Runs the program of `plan`; a fault inside it is told at the line of the model."""
     program = model.program(plan)
+    identity = {
+        "the digest of the model": digest(sorted(sources_of(model).values())),
+        "the digest of its program": digest(statements_of(program)),
+    }
     with told_at_model_lines(program, model.typed.source), _blamed(model):
         fit = run(
             program,
@@ -53,6 +60,9 @@ def fit_program(
             bind=binding_of(model),
             model_source=text_of(model),
             plan_text="\n".join(plan.sentences),
+            checkpoint=checkpoint,
+            resume=resume,
+            identity=identity,
             **settings,
         )
     return replace(fit, docs=docs_of(model))
@@ -140,8 +150,13 @@ def docs_of(model: Model) -> dict[str, str]:
 
 def text_of(model: Model) -> str:
     """All the texts that a model was made of, with the files that it uses."""
+    return json.dumps({"name": model.name, "sources": sources_of(model)})
+
+
+def sources_of(model: Model) -> dict[str, str]:
+    """The texts that a model was made of, by the names of their files."""
     sources = {source.name: source.text for source in model.typed.sources.values()}
-    return json.dumps({"name": model.name, "sources": {**sources, model.name: model.text}})
+    return {**sources, model.name: model.text}
 
 
 def model_of(text: str, path: str | Path) -> Model:

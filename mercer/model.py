@@ -203,15 +203,22 @@ class Model:
         warmup: int | None = None,
         draws: int | None = None,
         columns: Mapping[str, Sequence[str] | str] | None = None,
-        progress: Any = None,
+        progress: bool | None = None,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
     ) -> Fit:
         """The posterior given `data`.
 
         `infer` is "auto" (the plan chooses), "nuts", "map", "svi", or what stands after `infer` in
         a model: "NUTS(target = 0.95)", "f by Whitened()". NUTS runs `chains` chains of `warmup` +
         `draws` steps; `map` and `svi` give `chains * draws` draws. Left out, they are what the
-        model's `infer` says, or else 4, 500 and 500. The same seed gives the same draws. Raises
-        MercerError: M3xx of the plan, M4xx of the data, M6xx of the numerics.
+        model's `infer` says, or else 4, 500 and 500. The same seed gives the same draws. `progress`
+        True tells how far it is, False does not; left out, a terminal is told, and a log once a
+        minute is over. Raises MercerError: M3xx of the plan, M4xx of the data, M6xx of numerics.
+
+        `checkpoint` names a file for the state of the fit, which is written every ten seconds and
+        removed by `fit.save`. With `resume` the fit goes on from there, whatever ended it before,
+        and gives the same result bit for bit; a file of another fit is M511.
         """
         for name, value, least in (
             ("chains", chains, 1),
@@ -223,11 +230,13 @@ class Model:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name}: a whole number >= {least} is wanted, got {value!r}")
+        if resume and checkpoint is None:
+            raise ValueError("resume: a `checkpoint` to go on from is wanted, got none")
         if infer not in METHODS:
             asking, infer = self.asking(infer), "auto"
             return asking.fit(
-                data, seed=seed, chains=chains, warmup=warmup, draws=draws,
-                columns=columns, progress=progress,
+                data, seed=seed, chains=chains, warmup=warmup, draws=draws, columns=columns,
+                progress=progress, checkpoint=checkpoint, resume=resume,
             )  # fmt: skip
         from mercer.contradictions import check_contradictions
 
@@ -247,6 +256,8 @@ class Model:
             warmup=warmup,
             draws=draws,
             progress=progress,
+            checkpoint=checkpoint,
+            resume=resume,
         )
 
     def _refuse_nothing_unknown(self) -> None:

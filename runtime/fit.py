@@ -13,13 +13,16 @@ import numpy as np
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.suggest import nearest
+from mercer.runtime.blocks import blocks_of, together
+from mercer.runtime.checkpoint import Checkpoint
 from mercer.runtime.conditional import conditional, known_of
-from mercer.runtime.containers import summary_of
+from mercer.runtime.containers import group_names, summary_of
 from mercer.runtime.density import Arguments, arguments_of, keeps
 from mercer.runtime.draws import Draws
 from mercer.runtime.newlabels import component_keys, rows_between
 from mercer.runtime.posterior import kept_values
-from mercer.runtime.predict import Prediction, predict
+from mercer.runtime.predict import Prediction, predict, prediction_of
+from mercer.runtime.statistics import STATISTICS, is_of_outcomes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,6 +55,7 @@ class Fit:
     model_source: str = ""
     plan_text: str = ""
     docs: Mapping[str, str] = field(default_factory=dict)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
 
     def summary(self, names: list[str] | None = None) -> Any:
         """Mean, sd, 94 % interval, R-hat and effective draws of the unknowns, as a table.
@@ -59,6 +63,12 @@ class Fit:
         Left out, `names` are the unknowns; values of functions at the data are many, so ask.
         """
         posterior = self.idata["posterior"]
+        has_statistics = [n for n in names or () if n in self.statistics()]
+        if has_statistics:
+            raise ValueError(
+                f"names: of {', '.join(has_statistics)} this fit has no draws, but statistics in "
+                f"fit.idata['posterior{STATISTICS}']"
+            )
         if names is None:
             names = [n for n in posterior.data_vars if "(" not in n and posterior[n].size]
         table = summary_of(self.idata, names)
@@ -89,10 +99,25 @@ class Fit:
         return plot_fit(self, folder)
 
     def save(self, path: str | Path) -> Path:
-        """All of the fit in one NetCDF file, which `mercer.open` reads."""
+        """All of the fit in one NetCDF file, which `mercer.open` reads; its checkpoint goes.
+
+        Raises MercerError M504 where the file cannot be written: a checkpoint then stays, and says
+        how to go on.
+        """
         from mercer.runtime.archive import save_fit
 
-        return save_fit(self, path)
+        try:
+            saved = save_fit(self, path)
+        except MercerError as error:
+            is_whole, path_left = self.checkpoint.write(), self.checkpoint.path
+            if path_left is None or not path_left.exists():
+                raise
+            (told,) = error.diagnostics
+            held = "all that was computed" if is_whole else "the fit, but for its last part,"
+            mend = f"{told.mend or 'make room'}; {held} is in {path_left}: `resume` goes on there"
+            raise MercerError([replace(told, mend=mend)]) from error
+        self.checkpoint.discard()
+        return saved
 
     def __repr__(self) -> str:
         count = f"{self.settings['chains']} × {self.settings['draws']} draws"
@@ -109,6 +134,11 @@ class Fit:
 
     # --- for the parts that show a fit ---
 
+    def statistics(self, group: str = "posterior") -> Mapping[str, Any]:
+        """What has statistics at each row instead of draws, by name: [statistic, ...]."""
+        name = f"{group}{STATISTICS}"
+        return self.idata[name].data_vars if name in group_names(self.idata) else {}
+
     def components(self) -> list[str]:
         """The functions and Gaussian unknowns that `component` can show."""
         sites, quantities = self._shown
@@ -116,7 +146,12 @@ class Fit:
         return list(dict.fromkeys([*processes, *quantities]))
 
     def everything(self) -> Prediction:
-        """Outcomes and components at the data of the fit, in one pass over the draws."""
+        """Outcomes and components at the data of the fit, in one pass over the draws.
+
+        Where the draws were too many to keep, by the Normals of their mean and sd.
+        """
+        if any(name.endswith(STATISTICS) for name in group_names(self.idata)):
+            return prediction_of(self.idata, self.bound, dict(self.program.DIMS))
         return self._predict(self.bound, tuple(self.components()), outcomes=True)
 
     def at(self, keys: Iterable[str], new: Any = None) -> Prediction:
@@ -124,8 +159,7 @@ class Fit:
 
         What the other outcomes need is not asked for, and their values mean nothing.
         """
-        outcomes = set(self.idata["posterior_predictive"].data_vars)
-        keys = list(keys)
+        keys, outcomes = list(keys), self.outcomes()
         has_inputs = hasattr(self.program, "INPUTS")
         wanted = {name for key in keys for name in self.needed_by(key)} if has_inputs else None
         bound = self._bound(new, wanted)
@@ -162,6 +196,11 @@ class Fit:
         words = {n: w for w, n in self.program.NAMES.items()}
         return self.arguments.all().get(words.get(name, name))
 
+    def outcomes(self) -> set[str]:
+        """The outcomes of the model."""
+        groups = [name for name in group_names(self.idata) if is_of_outcomes(name)]
+        return {str(name) for group in groups for name in self.idata[group].data_vars}
+
     def draws(self) -> dict[str, np.ndarray]:
         """Draws of the sampled unknowns, chains one after another."""
         return kept_values(self.program, self.sampled)
@@ -189,6 +228,13 @@ class Fit:
         return self.bind(new, self.bound, *(() if wanted is None else (wanted,)))
 
     def _predict(self, bound: Any, parts: tuple[str, ...], *, outcomes: bool) -> Prediction:
+        if self.program.INFERENCE.lane == "variational":
+            blocks = blocks_of(bound, self.program.ROWS)
+            found = [self._predict_rows(block, parts, outcomes) for block in blocks]
+            return together(found, bound, self.program)
+        return self._predict_rows(bound, parts, outcomes)
+
+    def _predict_rows(self, bound: Any, parts: tuple[str, ...], outcomes: bool) -> Prediction:
         arguments = self.arguments
         if bound is not self.bound:
             every = {**self.arguments.arrays, **self.arguments.static}

@@ -88,8 +88,6 @@ class LineModel:
             name: None if f.outputs is None else factor(f.outputs).lower
             for name, f in self.functions.items()
         }
-        changing = any(not s.is_static for _, s in self._systems(jnp.zeros((), int)))
-        self._first_moves = not changing  # some state there must be
 
     # --- states ---
 
@@ -99,13 +97,14 @@ class LineModel:
         """A and Q [k, k, *] of each block of the state between two times of chains with `labels`;
         where `is_start`, 0 and the covariance of the prior."""
         moves, noises = [], []
-        for name, system, copies in self._moving(labels):
-            del name
+        for _, system, copies in self._moving(labels):
             a, q = system.step(before, after)
             a = jnp.where(is_start, 0.0, a)
             q = jnp.where(is_start, system.marginal(after), q)
             moves += [a] * copies
             noises += [q] * copies
+        if not moves:  # only weights: a state that is always 0
+            moves = noises = [jnp.zeros((1, 1, *after.shape))]
         return tuple(moves), tuple(noises)
 
     def places(self) -> Places:
@@ -230,8 +229,8 @@ class LineModel:
 
     def _moving(self, labels: Array) -> Iterator[tuple[str, System, int]]:
         """Systems that make up the state, and how many copies of each there are."""
-        for number, (name, system) in enumerate(self._systems(labels)):
-            if not system.is_static or (self._first_moves and number == 0):
+        for name, system in self._systems(labels):
+            if not system.is_static:
                 yield name, system, self._copies(name)
 
     def _copies(self, name: str) -> int:
@@ -248,7 +247,7 @@ class LineModel:
         used = {part.process for part in parts}
         rows: list[Any] = []
         for number, (name, system) in enumerate(self._systems(jnp.zeros((), int))):
-            if system.is_static and not (self._first_moves and number == 0):
+            if system.is_static:
                 continue
             if name not in used:
                 size = system.size * self._copies(name)
@@ -260,12 +259,14 @@ class LineModel:
                     own = self._system_at(number, part)
                     total = total + part.loading(own, self._roots[name], is_fixed)
             rows.append(total)
+        if not rows:  # the state that is always 0
+            return np.zeros((1, 1)), True
         return (np.concatenate(rows) if is_fixed else jnp.concatenate(rows)), is_fixed
 
     def _features(self, parts: list[_Read], n: int) -> Array:
         rows = [jnp.zeros((0, n))]
         for number, (name, system) in enumerate(self._systems(jnp.zeros((), int))):
-            if not system.is_static or (self._first_moves and number == 0):
+            if not system.is_static:
                 continue
             total = jnp.zeros((system.size * self._copies(name), n))
             for part in parts:

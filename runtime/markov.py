@@ -258,7 +258,7 @@ class Markov:
         node, row = self.timeline.node, self.timeline.row
         if len(node):
             return jnp.asarray(node)
-        return jnp.zeros(self.count, jnp.int32).at[jnp.asarray(row)].set(jnp.arange(self.count))
+        return jnp.zeros(self.count, int).at[jnp.asarray(row)].set(jnp.arange(self.count))
 
     @shared_property
     def _data(self) -> Solution:

@@ -11,18 +11,29 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import Array
+from numpyro import distributions as dist
 
 from mercer.dsl.spaces import Label
 from mercer.runtime.batches import over_draws
-from mercer.runtime.conditional import conditional, known_of, latent_names
+from mercer.runtime.checkpoint import Checkpoint
+from mercer.runtime.conditional import Conditional, conditional, known_of, latent_names
 from mercer.runtime.containers import container
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
 from mercer.runtime.missing import seen_law
 from mercer.runtime.progress import Report, silent
+from mercer.runtime.reduce import LogMoments, Moments, Reducer, Shares
+from mercer.runtime.statistics import NAMES, SHARES, STATISTICS, is_of_outcomes
 from mercer.runtime.terms import Gaussian, Linked
 
 Groups = dict[str, dict[str, np.ndarray]]
+
+KEPT_BYTES = 1e9
+"""What the draws of all that follows from the sampled unknowns may take: a fit and its file should
+fit into the memory of a laptop several times. Above it, statistics stand for what has many rows."""
+
+_FEW = 0.01
+"""Share of `KEPT_BYTES` up to which a quantity keeps its draws all the same."""
 
 
 def complete(
@@ -31,16 +42,22 @@ def complete(
     draws: Draws,
     *,
     seed: int,
+    labels: Mapping[str, int] | None = None,
     report: Report = silent,
+    checkpoint: Checkpoint | None = None,
 ) -> Groups:
     """The groups posterior, log_likelihood, posterior_predictive and sample_stats, each
     [chain, draw, ...].
 
     Unknowns integrated out are drawn from their conditional law; exact outcomes get the
     leave-one-out densities of their rows, others their own log densities. The stats are those of
-    `draws`, and the jitter of each factorisation.
+    `draws`, and the jitter of each factorisation. Where all draws would take more than
+    `KEPT_BYTES`, what has many rows is in groups of its own instead: `posterior_statistics` and
+    so on, [statistic, ...], and `posterior_predictive_shares`, [..., label], for outcomes that
+    are labels, whose numbers are in `labels`.
     """
-    kept = kept_values(program, draws)
+    kept, labels = kept_values(program, draws), labels or {}
+    count, budget = draws.chains * draws.draws, KEPT_BYTES
 
     def compute(key: Array, draw: Mapping[str, Array], arrays: Mapping[str, Array]) -> Any:
         return one_draw(program, key, draw, {**arrays, **arguments.static})
@@ -50,20 +67,71 @@ def complete(
         kept,
         dict(arguments.arrays),
         seed=seed + 1,
-        count=draws.chains * draws.draws,
+        count=count,
         size=rows_of(arguments),
-        known_by=("complete", program, arguments.key),
+        known_by=("complete", program, arguments.key, budget, tuple(sorted(labels.items()))),
+        choose=lambda shapes: _kept_of(shapes, count, budget, labels),
         report=report,
+        checkpoint=checkpoint,
     )
     shape = (draws.chains, draws.draws)
-    groups = {
-        group: {k: v.reshape(*shape, *v.shape[1:]) for k, v in values.items()}
-        for group, values in found.items()
-    }
+    groups: Groups = {}
+    for group, values in found.items():
+        groups[group] = {}
+        for name, value in values.items():
+            if not isinstance(value, dict):
+                groups[group][name] = value.reshape(*shape, *value.shape[1:])
+            elif "shares" in value:
+                groups.setdefault(group + SHARES, {})[name] = value["shares"]
+            else:
+                groups.setdefault(group + STATISTICS, {})[name] = np.stack([*value.values()])
     sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items()}
     groups["posterior"] = {**sampled, **groups["posterior"]}
     groups["sample_stats"] = {**draws.stats, **groups["sample_stats"]}
     return groups
+
+
+def _kept_of(shapes: Any, count: int, budget: float, labels: Mapping[str, int]) -> Any:
+    """What is kept of each quantity: all draws, or the statistics that its group calls for."""
+
+    def size(shape: Any) -> float:
+        return float(np.prod(shape.shape)) * shape.dtype.itemsize * count
+
+    is_small = sum(map(size, jax.tree.leaves(shapes))) <= budget
+
+    def reducer(group: str, name: str, shape: Any) -> Reducer | None:
+        if is_small or size(shape) <= _FEW * budget:
+            return None
+        if group == "posterior_predictive" and name in labels:
+            return Shares(labels[name])
+        return LogMoments() if group == "log_likelihood" else Moments()
+
+    return {
+        group: {name: reducer(group, name, shape) for name, shape in values.items()}
+        for group, values in shapes.items()
+    }
+
+
+KEPT_ROWS = 5_000
+"""Rows up to which a fit of minibatches keeps values at the data; beyond, they are predicted when
+they are asked for, a block of rows at a time."""
+
+
+def complete_without_rows(
+    program: ModuleType,
+    arguments: Arguments,
+    draws: Draws,
+    *,
+    seed: int,
+    report: Report = silent,
+) -> Groups:
+    """The groups posterior and sample_stats, without what has a value for each row of the data;
+    `arguments` are those of a few rows."""
+    groups = complete(program, arguments, draws, seed=seed, report=report)
+    kept = {
+        k: v for k, v in groups["posterior"].items() if program.ROWS not in program.DIMS.get(k, ())
+    }
+    return {"posterior": kept, "sample_stats": groups["sample_stats"]}
 
 
 def one_draw(
@@ -72,6 +140,8 @@ def one_draw(
     """What follows from one draw of the sampled unknowns, at the data of the fit."""
     known = known_of(program, arguments, draw)
     law = conditional(program, known, draw)
+    if program.INFERENCE.lane == "variational":
+        return _one_variational(program, key, draw, known, law)
     gaussian = {k: v for k, v in law.laws.items() if isinstance(v, Gaussian | Linked)}
     exact = {k: q for k, q in law.quantities.items() if k not in law.latent}
     draw_key, noise_key = jax.random.split(key)
@@ -104,6 +174,39 @@ def one_draw(
     }
 
 
+def _one_variational(
+    program: ModuleType,
+    key: Array,
+    draw: Mapping[str, Array],
+    known: Mapping[str, Any],
+    law: Conditional,
+) -> dict[str, dict[str, Array]]:
+    """The same where the Gaussian unknowns have a law of their own: one joint draw of it, and the
+    outcomes given that. The densities of rows are those given the draw, not left out."""
+    draw_key, noise_key = jax.random.split(key)
+    values = law.draw(draw_key, law.quantities, latent=())
+    at = {k: v for k, v in values.items() if k not in law.latent}
+    predictive, log_likelihood = {}, {}
+    laws = program.outcomes({k: values[k] for k in law.latent}, **known)
+    means = {k: v.mean for k, v in laws.items() if isinstance(v, Gaussian)}
+    drawn = law.draw(draw_key, {**law.quantities, **means}, latent=())
+    for number, (name, outcome) in enumerate(laws.items()):
+        if isinstance(outcome, Gaussian):
+            noise = jnp.broadcast_to(outcome.noise, (drawn[name].size,))
+            outcome = dist.Normal(drawn[name], jnp.reshape(noise, drawn[name].shape))
+        predictive[name] = outcome.sample(jax.random.fold_in(noise_key, number))
+        value = known.get(_word(program, name))
+        if value is not None:
+            log_likelihood[name] = _log_density(outcome, value)
+    definitions = program.definitions({**draw, **at}, **{**known, **_by_word(program, at)})
+    return {
+        "posterior": {**at, **definitions},
+        "log_likelihood": log_likelihood,
+        "posterior_predictive": predictive,
+        "sample_stats": law.jitter(),
+    }
+
+
 def kept_values(program: ModuleType, draws: Draws) -> dict[str, np.ndarray]:
     """Draws of what has a name in the model, [chain * draw, ...]."""
     named = set(program.NAMES.values()) | set(latent_names(program))
@@ -122,14 +225,8 @@ def inference_data(
     attributes: Mapping[str, Any],
 ) -> Any:
     """ArviZ's container: InferenceData (0.x) or DataTree (1.x), dims and coords by name."""
-    datasets = {
-        name: dataset(
-            {} if name == "sample_stats" else program.DIMS, bound, values, leading=("chain", "draw")
-        )
-        for name, values in groups.items()
-        if values
-    }
-    outcomes = set(groups.get("posterior_predictive", {}))
+    datasets = {name: _group(program, bound, name, v) for name, v in groups.items() if v}
+    outcomes = {name for group, v in groups.items() if is_of_outcomes(group) for name in v}
     observed = {k: v for k, v in bound.arrays.items() if k in outcomes}
     constant = {k: v for k, v in bound.arrays.items() if k not in outcomes}
     for name, values in (("observed_data", observed), ("constant_data", constant)):
@@ -138,6 +235,23 @@ def inference_data(
     for group in datasets.values():
         group.attrs.update(attributes)
     return container(datasets)
+
+
+def _group(
+    program: ModuleType, bound: Any, name: str, values: Mapping[str, np.ndarray]
+) -> xr.Dataset:
+    """One group, with dims by name."""
+    if name.endswith(STATISTICS):
+        found = dataset(program.DIMS, bound, values, leading=("statistic",))
+        return found.assign_coords(statistic=list(NAMES[: found.sizes["statistic"]]))
+    if name.endswith(SHARES):
+        labels = {n.name: n.space.index for n in bound.needs.data if isinstance(n.space, Label)}
+        # An outcome over the labels themselves has them twice.
+        dims = {k: program.DIMS.get(k, ()) for k in values}
+        dims = {k: (*d, labels[k] + "'" * (labels[k] in d)) for k, d in dims.items()}
+        return dataset(dims, bound, values)
+    dims = {} if name == "sample_stats" else program.DIMS
+    return dataset(dims, bound, values, leading=("chain", "draw"))
 
 
 def dataset(

@@ -21,6 +21,7 @@ from mercer.runtime.density import Arguments
 from mercer.runtime.mixture import mixture_quantile
 from mercer.runtime.newlabels import Rows, component_keys
 from mercer.runtime.posterior import dataset, rows_of
+from mercer.runtime.statistics import statistics_of
 from mercer.runtime.tabulate import table
 from mercer.runtime.terms import Affine, Gaussian, Linked
 
@@ -135,6 +136,25 @@ def predict(
 
     dims = dict(program.DIMS)
     return Prediction(bound, dims, means, sds, samples, probabilities, expected, normals, joint)
+
+
+def prediction_of(idata: Any, bound: Any, dims: Mapping[str, tuple[str, ...]]) -> Prediction:
+    """Outcomes and components at the data of a fit, by the Normals of their mean and sd."""
+    normals = statistics_of(idata, "posterior") | statistics_of(idata, "posterior_predictive")
+
+    def joint() -> Mapping[str, np.ndarray]:
+        raise ValueError("draws: this fit has statistics of its rows; fit.predict draws at rows")
+
+    return Prediction(
+        bound=bound,
+        dims=dims,
+        means={k: mean for k, (mean, _) in normals.items()},
+        sds={k: sd for k, (_, sd) in normals.items()},
+        samples={},
+        probabilities={},
+        normals={k: (mean[None], sd[None]) for k, (mean, sd) in normals.items()},
+        joint=joint,
+    )
 
 
 class _Law(NamedTuple):

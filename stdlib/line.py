@@ -108,6 +108,8 @@ def product(a: System, b: System) -> System:
             ):
                 continue
             left, right = a.loading(t, k), b.loading(t, order - k)
+            if a.has_fixed_loading != b.has_fixed_loading:
+                left, right = _along(left, t), _along(right, t)
             both = left[:, None] * right
             total = total + math.comb(order, k) * both.reshape(-1, *both.shape[2:])
         return total
@@ -351,6 +353,12 @@ def _fixed(size: int) -> Callable[[Array, int], np.ndarray]:
         return np.eye(size)[order]
 
     return loading
+
+
+def _along(loading: Any, t: Array) -> Array:
+    """A loading that may be fixed, at each time."""
+    loading = jnp.asarray(loading)
+    return loading.reshape(len(loading), *(1,) * t.ndim) if loading.ndim == 1 else loading
 
 
 def _at(argument: Any, labels: Array | None) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
@@ -51,6 +53,22 @@ def say_warnings(bound: Any) -> None:
     for said in bound.warnings:
         if said.severity == "warning":
             say(painted(said.render(bound.needs.sources)))
+
+
+@contextlib.contextmanager
+def notices_said() -> Iterator[None]:
+    """Warnings of ours as lines, without the place in the program that Python adds."""
+    shown = warnings.showwarning
+
+    def said(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        if category.__module__.startswith("mercer."):
+            say(str(message))
+        else:
+            shown(message, category, *rest)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = said
+        yield
 
 
 def report(error: MercerError) -> int:

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from mercer.cli.app import app
-from mercer.cli.exits import say, say_warnings
+from mercer.cli.exits import notices_said, say, say_warnings
+from mercer.cli.interrupt import resumable
 from mercer.cli.options import (
     Columns,
     DataPaths,
@@ -88,9 +89,16 @@ def fit(
     warmup: Warmup = None,
     draws: Draws = None,
     columns: Columns = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from the checkpoint that an unfinished fit left."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fit a model to data, and write the posterior with all that prediction needs."""
+    """Fit a model to data, and write the posterior with all that prediction needs.
+
+    Every ten seconds the state of the fit is written beside the result, to FIT.nc.partial.
+    """
     from mercer.model import Model
 
     method = method_of(infer)
@@ -106,8 +114,10 @@ def fit(
         importlib.import_module("mercer.inference")
 
     _import_meanwhile("arviz")
+    checkpoint = output.with_name(f"{output.name}.partial")
     # A terminal is shown the progress of the fit itself; a log is told that it goes on.
-    with waiting("Fitting", quiet=quiet or sys.stderr.isatty()):
+    told = waiting("Fitting", quiet=quiet or sys.stderr.isatty())
+    with told, notices_said(), resumable(checkpoint):
         fitted = loaded.fit(
             bound,
             infer=method,
@@ -115,7 +125,9 @@ def fit(
             chains=chains,
             warmup=warmup,
             draws=draws,
-            progress=not quiet,
+            progress=False if quiet else None,
+            checkpoint=checkpoint,
+            resume=resume,
         )
     with waiting("Writing the fit", quiet=quiet):
         fitted.save(output)

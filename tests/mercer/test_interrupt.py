@@ -135,6 +135,28 @@ def test_ctrl_c_while_chains_run(folder: Path) -> None:
     assert names_in(folder) == ["data.csv", "model.mercer"]
 
 
+def test_who_interrupts_a_fit_is_told_how_to_go_on(folder: Path) -> None:
+    announce = """
+        import sys
+        from mercer.runtime import checkpoint
+        checkpoint.SECONDS = 0.0
+        write = checkpoint.Checkpoint._write
+
+        def announced(self):
+            write(self)
+            print("a checkpoint is written", file=sys.stderr, flush=True)
+            self._every = 3600.0
+
+        checkpoint.Checkpoint._write = announced
+    """
+    words = (*FIT, "--draws", "1000000")
+    process = started(announce, COMMAND.format(words=words), cwd=folder)
+    told = interrupted_at("a checkpoint is written", process)
+    assert told == f"{LAST.strip()}; with --resume it goes on from fit.nc.partial\n"
+    assert process.returncode == 130
+    assert names_in(folder) == ["data.csv", "fit.nc.partial", "model.mercer"]
+
+
 def test_ctrl_c_in_compiled_work_that_never_returns(tmp_path: Path) -> None:
     endless = """
         import sys
