@@ -25,7 +25,7 @@ from mercer.compiler.joint import write_steps
 from mercer.compiler.line import line_of
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
-from mercer.compiler.prior import law_text
+from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.walk import imputed, names_below, nodes, responses
 from mercer.dsl.spaces import Label
 from mercer.stdlib import catalog
@@ -390,7 +390,11 @@ class _Emitter:
         for name, observation in self.model.observations.items():
             dims = body.order(observation.type.dims)
             law = observation.law
-            if name in self.structure.locations and isinstance(law, ir.Distribution):
+            if name in self.structure.links:
+                mean = affine_text(body, self.structure.locations[name], dims)
+                given = given_text(body, self.structure.links[name].law, dims, observation.type)
+                entries[name] = f"Linked({mean}, {given}{along})"
+            elif name in self.structure.locations and isinstance(law, ir.Distribution):
                 mean = affine_text(body, self.structure.locations[name], dims)
                 scale = law.arguments.get("scale")
                 noise = "1.0" if scale is None else self._noise(body, scale, dims)
@@ -416,6 +420,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "Dense",
         "Gaussian",
         "Inducing",
+        "Linked",
         "Markov",
         "RandomFunction",
         "Site",

@@ -14,8 +14,8 @@ from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of
 from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.sampling import Step, circular, sentences_of, steps_of
-from mercer.compiler.sizes import count_of, rows_of
-from mercer.compiler.structure import Structure, owner_of
+from mercer.compiler.sizes import Sizes, count_of, rows_of
+from mercer.compiler.structure import Structure, analyse, owner_of
 from mercer.compiler.variational import (
     DRAWS,
     Batches,
@@ -43,6 +43,7 @@ _LEAST_DRAWS = 25
 
 _FLOPS_A_SECOND = 1e10  # of one factorisation in float64 on two cores of a laptop
 _GRADIENTS = 4 * 1000 * 15  # four chains, 1,000 iterations, some 15 steps in each
+_ABOUT_MODE = 4.0  # densities of an engine that one about the mode takes: Newton steps, gradients
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,10 @@ def plan(
     latent = tuple(f for f in structure.latent if f in used)
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
     cost = _cost(structure, engine, latent, sizes)
+    if latent and asked == "auto" and cost is not None and _seconds(cost) > SECONDS_FOR_NUTS:
+        quick = analyse(model, is_quick=True)
+        if quick.links and (_cost_about_mode(quick, sizes) or cost) <= PATIENCE:
+            return plan(quick, sizes)
     if cost is not None and cost > PATIENCE and _may_take_batches(structure, asked):
         found = batches_of(structure, sizes)
         if not isinstance(found, str):
@@ -137,7 +142,8 @@ def plan(
 def _may_take_batches(structure: Structure, asked: str) -> bool:
     """Whether nothing that the model asks for stands against variational inference."""
     engines = {d.method for d in structure.asked.engines.values()}
-    return asked in ("auto", "svi") and engines <= {"Inducing"} and not structure.asked.apart
+    apart = structure.asked.apart or structure.asked.laplace
+    return asked in ("auto", "svi") and engines <= {"Inducing"} and not apart
 
 
 def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int] | None) -> Plan:
@@ -176,10 +182,23 @@ def _cost(
     if sizes is None:
         return None
     flops = engine.flops(structure, sizes) if engine else 0.0
+    if structure.links:
+        flops *= _ABOUT_MODE
     for name in latent:
         uses = (s for s in structure.sites.values() if s.owner == name)
         flops += 4.3 * sum(count_of(s.dims, sizes) for s in uses) ** 3
     return flops + 1e5
+
+
+def _cost_about_mode(structure: Structure, sizes: Sizes | None) -> float | None:
+    """The same where all functions of the model are integrated out, some about their mode."""
+    rest = {owner_of(s.apply) for s in structure.sites.values() if s.apply} - structure.block
+    return None if rest else _cost(structure, choose_engine(structure, sizes), (), sizes)
+
+
+def _seconds(cost: float) -> float:
+    """How long NUTS takes, estimated."""
+    return cost * _GRADIENTS / _FLOPS_A_SECOND
 
 
 def _method(
@@ -196,7 +215,7 @@ def _method(
         return "nuts", "Nothing is left to sample: the posterior is exact."
     if cost is None:
         return "nuts", "With few rows what remains is sampled by NUTS; give data for a costed plan."
-    seconds = cost * _GRADIENTS / _FLOPS_A_SECOND
+    seconds = _seconds(cost)
     if seconds <= SECONDS_FOR_NUTS:
         text = f"Sampling by NUTS is estimated at {_duration(seconds)}, so it is sampled."
         return "nuts", text
@@ -233,7 +252,14 @@ def _sentences(
     model = structure.model
     block = [n for n in model.order if n in structure.block]
     outcomes = _listed(structure.locations)
-    if engine is not None:
+    if engine is not None and structure.links:
+        how = engine.sentence.removeprefix("exactly, ")
+        yield (
+            f"{_listed(block)} are Gaussian, and {_listed(structure.links)} log-concave in what is "
+            "linear in them: they are integrated out approximately, by the Normal law about their "
+            f"mode given all else (Laplace); each step of Newton's method to it goes {how}."
+        )
+    elif engine is not None:
         yield (
             f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
             f"{engine.sentence}."

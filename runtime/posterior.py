@@ -24,7 +24,7 @@ from mercer.runtime.missing import seen_law
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.reduce import LogMoments, Moments, Reducer, Shares
 from mercer.runtime.statistics import NAMES, SHARES, STATISTICS, is_of_outcomes
-from mercer.runtime.terms import Gaussian
+from mercer.runtime.terms import Gaussian, Linked
 
 Groups = dict[str, dict[str, np.ndarray]]
 
@@ -142,7 +142,7 @@ def one_draw(
     law = conditional(program, known, draw)
     if program.INFERENCE.lane == "variational":
         return _one_variational(program, key, draw, known, law)
-    gaussian = {k: v for k, v in law.laws.items() if isinstance(v, Gaussian)}
+    gaussian = {k: v for k, v in law.laws.items() if isinstance(v, Gaussian | Linked)}
     exact = {k: q for k, q in law.quantities.items() if k not in law.latent}
     draw_key, noise_key = jax.random.split(key)
     means = {f"mean of {k}": v.mean for k, v in gaussian.items()}
@@ -158,6 +158,8 @@ def one_draw(
             predictive[name] = mean + noise * jax.random.normal(own_key, mean.shape)
             log_likelihood[name] = scores[name].log_density
         else:
+            if isinstance(outcome, Linked):
+                outcome = outcome.law(values[f"mean of {name}"])
             predictive[name] = outcome.sample(own_key)
             value = arguments.get(_word(program, name))
             if value is not None:

@@ -23,7 +23,7 @@ from mercer.runtime.newlabels import Rows, component_keys
 from mercer.runtime.posterior import dataset, rows_of
 from mercer.runtime.statistics import statistics_of
 from mercer.runtime.tabulate import table
-from mercer.runtime.terms import Affine, Gaussian
+from mercer.runtime.terms import Affine, Gaussian, Linked
 
 NEW = "new: "
 
@@ -208,12 +208,14 @@ def _one(
     latent = {k: quantities[k] for k in law.latent}
     at = {k: v.value for k, v in _values(law, value_key, latent, new_sites, is_joint).items()}
     laws = program.outcomes(at, **known)
-    gaussian = {k: v for k, v in laws.items() if isinstance(v, Gaussian)}
+    gaussian = {k: v for k, v in laws.items() if isinstance(v, Gaussian | Linked)}
     means = {k: moved(v.mean) for k, v in gaussian.items()}
     latent_values = _values(law, value_key, means, new_sites, is_joint)
     for number, (name, outcome) in enumerate(laws.items()):
         own_key = jax.random.fold_in(noise_key, number)
-        if name in gaussian:
+        if isinstance(outcome, Linked):
+            result[name] = _moments(outcome.law(latent_values[name].value), own_key)
+        elif name in gaussian:
             mean, variance, value, *_ = latent_values[name]
             noise = jnp.reshape(jnp.broadcast_to(outcome.noise, (mean.size,)), mean.shape)
             value = value + noise * jax.random.normal(own_key, mean.shape)

@@ -6,6 +6,7 @@ functions under `jit`, `vmap` and `grad`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -104,4 +105,14 @@ class Gaussian:
 
     mean: Affine
     noise: Array | float = 0.0
+    timeline: Timeline | None = None
+
+
+@dataclass(frozen=True)
+class Linked:
+    """The law of an outcome that is not Gaussian: `law(values of mean)`, row by row, smooth and
+    log-concave in those values. The block is then integrated out about its mode."""
+
+    mean: Affine
+    law: Callable[[Array], Any]
     timeline: Timeline | None = None
