@@ -235,7 +235,7 @@ def _cost(
 def _cost_about_mode(structure: Structure, sizes: Sizes | None) -> float | None:
     """The same where all functions of the model are integrated out, some about their mode."""
     rest = {owner_of(s.apply) for s in structure.sites.values() if s.apply} - structure.block
-    return None if rest else _cost(structure, choose_engine(structure, sizes), (), sizes)
+    return None if rest else _cost(structure, choose_engine(structure, sizes), (), {}, sizes)
 
 
 def _seconds(cost: float) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from mercer.compiler.plan import Plan
+from mercer.compiler.rowwise import rowwise
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.model import Model
 from mercer.needs import needs_of
@@ -65,7 +66,7 @@ def fit_program(
             identity=identity,
             **settings,
         )
-    return replace(fit, docs=docs_of(model))
+    return replace(fit, docs=docs_of(model), rowwise=rowwise(model.typed))
 
 
 @contextlib.contextmanager
@@ -122,7 +123,9 @@ def open_program_fit(path: str | Path) -> Fit:
         return model.program(model.plan(sizes, settings["method"])), bound_of
 
     fit = archive.open_fit(path, compile=compile_again)
-    return replace(fit, bind=binding_of(found[0]), docs=docs_of(found[0]))
+    model = found[0]
+    shown = {"docs": docs_of(model), "rowwise": rowwise(model.typed)}
+    return replace(fit, bind=binding_of(model), **shown)
 
 
 def binding_of(model: Model) -> Bind:
