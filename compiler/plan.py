@@ -52,7 +52,8 @@ class Plan:
     are whitened and sampled, `sampled` the other unknowns that are left to `method`. `inducing`:
     the inducing points of each function, where the engine has them. `draws`: fewer of each chain
     than usual, where each is costly. `steps`: what is drawn, in which order and how. `batches`: how
-    variational inference takes the rows, where it is the method.
+    variational inference takes the rows, where it is the method. `asked`: the method that was asked
+    for from outside the model, or "auto".
     """
 
     structure: Structure
@@ -65,6 +66,7 @@ class Plan:
     inducing: Mapping[str, InducingUse] = field(default_factory=dict)
     draws: int | None = None
     batches: Batches | None = None
+    asked: str = "auto"
 
     @property
     def engine_name(self) -> str:

@@ -65,7 +65,8 @@ def fit_program(
             identity=identity,
             **settings,
         )
-    return replace(fit, docs=docs_of(model))
+    # What was asked for, and the sizes, give the same plan when a file is opened.
+    return replace(fit, settings={**fit.settings, "asked": plan.asked}, docs=docs_of(model))
 
 
 @contextlib.contextmanager
@@ -119,7 +120,8 @@ def open_program_fit(path: str | Path) -> Fit:
             needs = needs_of(model.typed)
             return Bound(needs=needs, dims={n.name: n.order for n in needs.data}, **parts)
 
-        return model.program(model.plan(sizes, settings["method"])), bound_of
+        asked = settings.get("asked", settings["method"])
+        return model.program(model.plan(sizes, asked)), bound_of
 
     fit = archive.open_fit(path, compile=compile_again)
     return replace(fit, bind=binding_of(found[0]), docs=docs_of(found[0]))
