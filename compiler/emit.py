@@ -52,7 +52,11 @@ class _Emitter:
         names += ["posterior mean", "posterior root"] if plan.batches else []
         keeps = [f"{o} keep" for o in model.observations]
         self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
-        keeps += _TIMELINE if self.line else []
+        owners = {key: plan.structure.sites[key].owner for key in plan.along}
+        self.orders = {key: _order_names(f"{owner} order") for key, owner in owners.items()}
+        self.ordering = [*(_TIMELINE if self.line else [])]
+        self.ordering += [name for names in self.orders.values() for name in names]
+        keeps += self.ordering
         taken = {w for words in _IMPORTS.values() for w in words} | set(catalog.kernels())
         self.identifiers = identifiers(dict.fromkeys([*names, *keeps]), taken)
 
@@ -197,9 +201,9 @@ class _Emitter:
                 entries.append(word)
             body.lines.append(f"{keep} = observed_rows({word}{_missing(observation)})")
             entries.append(keep)
-        if self.line is not None:
-            body.lines.append(self.timeline_text(body))
-            entries += [self.identifiers[n] for n in _TIMELINE]
+        if self.ordering:
+            self.write_orders(body)
+            entries += [self.identifiers[n] for n in self.ordering]
         lines = [f"def prepare({self.data_arguments()}):"]
         needed = [w for w in self.summaries.values() if w in body.reads]
         if needed:
@@ -211,30 +215,35 @@ class _Emitter:
         lines.append("    return {" + ", ".join(f'"{w}": {w}' for w in entries) + "}")
         return "\n".join(lines)
 
-    def timeline_text(self, body: Body) -> str:
-        """The statements of `prepare` that sort the rows along the line."""
-        assert self.line is not None
-        reading = self.body()
-        self.sites(reading)
-        body.reads |= reading.reads
-        given = ", ".join(f"{w}={w}" for n in reading.reads if (w := self.identifiers.get(n)))
-        readings = []
-        for name, (term, is_own) in self.line.readings.items():
-            dims = body.order(self.model.observations[name].type.dims)
-            words = [repr(term.site.key)]
-            if index := index_text(body, term, dims):
-                words.append(f"index={index}")
-            words += ["is_own=True"] if is_own else []
-            readings.append(f"({self.identifiers[name]}, Reading({', '.join(words)}))")
-        lines = [
+    def write_orders(self, body: Body) -> None:
+        """The statements of `prepare` that sort rows along a line."""
+        sites, block = self.structure.sites, self.structure.block
+        if self.line is not None:
+            readings = []
+            for name, (term, is_own) in self.line.readings.items():
+                dims = body.order(self.model.observations[name].type.dims)
+                words = [repr(term.site.key)]
+                if index := index_text(body, term, dims):
+                    words.append(f"index={index}")
+                words += ["is_own=True"] if is_own else []
+                readings.append(f"({self.identifiers[name]}, Reading({', '.join(words)}))")
+            keys = [k for k, use in sites.items() if use.apply and use.owner in block]
+            self.write_order(body, keys, readings, _TIMELINE, self.line.apart)
+        for key, names in self.orders.items():
+            self.write_order(body, [key], [f"({key!r}, Reading({key!r}))"], names, True)
+
+    def write_order(
+        self, body: Body, keys: list[str], readings: list[str], names: list[str], apart: bool
+    ) -> None:
+        places = [f"{key!r}: {site_text(body, self.structure.sites[key])}" for key in keys]
+        body.lines += [
             "order = timeline(",
-            f"    {{k: s for k, s in sites({given}).items() if k not in LATENT}},",
+            f"    {{{', '.join(places)}}},",
             f"    [{', '.join(readings)}],",
-            f"    apart={self.line.apart},",
+            f"    apart={apart},",
             ")",
+            *(f"{self.identifiers[n]} = order.{n.split()[-1]}" for n in names),
         ]
-        lines += [f"{self.identifiers[n]} = order.{n.split()[1]}" for n in _TIMELINE]
-        return "\n    ".join(lines)
 
     def summaries_function(self) -> str:
         body = Body(self.structure, self.identifiers, {})
@@ -258,11 +267,10 @@ class _Emitter:
         arguments = [self.identifiers[n] for n in reads if n not in absent]
         arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
-        order = _TIMELINE if self.line else []
-        arguments += [f"{self.identifiers[n]}=None" for n in order]
+        arguments += [f"{self.identifiers[n]}=None" for n in self.ordering]
         if plan.batches is not None:
             arguments += [f"{self.identifiers[f'posterior {k}']}=None" for k in ("mean", "root")]
-        known = [self.identifiers[n] for n in (*reads, *order, *plan.sampled)]
+        known = [self.identifiers[n] for n in (*reads, *self.ordering, *plan.sampled)]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
         if self.structure.predictors:
             body.lines.append(self.through_inducing(outcomes))
@@ -356,9 +364,17 @@ class _Emitter:
         }
 
     def sites(self, body: Body) -> dict[str, str]:
-        own = {key: site_text(body, use) for key, use in self.structure.sites.items()}
+        own = {
+            key: site_text(body, use, self.order_text(body, self.orders.get(key, [])))
+            for key, use in self.structure.sites.items()
+        }
         points = self.plan.inducing.items()
         return own | {f"{name} inducing": inducing_text(body, use) for name, use in points}
+
+    def order_text(self, body: Body, names: list[str], local: tuple[str, ...] = ()) -> str:
+        """`Timeline(...)`; "" without names."""
+        words = [body.read(n) for n in names] + ([f"local={local!r}"] if local else [])
+        return f"Timeline({', '.join(words)})" if names else ""
 
     def quantities(self, body: Body) -> dict[str, str]:
         found: dict[str, Affine] = dict(self.structure.quantities)
@@ -381,9 +397,8 @@ class _Emitter:
         entries = {}
         along = ""
         if self.line is not None:
-            words = [body.read(n) for n in _TIMELINE]
-            words += [f"local={self.line.local!r}"] if self.line.local else []
-            body.lines.append(f"order = Timeline({', '.join(words)})")
+            text = self.order_text(body, _TIMELINE, self.line.local)
+            body.lines.append(f"order = {text}")
             along = ", timeline=order"
         for parts in self.structure.predictors.values():
             body.given |= {p: Code(f"at[{k!r}]", self._dims_of(k, body)) for k, p in parts.items()}
@@ -411,7 +426,12 @@ class _Emitter:
         return {name: body.reference(name) for name in kept}
 
 
-_TIMELINE = ["timeline node", "timeline row", "timeline place", "timeline first"]
+def _order_names(prefix: str) -> list[str]:
+    """The names of the arrays of a `Timeline`."""
+    return [f"{prefix} {part}" for part in ("node", "row", "place", "first")]
+
+
+_TIMELINE = _order_names("timeline")
 """What `prepare` finds of the order of rows along a line, and the laws of the outcomes hold."""
 
 _IMPORTS: dict[str, tuple[str, ...]] = {

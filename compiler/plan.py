@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from mercer.compiler import typed as ir
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of
+from mercer.compiler.line import latent_along, states_along
 from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.sampling import Step, circular, sentences_of, steps_of
 from mercer.compiler.sizes import Sizes, count_of, rows_of
@@ -52,8 +53,9 @@ class Plan:
     are whitened and sampled, `sampled` the other unknowns that are left to `method`. `inducing`:
     the inducing points of each function, where the engine has them. `draws`: fewer of each chain
     than usual, where each is costly. `steps`: what is drawn, in which order and how. `batches`: how
-    variational inference takes the rows, where it is the method. `asked`: the method that was asked
-    for from outside the model, or "auto".
+    variational inference takes the rows, where it is the method. `along`: the sites of those latent
+    functions that are whitened along a line. `asked`: the method that was asked for from outside
+    the model, or "auto".
     """
 
     structure: Structure
@@ -66,6 +68,7 @@ class Plan:
     inducing: Mapping[str, InducingUse] = field(default_factory=dict)
     draws: int | None = None
     batches: Batches | None = None
+    along: tuple[str, ...] = ()
     asked: str = "auto"
 
     @property
@@ -114,7 +117,10 @@ def plan(
     used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
     latent = tuple(f for f in structure.latent if f in used)
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
-    cost = _cost(structure, engine, latent, sizes)
+    steps = steps_of(structure, sizes)
+    early = {step.name for step in steps}
+    along = _along(structure, [n for n in latent if n not in early], sizes)
+    cost = _cost(structure, engine, latent, along, sizes)
     if latent and asked == "auto" and cost is not None and _seconds(cost) > SECONDS_FOR_NUTS:
         quick = analyse(model, is_quick=True)
         if quick.links and (_cost_about_mode(quick, sizes) or cost) <= PATIENCE:
@@ -123,11 +129,10 @@ def plan(
         found = batches_of(structure, sizes)
         if not isinstance(found, str):
             return _in_batches(*found, sizes)
-    chosen, reason = _method(asked, cost, latent, sampled, sizes)
+    chosen, reason = _method(asked, cost, latent, along, sampled)
     inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
     draws = _draws(structure, engine, chosen, cost)
-    steps = steps_of(structure, sizes)
-    sentences = [*_sentences(structure, engine, latent, sampled, sizes, cost, steps)]
+    sentences = [*_sentences(structure, engine, latent, along, sampled, sizes, cost, steps)]
     if inducing:
         sentences.insert(1, _of_inducing(inducing, sizes))
     sentences.append(reason)
@@ -137,7 +142,16 @@ def plan(
             f"density: {draws} draws are taken for each of the chains, not {_USUAL_DRAWS}."
         )
     return Plan(
-        structure, engine, latent, sampled, steps, chosen, tuple(sentences), inducing, draws
+        structure,
+        engine,
+        latent,
+        sampled,
+        steps,
+        chosen,
+        tuple(sentences),
+        inducing,
+        draws,
+        along=tuple(along.values()),
     )
 
 
@@ -167,17 +181,43 @@ def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int]
         tuple(sentences),
         inducing,
         draws,
-        batches,
+        batches=batches,
     )
 
 
 # --- choice -------------------------------------------------------------------------------------
 
 
+def _along(
+    structure: Structure, latent: list[str], sizes: Mapping[str, int] | None
+) -> dict[str, str]:
+    """The sites of the functions that are whitened along a line: where that is cheaper."""
+    found = {n: key for n in latent if (key := latent_along(structure, n))}
+    if sizes is None:
+        return {}
+    return {
+        n: key
+        for n, key in found.items()
+        if _flops_along(structure, n, key, sizes) < _flops_whitened(structure, n, sizes)
+    }
+
+
+def _flops_along(structure: Structure, name: str, key: str, sizes: Mapping[str, int]) -> float:
+    # The first number stands for the longer compilation, which few rows do not repay.
+    step = 1500.0 + 150.0 * states_along(structure, name) ** 3
+    return 3e6 + count_of(structure.sites[key].dims, sizes) * step
+
+
+def _flops_whitened(structure: Structure, name: str, sizes: Mapping[str, int]) -> float:
+    uses = (s for s in structure.sites.values() if s.owner == name)
+    return 4.3 * sum(count_of(s.dims, sizes) for s in uses) ** 3
+
+
 def _cost(
     structure: Structure,
     engine: Engine | None,
     latent: tuple[str, ...],
+    along: Mapping[str, str],
     sizes: Mapping[str, int] | None,
 ) -> float | None:
     """Floating point operations of one log density with its gradient; None without sizes."""
@@ -187,15 +227,17 @@ def _cost(
     if structure.links:
         flops *= _ABOUT_MODE
     for name in latent:
-        uses = (s for s in structure.sites.values() if s.owner == name)
-        flops += 4.3 * sum(count_of(s.dims, sizes) for s in uses) ** 3
+        if name in along:
+            flops += _flops_along(structure, name, along[name], sizes)
+        else:
+            flops += _flops_whitened(structure, name, sizes)
     return flops + 1e5
 
 
 def _cost_about_mode(structure: Structure, sizes: Sizes | None) -> float | None:
     """The same where all functions of the model are integrated out, some about their mode."""
     rest = {owner_of(s.apply) for s in structure.sites.values() if s.apply} - structure.block
-    return None if rest else _cost(structure, choose_engine(structure, sizes), (), sizes)
+    return None if rest else _cost(structure, choose_engine(structure, sizes), (), {}, sizes)
 
 
 def _seconds(cost: float) -> float:
@@ -207,8 +249,8 @@ def _method(
     asked: str,
     cost: float | None,
     latent: tuple[str, ...],
+    along: Mapping[str, str],
     sampled: tuple[str, ...],
-    sizes: Mapping[str, int] | None,
 ) -> tuple[Method, str]:
     for known in METHODS:
         if asked == known:
@@ -221,9 +263,17 @@ def _method(
     if seconds <= SECONDS_FOR_NUTS:
         text = f"Sampling by NUTS is estimated at {_duration(seconds)}, so it is sampled."
         return "nuts", text
-    return "map", (
+    over = (
         f"Sampling by NUTS is estimated at {_duration(seconds)}, over the {SECONDS_FOR_NUTS:.0f} s "
-        "that `auto` allows: the mode is found by L-BFGS, and the uncertainty around it by "
+        "that `auto` allows: "
+    )
+    if along:  # of so many values the curvature would be a matrix too large
+        return "svi", (
+            f"{over}the nearest Normal law in unconstrained space is fitted by stochastic "
+            "gradients. `--infer nuts` samples all the same."
+        )
+    return "map", (
+        f"{over}the mode is found by L-BFGS, and the uncertainty around it by "
         "Laplace's approximation. `--infer nuts` samples all the same."
     )
 
@@ -246,6 +296,7 @@ def _sentences(
     structure: Structure,
     engine: Engine | None,
     latent: tuple[str, ...],
+    along: Mapping[str, str],
     sampled: tuple[str, ...],
     sizes: Mapping[str, int] | None,
     cost: float | None,
@@ -274,8 +325,9 @@ def _sentences(
         laws |= {n: u.prior for n, u in model.unknowns.items()}
         over = _listed(n for n, law in laws.items() if name in names_below(model, law))
         as_asked = ", as asked" if name in asked else ""
+        how = " along the line, in linear time," if name in along else ""
         yield (
-            f"{name} is a random function under {over}: its values are whitened and left to "
+            f"{name} is a random function under {over}: its values are whitened{how} and left to "
             f"inference{as_asked}."
         )
     if kept := [n for n in asked if n not in latent]:

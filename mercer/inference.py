@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from mercer.compiler.plan import Plan
+from mercer.compiler.rowwise import rowwise
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.model import Model
 from mercer.needs import needs_of
@@ -66,7 +67,8 @@ def fit_program(
             **settings,
         )
     # What was asked for, and the sizes, give the same plan when a file is opened.
-    return replace(fit, settings={**fit.settings, "asked": plan.asked}, docs=docs_of(model))
+    settings = {**fit.settings, "asked": plan.asked}
+    return replace(fit, settings=settings, docs=docs_of(model), rowwise=rowwise(model.typed))
 
 
 @contextlib.contextmanager
@@ -124,7 +126,9 @@ def open_program_fit(path: str | Path) -> Fit:
         return model.program(model.plan(sizes, asked)), bound_of
 
     fit = archive.open_fit(path, compile=compile_again)
-    return replace(fit, bind=binding_of(found[0]), docs=docs_of(found[0]))
+    model = found[0]
+    shown = {"docs": docs_of(model), "rowwise": rowwise(model.typed)}
+    return replace(fit, bind=binding_of(model), **shown)
 
 
 def binding_of(model: Model) -> Bind:

@@ -40,18 +40,38 @@ class Weights:
 Process = RandomFunction | Weights
 
 
-@partial(_pytree, data_fields=("points",), meta_fields=("process", "size", "is_inducing"))
+@partial(_pytree, data_fields=("node", "row", "place", "first"), meta_fields=("local",))
+@dataclass(frozen=True)
+class Timeline:
+    """The order of all rows of all outcomes along the line, as `runtime.timeline` finds it.
+
+    `node` [rows]: the node of each row, or empty where each node is one row; `row` [nodes]: a row
+    of each node; `place` [nodes]: where its time stands among the values of all function sites;
+    `first` [chains]: the first node of each chain. `local`: the `Weights` of which each chain has
+    an entry of its own.
+    """
+
+    node: Any
+    row: Any
+    place: Any
+    first: Any
+    local: tuple[str, ...] = ()
+
+
+@partial(_pytree, data_fields=("points", "order"), meta_fields=("process", "size", "is_inducing"))
 @dataclass(frozen=True)
 class Site:
     """`size` Gaussian values: the process named `process` at `points`, or all of some `Weights`.
 
     `is_inducing`: no outcome reads them; an approximate engine sees the process through them.
+    `order`: that of the points along a line, where they are whitened along it.
     """
 
     process: str
     points: Any = None
     size: int = 1
     is_inducing: bool = False
+    order: Timeline | None = None
 
 
 @partial(_pytree, data_fields=("coefficient", "index"), meta_fields=("site",))
@@ -77,24 +97,6 @@ class Affine:
     constant: Array | float = 0.0
     terms: tuple[Term, ...] = ()
     shape: tuple[int, ...] = ()
-
-
-@partial(_pytree, data_fields=("node", "row", "place", "first"), meta_fields=("local",))
-@dataclass(frozen=True)
-class Timeline:
-    """The order of all rows of all outcomes along the line, as `runtime.timeline` finds it.
-
-    `node` [rows]: the node of each row, or empty where each node is one row; `row` [nodes]: a row
-    of each node; `place` [nodes]: where its time stands among the values of all function sites;
-    `first` [chains]: the first node of each chain. `local`: the `Weights` of which each chain has
-    an entry of its own.
-    """
-
-    node: Any
-    row: Any
-    place: Any
-    first: Any
-    local: tuple[str, ...] = ()
 
 
 @partial(_pytree, data_fields=("mean", "noise", "timeline"), meta_fields=())

@@ -76,7 +76,7 @@ def test_the_engine_goes_by_structure_and_size(text: str, rows: int, engine: str
         (
             "data y[n] : Real\nx[n] ~ Normal(0, 1)\nf : Real -> Real ~ GP(Matern32())\n"
             "y ~ Normal(f(x), 1)",
-            "are unknown",
+            "the points of `f(x)` are unknown",
         ),
         (one("(" + " * ".join(4 * ["Matern52(lengthscale = 1)"]) + ")"), "has 81 numbers"),
     ],
