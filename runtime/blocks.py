@@ -10,6 +10,7 @@ import numpy as np
 
 from mercer.dsl.spaces import Dim
 
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """Data at some of the rows: `rows[dim]` are the places of its rows in the whole."""

@@ -31,9 +31,7 @@ def write_csv_parts(path: str | Path, parts: Iterable[Columns]) -> None:
             lists = {name: np.asarray(values).tolist() for name, values in columns.items()}
             lengths = {len(values) for values in lists.values()}
             if len(lengths) > 1:
-                raise ValueError(
-                    f"columns: all must have one length, these have {sorted(lengths)}"
-                )
+                raise ValueError(f"columns: all must have one length, these have {sorted(lengths)}")
             if head is None:
                 head = list(lists)
                 writer.writerow(head)

@@ -35,7 +35,7 @@ Bind = Callable[..., Any]
 be there, the others being unused."""
 
 _STEP = 1_000_003
-"""Between the seeds of the blocks of one prediction: further apart than what else a fit draws by."""
+"""Between the seeds of two blocks of a prediction: beyond what else a fit draws by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,8 @@ class Fit:
     `idata`: ArviZ's groups. `diagnostics`: sentences on how far to trust them. `settings`: method,
     seed, chains, warmup, draws. `learned`: arguments of the program that the fit found beside the
     draws. `model_source`, `plan_text`: what was fitted, and how. `docs`: what the model says of a
-    name, as a rule its unit; of itself under the name "". `rowwise`: the indices of rows that can be
-    predicted apart from one another.
+    name, as a rule its unit; of itself under the name "". `rowwise`: the indices of rows that can
+    be predicted apart from one another.
     """
 
     idata: Any
@@ -219,6 +219,16 @@ class Fit:
         words = {n: w for w, n in self.program.NAMES.items()}
         return self.arguments.all().get(words.get(name, name))
 
+    def shape_of(self, outcome: str) -> tuple[int, ...]:
+        """The shape of an outcome at the data, of whatever the fit keeps of it."""
+        for name in group_names(self.idata):
+            if is_of_outcomes(name) and outcome in self.idata[name].data_vars:
+                shape = tuple(self.idata[name][outcome].shape)
+                if name.endswith(SHARES):
+                    return shape[:-1]
+                return shape[1:] if name.endswith(STATISTICS) else shape[2:]
+        raise ValueError(f"outcome: {', '.join(self.outcomes())} are there, got {outcome!r}")
+
     def outcomes(self) -> set[str]:
         """The outcomes of the model."""
         groups = [name for name in group_names(self.idata) if is_of_outcomes(name)]
@@ -264,7 +274,10 @@ class Fit:
 
         def passes() -> Iterator[tuple[Block, Prediction]]:
             for block in blocks_of(bound, apart, size):
-                yield block, self._predict_at(block.bound, parts, outcomes=outcomes, of=block.number)
+                yield (
+                    block,
+                    self._predict_at(block.bound, parts, outcomes=outcomes, of=block.number),
+                )
 
         return joined(passes, bound, dict(self.program.DIMS))
 
