@@ -67,8 +67,8 @@ def fit_program(
             **settings,
         )
     # What was asked for, and the sizes, give the same plan when a file is opened.
-    settings = {**fit.settings, "asked": plan.asked}
-    return replace(fit, settings=settings, docs=docs_of(model), rowwise=rowwise(model.typed))
+    told = {**fit.settings, "asked": plan.asked}
+    return replace(fit, settings=told, docs=docs_of(model), rowwise=rowwise(model.typed))
 
 
 @contextlib.contextmanager
