@@ -54,7 +54,8 @@ class Plan:
     the inducing points of each function, where the engine has them. `draws`: fewer of each chain
     than usual, where each is costly. `steps`: what is drawn, in which order and how. `batches`: how
     variational inference takes the rows, where it is the method. `along`: the sites of those latent
-    functions that are whitened along a line.
+    functions that are whitened along a line. `asked`: the method that was asked for from outside
+    the model, or "auto".
     """
 
     structure: Structure
@@ -68,6 +69,7 @@ class Plan:
     draws: int | None = None
     batches: Batches | None = None
     along: tuple[str, ...] = ()
+    asked: str = "auto"
 
     @property
     def engine_name(self) -> str:

@@ -66,7 +66,9 @@ def fit_program(
             identity=identity,
             **settings,
         )
-    return replace(fit, docs=docs_of(model), rowwise=rowwise(model.typed))
+    # What was asked for, and the sizes, give the same plan when a file is opened.
+    settings = {**fit.settings, "asked": plan.asked}
+    return replace(fit, settings=settings, docs=docs_of(model), rowwise=rowwise(model.typed))
 
 
 @contextlib.contextmanager
@@ -120,7 +122,8 @@ def open_program_fit(path: str | Path) -> Fit:
             needs = needs_of(model.typed)
             return Bound(needs=needs, dims={n.name: n.order for n in needs.data}, **parts)
 
-        return model.program(model.plan(sizes, settings["method"])), bound_of
+        asked = settings.get("asked", settings["method"])
+        return model.program(model.plan(sizes, asked)), bound_of
 
     fit = archive.open_fit(path, compile=compile_again)
     model = found[0]

@@ -35,7 +35,7 @@ Bind = Callable[..., Any]
 be there, the others being unused."""
 
 _STEP = 1_000_003
-"""Between the seeds of the blocks of one prediction: far from what else a fit draws by."""
+"""Between the seeds of two blocks of a prediction: beyond what else a fit draws by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,6 +218,16 @@ class Fit:
         """What the program was given of one name of the model, or computed from data for it."""
         words = {n: w for w, n in self.program.NAMES.items()}
         return self.arguments.all().get(words.get(name, name))
+
+    def shape_of(self, outcome: str) -> tuple[int, ...]:
+        """The shape of an outcome at the data, of whatever the fit keeps of it."""
+        for name in group_names(self.idata):
+            if is_of_outcomes(name) and outcome in self.idata[name].data_vars:
+                shape = tuple(self.idata[name][outcome].shape)
+                if name.endswith(SHARES):
+                    return shape[:-1]
+                return shape[1:] if name.endswith(STATISTICS) else shape[2:]
+        raise ValueError(f"outcome: {', '.join(self.outcomes())} are there, got {outcome!r}")
 
     def outcomes(self) -> set[str]:
         """The outcomes of the model."""

@@ -21,7 +21,7 @@ from mercer.dsl import syntax
 from mercer.dsl.parse import parse
 from tests.reference import defaults, kernels, laws
 from tests.reference.arrays import BASIS, Named, elementwise, reduced, scalar
-from tests.reference.evaluate import BINARY, Evaluator, coordinates_of, domain_of, text_of
+from tests.reference.evaluate import BINARY, WORDS, Evaluator, coordinates_of, domain_of, text_of
 from tests.reference.functions import (
     Covariance,
     Function,
@@ -33,7 +33,7 @@ from tests.reference.functions import (
     vector_dim,
 )
 
-_FUNCTION_PRIORS = ("GP", "Linear")
+_FUNCTION_PRIORS = ("GP", "Linear", "Network")
 
 
 def joint_log_density(text: str, data: Mapping[str, Any], values: Mapping[str, Any]) -> float:
@@ -401,7 +401,8 @@ class Reference(Evaluator):
             if not isinstance(given, Named):
                 given = Named(dims, np.asarray(given, float))
             given = Named(given.dims, given.array, coordinates)
-            self.statements.setdefault(("prior", name), Statement(given, dims, law, space, owner))
+            statement = Statement(given, given.dims, law, space, owner)
+            self.statements.setdefault(("prior", name), statement)
             return given
         if word != "Normal" or space[0] not in ("Real", "Vector"):
             raise KeyError(f"{name} needs a value")
@@ -473,6 +474,8 @@ class Reference(Evaluator):
         assert isinstance(prior.function, syntax.Name)
         if prior.function.id == "Linear":
             return self._linear(function, prior, points[0], function.outputs)
+        if prior.function.id == "Network":
+            return self._network(function, prior, points[0])
         if any(BASIS in p.dims for p in points):
             raise ValueError(f"{text}: a point depends on what is integrated out")
         rows = self._rows(function, points, text)
@@ -552,6 +555,39 @@ class Reference(Evaluator):
         result = elementwise(np.add, total, bias)
         coordinates = tuple(c for c in (outputs,) if c)
         return dataclasses.replace(result, coordinates=coordinates)
+
+    def _network(self, function: Function, prior: syntax.Call, x: Named) -> Named:
+        """Layer by layer; the names of a layer's units are those that its biases come with."""
+        assert function.domain is not None
+        inside = vector_dim(function.domain, x)
+        given = _by_name(prior, {"hidden": None, "activation": None, "weights": None})
+        law = given["weights"].value if "weights" in given else _default("Normal(0, 1)").value
+        activation = WORDS[text_of(given["activation"].value)]
+        widths = given["hidden"].value
+        assert isinstance(widths, syntax.List)
+        outputs = tuple(d for d in (function.outputs,) if d)
+        words = [*(f"layer{i + 1}" for i in range(len(widths.items))), "output"]
+        value = x
+        for number, word in enumerate(words):
+            value = elementwise(activation, value) if number else value
+            ends = (*function.indices, *outputs)
+            places = {"weights": (*ends, *((inside,) if inside else ())), "bias": ends}
+            parts = [
+                # Only the output's may be integrated out; the values of others bring their dims.
+                self._unknown(
+                    f"{function.name}.{word}.{part}", (), None, law, function.name, places[part]
+                )
+                for part in ("weights", "bias")
+            ]
+            weights, bias = parts
+            product = elementwise(np.multiply, weights, value)
+            if inside:
+                size = self.size(inside) if inside in self.sizes else int(inside.rstrip("'"))
+                total = reduced(np.sum, product, (inside,))
+                product = elementwise(np.divide, total, scalar(np.sqrt(size)))
+            value = elementwise(np.add, product, bias)
+            inside = next((d for d in bias.dims if d not in function.indices), None)
+        return dataclasses.replace(value, coordinates=outputs)
 
     def _prior_argument(self, function: str, name: str) -> syntax.Argument | None:
         prior = self.tildes[function].prior

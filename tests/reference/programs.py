@@ -99,7 +99,10 @@ def reference_log_density(program: Program, values: dict[str, Any]) -> float:
         if stem and way in _WAYS:
             _WAYS[way](point, stem, value)
         else:
-            point.given[name] = value
+            dims = program.module.DIMS[name]
+            # The units of a network's layers have no name that the text could tell.
+            is_layer = ".layer" in name or ".output." in name
+            point.given[name] = Named(dims, np.asarray(value)) if is_layer else value
     reference = point.reference(tuple(point.whitened))
     return point.total + reference.log_density()
 
