@@ -127,8 +127,7 @@ def open_program_fit(path: str | Path) -> Fit:
 
     fit = archive.open_fit(path, compile=compile_again)
     model = found[0]
-    shown = {"docs": docs_of(model), "rowwise": rowwise(model.typed)}
-    return replace(fit, bind=binding_of(model), **shown)
+    return replace(fit, bind=binding_of(model), docs=docs_of(model), rowwise=rowwise(model.typed))
 
 
 def binding_of(model: Model) -> Bind:
