@@ -51,9 +51,9 @@ class _Wide(Terms):
     def deep_kernel(self) -> None:
         net = self.net("feature", self.column("x"), outputs=2)
         law = self.positive()
-        self.lines.append(f"f : Real^2 -> Real ~ GP(RBF(lengthscale ~ {law}, scale = 1.1))")
-        self.values["f.lengthscale"] = self.rng.uniform(0.6, 1.6)
-        terms = " + ".join([f"f({net}(x))", *self.terms(self.rng.integers(0, 2))])
+        self.lines.append(f"deep : Real^2 -> Real ~ GP(RBF(lengthscale ~ {law}, scale = 1.1))")
+        self.values["deep.lengthscale"] = self.rng.uniform(0.6, 1.6)
+        terms = " + ".join([f"deep({net}(x))", *self.terms(self.rng.integers(0, 2))])
         y = self.outcome("y", "Real", self.rng.normal(size=self.n))
         self.lines.append(f"{y} ~ Normal({terms}, {self.noise()})")
 
