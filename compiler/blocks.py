@@ -68,8 +68,8 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
             raise AssertionError(f"no text for {type(kernel).__name__}")
 
 
-def site_text(body: Body, use: SiteUse) -> str:
-    """`Site(process, points, size)`."""
+def site_text(body: Body, use: SiteUse, order: str = "") -> str:
+    """`Site(process, points, size)`; `order`: the text of its order along a line."""
     size = body.shape(use.dims)
     count = _product(body, use.dims)
     if use.apply is None:
@@ -88,7 +88,8 @@ def site_text(body: Body, use: SiteUse) -> str:
     operators = _operators(body, use, use.apply.function, function)
     if operators:
         words.append(f"operators=({', '.join(operators)},)")
-    return f"Site({use.owner!r}, Points({', '.join(words)}), size={count})"
+    along = f", order={order}" if order else ""
+    return f"Site({use.owner!r}, Points({', '.join(words)}), size={count}{along})"
 
 
 def weights_text(body: Body, function: ir.Function) -> tuple[str, str]:

@@ -57,6 +57,7 @@ class Body:
     reads: dict[str, None] = field(default_factory=dict)
     locals: set[str] = field(default_factory=set)
     formals: dict[str, str] = field(default_factory=dict)  # formal names of a lambda
+    given: dict[ir.Expr, Code] = field(default_factory=dict)  # values that are arguments
 
     @property
     def model(self) -> ir.TypedModel:
@@ -94,6 +95,9 @@ class Body:
         """The text of an expression; definitions that it needs become statements first."""
         if expr in self.summaries:
             return Code(self.read(self.summaries[expr]), self.order(expr.type.dims))
+        if expr in self.given:
+            self.reads["at"] = None
+            return self.given[expr]
         match expr:
             case ir.Constant(_, _, value):
                 return Code(repr(float(value)), (), _ATOM if value >= 0 else 3)

@@ -20,13 +20,13 @@ from mercer.compiler.blocks import (
     site_text,
     weights_text,
 )
-from mercer.compiler.code import Body
+from mercer.compiler.code import Body, Code
 from mercer.compiler.facts import copies, dims, inputs, labels, summaries, taken
 from mercer.compiler.joint import write_steps
 from mercer.compiler.line import line_of
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
-from mercer.compiler.prior import law_text
+from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.shapes import functions_on_shapes, weights_name
 from mercer.compiler.walk import imputed, names_below, nodes, responses
 from mercer.compiler.waves import waves_arguments, write_waves
@@ -55,9 +55,14 @@ class _Emitter:
         self.on_shapes = functions_on_shapes(self.structure)
         self.waves = waves_arguments(self.structure)
         names += [*self.waves, *(f"{name} shape" for name in model.shapes)]
+        names += ["posterior mean", "posterior root"] if plan.batches else []
         keeps = [f"{o} keep" for o in model.observations]
         self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
-        keeps += _TIMELINE if self.line else []
+        owners = {key: plan.structure.sites[key].owner for key in plan.along}
+        self.orders = {key: _order_names(f"{owner} order") for key, owner in owners.items()}
+        self.ordering = [*(_TIMELINE if self.line else [])]
+        self.ordering += [name for names in self.orders.values() for name in names]
+        keeps += self.ordering
         taken = {w for words in _IMPORTS.values() for w in words} | set(catalog.kernels())
         self.identifiers = identifiers(dict.fromkeys([*names, *keeps]), taken)
 
@@ -107,10 +112,11 @@ class _Emitter:
             f"ENGINE = {engine or None}",
             *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
             *([f"PREPARED = {self.prepared()!r}"] if self.waves else []),
+            *self.variational(),
             f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
             f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
-            f"DIMS = {_dict(dims(self.structure))}",
+            f"DIMS = {_dict(self.dims())}",
             f"COPIES = {_dict(copies(self.model))}",
             f"INPUTS = {_dict(inputs(self.structure))}",
             f"TAKEN = {taken(self.structure, self.summaries)!r}",
@@ -142,6 +148,26 @@ class _Emitter:
                 if not word.isdigit() and word not in self.model.indices:
                     found[word] = None
         return list(found)
+
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        body = self.body()
+        keys = [k for parts in self.structure.predictors.values() for k in parts]
+        return dims(self.structure) | {k: self._dims_of(k, body) for k in keys}
+
+    def variational(self) -> list[str]:
+        """What the minibatches of a program are of."""
+        if self.plan.batches is None:
+            return []
+        kinds = self.plan.batches.kinds
+        predictors = {
+            name: (kinds[name], tuple(parts)) for name, parts in self.structure.predictors.items()
+        }
+        law = tuple(self.identifiers[n] for n in ("posterior mean", "posterior root"))
+        return [
+            f"ROWS = {self.plan.batches.rows!r}",
+            f"PREDICTORS = {_dict(predictors)}",
+            f"POSTERIOR = {law!r}",
+        ]
 
     def _inducing_arguments(self) -> list[str]:
         return [name for names in self.points.values() for name in names]
@@ -188,9 +214,9 @@ class _Emitter:
             entries.append(keep)
         write_waves(body)
         entries += [self.identifiers[n] for n in self.waves]
-        if self.line is not None:
-            body.lines.append(self.timeline_text(body))
-            entries += [self.identifiers[n] for n in _TIMELINE]
+        if self.ordering:
+            self.write_orders(body)
+            entries += [self.identifiers[n] for n in self.ordering]
         lines = [f"def prepare({self.data_arguments()}):"]
         needed = [w for w in self.summaries.values() if w in body.reads]
         if needed:
@@ -202,30 +228,35 @@ class _Emitter:
         lines.append("    return {" + ", ".join(f'"{w}": {w}' for w in entries) + "}")
         return "\n".join(lines)
 
-    def timeline_text(self, body: Body) -> str:
-        """The statements of `prepare` that sort the rows along the line."""
-        assert self.line is not None
-        reading = self.body()
-        self.sites(reading)
-        body.reads |= reading.reads
-        given = ", ".join(f"{w}={w}" for n in reading.reads if (w := self.identifiers.get(n)))
-        readings = []
-        for name, (term, is_own) in self.line.readings.items():
-            dims = body.order(self.model.observations[name].type.dims)
-            words = [repr(term.site.key)]
-            if index := index_text(body, term, dims):
-                words.append(f"index={index}")
-            words += ["is_own=True"] if is_own else []
-            readings.append(f"({self.identifiers[name]}, Reading({', '.join(words)}))")
-        lines = [
+    def write_orders(self, body: Body) -> None:
+        """The statements of `prepare` that sort rows along a line."""
+        sites, block = self.structure.sites, self.structure.block
+        if self.line is not None:
+            readings = []
+            for name, (term, is_own) in self.line.readings.items():
+                dims = body.order(self.model.observations[name].type.dims)
+                words = [repr(term.site.key)]
+                if index := index_text(body, term, dims):
+                    words.append(f"index={index}")
+                words += ["is_own=True"] if is_own else []
+                readings.append(f"({self.identifiers[name]}, Reading({', '.join(words)}))")
+            keys = [k for k, use in sites.items() if use.apply and use.owner in block]
+            self.write_order(body, keys, readings, _TIMELINE, self.line.apart)
+        for key, names in self.orders.items():
+            self.write_order(body, [key], [f"({key!r}, Reading({key!r}))"], names, True)
+
+    def write_order(
+        self, body: Body, keys: list[str], readings: list[str], names: list[str], apart: bool
+    ) -> None:
+        places = [f"{key!r}: {site_text(body, self.structure.sites[key])}" for key in keys]
+        body.lines += [
             "order = timeline(",
-            f"    {{k: s for k, s in sites({given}).items() if k not in LATENT}},",
+            f"    {{{', '.join(places)}}},",
             f"    [{', '.join(readings)}],",
-            f"    apart={self.line.apart},",
+            f"    apart={apart},",
             ")",
+            *(f"{self.identifiers[n]} = order.{n.split()[-1]}" for n in names),
         ]
-        lines += [f"{self.identifiers[n]} = order.{n.split()[1]}" for n in _TIMELINE]
-        return "\n    ".join(lines)
 
     def summaries_function(self) -> str:
         body = Body(self.structure, self.identifiers, {})
@@ -249,10 +280,15 @@ class _Emitter:
         arguments = [self.identifiers[n] for n in reads if n not in absent]
         arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
-        order = _TIMELINE if self.line else []
-        arguments += [f"{self.identifiers[n]}=None" for n in order]
-        known = [self.identifiers[n] for n in (*reads, *order, *plan.sampled)]
+        arguments += [f"{self.identifiers[n]}=None" for n in self.ordering]
+        if plan.batches is not None:
+            arguments += [f"{self.identifiers[f'posterior {k}']}=None" for k in ("mean", "root")]
+        known = [self.identifiers[n] for n in (*reads, *self.ordering, *plan.sampled)]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
+        if self.structure.predictors:
+            body.lines.append(self.through_inducing(outcomes))
+            head = f"LATENT = ()\n\n\ndef model({_keywords(arguments)}):"
+            return "\n".join([head, *_indented(body.lines)])
         at = "{}"
         owners = {k: use.owner for k, use in self.structure.sites.items()}
         owners |= {weights_name(f): name for name, f in self.on_shapes.items()}
@@ -296,6 +332,21 @@ class _Emitter:
         head = f"LATENT = {tuple(latent)!r}\n\n\ndef model({_keywords(arguments)}):"
         return "\n".join([head, *_indented(body.lines)])
 
+    def through_inducing(self, outcomes: list[str]) -> str:
+        """The statement for outcomes that see the Gaussian unknowns through their predictors."""
+        values = ", ".join(f"{o!r}: {self.identifiers[o]}" for o in outcomes)
+        keeps = ", ".join(f"{o!r}: {self._keep(o)}" for o in outcomes)
+        return (
+            "observe_through_inducing(\n"
+            "        processes(**known),\n"
+            "        sites(**known),\n"
+            "        quantities(**known),\n"
+            "        lambda at: outcomes(at, **known),\n"
+            f"        {{{values}}},\n"
+            f"        keep={{{keeps}}},\n"
+            "    )"
+        )
+
     def _keep(self, name: str) -> str:
         return self.identifiers[f"{name} keep"]
 
@@ -328,7 +379,10 @@ class _Emitter:
         }
 
     def sites(self, body: Body) -> dict[str, str]:
-        own = {key: site_text(body, use) for key, use in self.structure.sites.items()}
+        own = {
+            key: site_text(body, use, self.order_text(body, self.orders.get(key, [])))
+            for key, use in self.structure.sites.items()
+        }
         points = self.plan.inducing.items()
         own |= {f"{name} inducing": inducing_text(body, use) for name, use in points}
         return own | {weights_name(f): weights_text(body, f)[0] for f in self.sampled_weights()}
@@ -337,27 +391,45 @@ class _Emitter:
         """The functions on shapes whose weights are left to inference."""
         return [f for name, f in self.on_shapes.items() if name in self.plan.latent]
 
+    def order_text(self, body: Body, names: list[str], local: tuple[str, ...] = ()) -> str:
+        """`Timeline(...)`; "" without names."""
+        words = [body.read(n) for n in names] + ([f"local={local!r}"] if local else [])
+        return f"Timeline({', '.join(words)})" if names else ""
+
     def quantities(self, body: Body) -> dict[str, str]:
         found: dict[str, Affine] = dict(self.structure.quantities)
         entries = {}
         for key, form in found.items():
-            use = self.structure.sites.get(key)
-            dims = use.dims if use else body.order(self.model.unknowns[key].type.dims)
-            entries[key] = affine_text(body, form, dims)
+            entries[key] = affine_text(body, form, self._dims_of(key, body))
         return entries | {weights_name(f): weights_text(body, f)[1] for f in self.sampled_weights()}
+
+    def _dims_of(self, key: str, body: Body) -> tuple[str, ...]:
+        """The dims of a quantity; a predictor always has that of the rows."""
+        if key in self.structure.sites:
+            return self.structure.sites[key].dims
+        if key in self.model.unknowns:
+            return body.order(self.model.unknowns[key].type.dims)
+        part = next(p[key] for p in self.structure.predictors.values() if key in p)
+        rows = (self.plan.batches.rows,) if self.plan.batches else ()
+        return body.order((*part.type.dims, *rows))
 
     def outcomes(self, body: Body) -> dict[str, str]:
         entries = {}
         along = ""
         if self.line is not None:
-            words = [body.read(n) for n in _TIMELINE]
-            words += [f"local={self.line.local!r}"] if self.line.local else []
-            body.lines.append(f"order = Timeline({', '.join(words)})")
+            text = self.order_text(body, _TIMELINE, self.line.local)
+            body.lines.append(f"order = {text}")
             along = ", timeline=order"
+        for parts in self.structure.predictors.values():
+            body.given |= {p: Code(f"at[{k!r}]", self._dims_of(k, body)) for k, p in parts.items()}
         for name, observation in self.model.observations.items():
             dims = body.order(observation.type.dims)
             law = observation.law
-            if name in self.structure.locations and isinstance(law, ir.Distribution):
+            if name in self.structure.links:
+                mean = affine_text(body, self.structure.locations[name], dims)
+                given = given_text(body, self.structure.links[name].law, dims, observation.type)
+                entries[name] = f"Linked({mean}, {given}{along})"
+            elif name in self.structure.locations and isinstance(law, ir.Distribution):
                 mean = affine_text(body, self.structure.locations[name], dims)
                 scale = law.arguments.get("scale")
                 noise = "1.0" if scale is None else self._noise(body, scale, dims)
@@ -374,7 +446,12 @@ class _Emitter:
         return {name: body.reference(name) for name in kept}
 
 
-_TIMELINE = ["timeline node", "timeline row", "timeline place", "timeline first"]
+def _order_names(prefix: str) -> list[str]:
+    """The names of the arrays of a `Timeline`."""
+    return [f"{prefix} {part}" for part in ("node", "row", "place", "first")]
+
+
+_TIMELINE = _order_names("timeline")
 """What `prepare` finds of the order of rows along a line, and the laws of the outcomes hold."""
 
 _IMPORTS: dict[str, tuple[str, ...]] = {
@@ -383,6 +460,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "Dense",
         "Gaussian",
         "Inducing",
+        "Linked",
         "Markov",
         "RandomFunction",
         "Site",
@@ -398,6 +476,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     "mercer.runtime.rows": ("directions", "flat", "flat_code", "table", "vectors"),
     "mercer.runtime.scales": ("input_spread", "outcome_spread", "reduce_by"),
     "mercer.runtime.reparametrised": ("sample_between", "sample_non_centred"),
+    "mercer.runtime.variational": ("observe_through_inducing",),
     "mercer.runtime.statements": (
         "observe_each",
         "observed_rows",

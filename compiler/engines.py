@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
 from mercer.compiler.inducing import inducing_of, unfit_for_inducing
-from mercer.compiler.line import states_of, waves_of, why_no_line
+from mercer.compiler.line import line_of, states_of, waves_of, why_no_line
 from mercer.compiler.shapes import copies_of, functions_on_shapes, modes_of, shape_of
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure
@@ -144,11 +144,15 @@ def _line_numbers(structure: Structure, sizes: Sizes) -> tuple[int, int]:
         sum(size * count_of(dims, sizes) for size, dims in part)
         for part in (states.moving, states.constant)
     )
-    return moving, 1 + constant + _width(structure, sizes)
+    local = line_of(structure).local  # a chain reads one entry of such an unknown
+    sites = [site for site in structure.sites.values() if not site.apply]
+    weights = sum(1 if s.owner in local else count_of(s.dims, sizes) for s in sites)
+    return moving, 1 + constant + weights
 
 
 def _line_flops(structure: Structure, sizes: Sizes) -> float:
-    # Fitted to times of this engine on one core, in units of a factorisation's operations.
+    # Fitted to times of this engine on one core, in units of a factorisation's operations, but for
+    # the first number: that is for its longer compilation, which few rows do not repay.
     numbers, columns = _line_numbers(structure, sizes)
     step = 1500.0 + 150.0 * numbers**3 + columns * (250.0 * numbers + 5.0 * columns)
     return 3e6 + rows_of(structure, sizes) * step

@@ -76,6 +76,8 @@ def unfit_for_inducing(structure: Structure) -> str | None:
     uses = inducing_of(structure, None)
     if not uses:
         return "there is no random function in it"
+    if structure.links:
+        return f"`{next(iter(structure.links))}` is not Gaussian, so that there is no bound"
     key = moving_point(structure)
     if key and any(use.at is None for use in uses.values()):
         return f"the points of `{key}` are unknown, so that none can be chosen among them"

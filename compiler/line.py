@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, Term
 from mercer.compiler.structure import Structure, moving_point
-from mercer.compiler.walk import in_order, nodes
+from mercer.compiler.walk import imputed, in_order, names_below, nodes
 from mercer.dsl.spaces import (
     Count,
     Dim,
@@ -53,14 +53,8 @@ def why_no_line(structure: Structure) -> str | None:
     if not functions:
         return "it has no function of one number"
     for function in functions:
-        if not isinstance(function.type.domain, Real | Positive | Unit | Interval | Count):
-            return f"`{function.name}` is a function on `{function.type.domain}`, not on a line"
-        for node in nodes(function.kernel):
-            if isinstance(node, ir.KernelCall) and catalog.kernels()[node.entry].states is None:
-                return (
-                    f"the kernel `{node.entry}` of `{function.name}` has no state of finite size; "
-                    "Matern12, Matern32 and Matern52 have"
-                )
+        if why := _why_not(function):
+            return why
     if key := moving_point(structure):
         return f"the points of `{key}` are unknown, and rows are put in order beforehand"
     wide = [f for f in functions if coordinates_of(f.type.codomain)]
@@ -89,6 +83,31 @@ def why_no_line(structure: Structure) -> str | None:
     return None
 
 
+def latent_along(structure: Structure, name: str) -> str | None:
+    """The only site of a function that is left to inference, where it runs along a line."""
+    function = structure.model.functions[name]
+    sites = [s for s in structure.sites.values() if s.owner == name]
+    if len(sites) != 1 or function.entry != "GP" or function.kernel is None:
+        return None
+    (site,) = sites
+    model = structure.model
+    unknown = set(model.unknowns) | set(imputed(model)) | set(model.functions) - {name}
+    serves = (
+        _why_not(function) is None
+        and isinstance(site.apply and site.apply.function, ir.FunctionRef)
+        and function.outputs is None
+        and not names_below(model, site.apply) & unknown
+        and states_along(structure, name) <= LARGEST
+    )
+    return site.key if serves else None
+
+
+def states_along(structure: Structure, name: str) -> int:
+    """Numbers in the state of one function."""
+    kernel = structure.model.functions[name].kernel
+    return 0 if kernel is None else sum(size for size, _ in _systems(kernel))
+
+
 def waves_of(structure: Structure) -> list[ir.KernelCall]:
     """The kernels that are only a truncated series on a line."""
     found = [n for f in _functions(structure) for n in nodes(f.kernel)]
@@ -111,6 +130,19 @@ def line_of(structure: Structure) -> Line:
         is_own = any(t.coefficient is not None and t.coefficient.type.dims for t in terms)
         readings[name] = ((wide or terms)[0], is_own or len(wide) > 1)
     return Line(readings, tuple(_local(structure)), apart)
+
+
+def _why_not(function: ir.Function) -> str | None:
+    """Why a function has no state on a line."""
+    if not isinstance(function.type.domain, Real | Positive | Unit | Interval | Count):
+        return f"`{function.name}` is a function on `{function.type.domain}`, not on a line"
+    for node in nodes(function.kernel):
+        if isinstance(node, ir.KernelCall) and catalog.kernels()[node.entry].states is None:
+            return (
+                f"the kernel `{node.entry}` of `{function.name}` has no state of finite size; "
+                "Matern12, Matern32 and Matern52 have"
+            )
+    return None
 
 
 # --- terms ----------------------------------------------------------------------------------------

@@ -23,12 +23,14 @@ _ENGINES = ("Exact", "Kalman", "Inducing")  # the words `asked_by` of `mercer.co
 class Overrides:
     """`method`: of what is left to inference, or "auto". `settings`: by method. `engines`:
     unknowns that must be integrated out, and by what. `apart`: unknowns that must not be.
+    `laplace`: unknowns to be integrated out about their mode.
     """
 
     method: str = "auto"
     settings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     engines: Mapping[str, ir.Directive] = field(default_factory=dict)
     apart: Mapping[str, ir.Directive] = field(default_factory=dict)
+    laplace: Mapping[str, ir.Directive] = field(default_factory=dict)
 
 
 def overrides(model: ir.TypedModel) -> Overrides:
@@ -41,6 +43,7 @@ def overrides(model: ir.TypedModel) -> Overrides:
     settings: dict[str, dict[str, float]] = {}
     engines: dict[str, ir.Directive] = {}
     apart: dict[str, ir.Directive] = {}
+    laplace: dict[str, ir.Directive] = {}
     for directive in sorted(model.directives, key=lambda d: bool(d.name)):
         word, name = directive.method.lower(), directive.name
         if word in METHODS:
@@ -53,19 +56,21 @@ def overrides(model: ir.TypedModel) -> Overrides:
             }
             if name:
                 apart[name] = directive
-        elif directive.method not in (*_ENGINES, "Whitened"):
+        elif directive.method not in (*_ENGINES, "Whitened", "Laplace"):
             problems.append(_no_engine(directive))
         elif not name:
             problems.append(_without_name(directive))
         elif directive.method in _ENGINES:
             engines[name] = directive
+        elif directive.method == "Laplace":
+            laplace[name] = directive
         elif name in model.functions:
             apart[name] = directive
         else:
             problems.append(_not_whitened(directive))
     if problems:
         raise MercerError(problems, model.sources)
-    return Overrides(method, settings, engines, apart)
+    return Overrides(method, settings, engines, apart, laplace)
 
 
 def _no_engine(directive: ir.Directive) -> Diagnostic:
@@ -74,8 +79,8 @@ def _no_engine(directive: ir.Directive) -> Diagnostic:
         f"`{directive.method}` has no engine yet",
         directive.span,
         why="the method is known; this version cannot run it.",
-        mend="write `NUTS()`, `MAP()`, `SVI()`, `Exact()`, `Kalman()`, `Inducing()` or "
-        "`Whitened()`, or leave the line out.",
+        mend="write `NUTS()`, `MAP()`, `SVI()`, `Exact()`, `Kalman()`, `Inducing()`, "
+        "`Laplace()` or `Whitened()`, or leave the line out.",
     )
 
 

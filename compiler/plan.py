@@ -10,13 +10,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
-from mercer.compiler.engines import Engine, choose_engine
+from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of
+from mercer.compiler.line import latent_along, states_along
 from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.sampling import Step, circular, sentences_of, steps_of
 from mercer.compiler.shapes import modes_of, shape_of, waves_sentences, why_unfit, wrong_points
-from mercer.compiler.sizes import count_of, rows_of
-from mercer.compiler.structure import Structure, owner_of
+from mercer.compiler.sizes import Sizes, count_of, rows_of
+from mercer.compiler.structure import Structure, analyse, owner_of
+from mercer.compiler.variational import (
+    DRAWS,
+    Batches,
+    asks_for_batches,
+    batch_sentences,
+    batches_of,
+    engine_of_batches,
+    no_batches,
+    other_method,
+)
 from mercer.compiler.walk import imputed, names_below, nodes
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.spaces import Bool, Count, Label, Real, Space, Vector
@@ -34,6 +45,7 @@ _LEAST_DRAWS = 25
 
 _FLOPS_A_SECOND = 1e10  # of one factorisation in float64 on two cores of a laptop
 _GRADIENTS = 4 * 1000 * 15  # four chains, 1,000 iterations, some 15 steps in each
+_ABOUT_MODE = 4.0  # densities of an engine that one about the mode takes: Newton steps, gradients
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,10 @@ class Plan:
     """`engine` integrates the block out; None: there is no block. `latent` are the functions that
     are whitened and sampled, `sampled` the other unknowns that are left to `method`. `inducing`:
     the inducing points of each function, where the engine has them. `draws`: fewer of each chain
-    than usual, where each is costly. `steps`: what is drawn, in which order and how.
+    than usual, where each is costly. `steps`: what is drawn, in which order and how. `batches`: how
+    variational inference takes the rows, where it is the method. `along`: the sites of those latent
+    functions that are whitened along a line. `asked`: the method that was asked for from outside
+    the model, or "auto".
     """
 
     structure: Structure
@@ -53,6 +68,9 @@ class Plan:
     sentences: tuple[str, ...]
     inducing: Mapping[str, InducingUse] = field(default_factory=dict)
     draws: int | None = None
+    batches: Batches | None = None
+    along: tuple[str, ...] = ()
+    asked: str = "auto"
 
     @property
     def engine_name(self) -> str:
@@ -63,10 +81,14 @@ class Plan:
     def settings(self) -> Mapping[str, float]:
         """What the model says of the method that was chosen, and the plan where it is silent."""
         own = {} if self.draws is None else {"draws": float(self.draws)}
+        if self.batches is not None:
+            own |= {"batch": float(self.batches.size), "steps": float(self.batches.steps)}
         return own | dict(self.structure.asked.settings.get(self.method, {}))
 
     @property
     def lane(self) -> str:
+        if self.batches is not None:
+            return "variational"
         if self.latent:
             return "latent"
         return "exact" if self.engine else "direct"
@@ -83,17 +105,35 @@ def plan(
     refusals = [d for row in _REFUSALS for d in row(model)]
     if refusals:
         raise MercerError(_distinct(refusals), model.sources)
+    asked = structure.asked.method if method == "auto" else method.lower()
+    wanting = asks_for_batches(structure, asked)
+    if wanting is not None:
+        if asked not in ("auto", "svi"):
+            raise MercerError([other_method(wanting, asked)], model.sources)
+        found = batches_of(structure, sizes)
+        if isinstance(found, str):
+            raise MercerError([no_batches(wanting, found)], model.sources)
+        return _in_batches(*found, sizes)
     engine = choose_engine(structure, sizes)
     used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
     latent = tuple(f for f in structure.latent if f in used)
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
-    cost = _cost(structure, engine, latent, sizes)
-    asked = structure.asked.method if method == "auto" else method.lower()
-    chosen, reason = _method(asked, cost, latent, sampled, sizes)
-    inducing = {} if engine is None or engine.is_exact else inducing_of(structure, sizes)
-    draws = _draws(structure, engine, chosen, cost)
     steps = steps_of(structure, sizes)
-    sentences = [*_sentences(structure, engine, latent, sampled, sizes, cost, steps)]
+    early = {step.name for step in steps}
+    along = _along(structure, [n for n in latent if n not in early], sizes)
+    cost = _cost(structure, engine, latent, along, sizes)
+    if latent and asked == "auto" and cost is not None and _seconds(cost) > SECONDS_FOR_NUTS:
+        quick = analyse(model, is_quick=True)
+        if quick.links and (_cost_about_mode(quick, sizes) or cost) <= PATIENCE:
+            return plan(quick, sizes)
+    if cost is not None and cost > PATIENCE and _may_take_batches(structure, asked):
+        found = batches_of(structure, sizes)
+        if not isinstance(found, str):
+            return _in_batches(*found, sizes)
+    chosen, reason = _method(asked, cost, latent, along, sampled)
+    inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
+    draws = _draws(structure, engine, chosen, cost)
+    sentences = [*_sentences(structure, engine, latent, along, sampled, sizes, cost, steps)]
     if inducing:
         sentences.insert(1, _of_inducing(inducing, sizes))
     sentences.append(reason)
@@ -103,40 +143,120 @@ def plan(
             f"density: {draws} draws are taken for each of the chains, not {_USUAL_DRAWS}."
         )
     return Plan(
-        structure, engine, latent, sampled, steps, chosen, tuple(sentences), inducing, draws
+        structure,
+        engine,
+        latent,
+        sampled,
+        steps,
+        chosen,
+        tuple(sentences),
+        inducing,
+        draws,
+        along=tuple(along.values()),
+    )
+
+
+def _may_take_batches(structure: Structure, asked: str) -> bool:
+    """Whether nothing that the model asks for stands against variational inference."""
+    engines = {d.method for d in structure.asked.engines.values()}
+    apart = structure.asked.apart or structure.asked.laplace
+    return asked in ("auto", "svi") and engines <= {"Inducing"} and not apart
+
+
+def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int] | None) -> Plan:
+    """The plan of variational inference by minibatches."""
+    model = structure.model
+    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
+    inducing = inducing_of(structure, sizes)
+    sentences = [*batch_sentences(structure, batches, sampled, sizes)]
+    sentences.insert(1, _of_inducing(inducing, sizes))
+    sentences += _of_defaults(model)
+    draws = None if "draws" in structure.asked.settings.get("svi", {}) else DRAWS
+    return Plan(
+        structure,
+        engine_of_batches(),
+        (),
+        sampled,
+        steps_of(structure, sizes),
+        "svi",
+        tuple(sentences),
+        inducing,
+        draws,
+        batches=batches,
     )
 
 
 # --- choice -------------------------------------------------------------------------------------
 
 
+def _along(
+    structure: Structure, latent: list[str], sizes: Mapping[str, int] | None
+) -> dict[str, str]:
+    """The sites of the functions that are whitened along a line: where that is cheaper."""
+    found = {n: key for n in latent if (key := latent_along(structure, n))}
+    if sizes is None:
+        return {}
+    return {
+        n: key
+        for n, key in found.items()
+        if _flops_along(structure, n, key, sizes) < _flops_whitened(structure, n, sizes)
+    }
+
+
+def _flops_along(structure: Structure, name: str, key: str, sizes: Mapping[str, int]) -> float:
+    # The first number stands for the longer compilation, which few rows do not repay.
+    step = 1500.0 + 150.0 * states_along(structure, name) ** 3
+    return 3e6 + count_of(structure.sites[key].dims, sizes) * step
+
+
+def _flops_whitened(structure: Structure, name: str, sizes: Mapping[str, int]) -> float:
+    uses = (s for s in structure.sites.values() if s.owner == name)
+    return 4.3 * sum(count_of(s.dims, sizes) for s in uses) ** 3
+
+
 def _cost(
     structure: Structure,
     engine: Engine | None,
     latent: tuple[str, ...],
+    along: Mapping[str, str],
     sizes: Mapping[str, int] | None,
 ) -> float | None:
     """Floating point operations of one log density with its gradient; None without sizes."""
     if sizes is None:
         return None
     flops = engine.flops(structure, sizes) if engine else 0.0
+    if structure.links:
+        flops *= _ABOUT_MODE
     for name in latent:
-        uses = (s for s in structure.sites.values() if s.owner == name)
         shape = shape_of(structure.model.functions[name])
-        rows = sum(count_of(s.dims, sizes) for s in uses)
         if shape is not None:  # sums of waves: no factorisation
+            uses = (s for s in structure.sites.values() if s.owner == name)
+            rows = sum(count_of(s.dims, sizes) for s in uses)
             flops += 4.0 * rows * modes_of(structure.model, shape, sizes)
-            continue
-        flops += 4.3 * rows**3
+        elif name in along:
+            flops += _flops_along(structure, name, along[name], sizes)
+        else:
+            flops += _flops_whitened(structure, name, sizes)
     return flops + 1e5
+
+
+def _cost_about_mode(structure: Structure, sizes: Sizes | None) -> float | None:
+    """The same where all functions of the model are integrated out, some about their mode."""
+    rest = {owner_of(s.apply) for s in structure.sites.values() if s.apply} - structure.block
+    return None if rest else _cost(structure, choose_engine(structure, sizes), (), {}, sizes)
+
+
+def _seconds(cost: float) -> float:
+    """How long NUTS takes, estimated."""
+    return cost * _GRADIENTS / _FLOPS_A_SECOND
 
 
 def _method(
     asked: str,
     cost: float | None,
     latent: tuple[str, ...],
+    along: Mapping[str, str],
     sampled: tuple[str, ...],
-    sizes: Mapping[str, int] | None,
 ) -> tuple[Method, str]:
     for known in METHODS:
         if asked == known:
@@ -145,13 +265,21 @@ def _method(
         return "nuts", "Nothing is left to sample: the posterior is exact."
     if cost is None:
         return "nuts", "With few rows what remains is sampled by NUTS; give data for a costed plan."
-    seconds = cost * _GRADIENTS / _FLOPS_A_SECOND
+    seconds = _seconds(cost)
     if seconds <= SECONDS_FOR_NUTS:
         text = f"Sampling by NUTS is estimated at {_duration(seconds)}, so it is sampled."
         return "nuts", text
-    return "map", (
+    over = (
         f"Sampling by NUTS is estimated at {_duration(seconds)}, over the {SECONDS_FOR_NUTS:.0f} s "
-        "that `auto` allows: the mode is found by L-BFGS, and the uncertainty around it by "
+        "that `auto` allows: "
+    )
+    if along:  # of so many values the curvature would be a matrix too large
+        return "svi", (
+            f"{over}the nearest Normal law in unconstrained space is fitted by stochastic "
+            "gradients. `--infer nuts` samples all the same."
+        )
+    return "map", (
+        f"{over}the mode is found by L-BFGS, and the uncertainty around it by "
         "Laplace's approximation. `--infer nuts` samples all the same."
     )
 
@@ -174,6 +302,7 @@ def _sentences(
     structure: Structure,
     engine: Engine | None,
     latent: tuple[str, ...],
+    along: Mapping[str, str],
     sampled: tuple[str, ...],
     sizes: Mapping[str, int] | None,
     cost: float | None,
@@ -182,7 +311,14 @@ def _sentences(
     model = structure.model
     block = [n for n in model.order if n in structure.block]
     outcomes = _listed(structure.locations)
-    if engine is not None:
+    if engine is not None and structure.links:
+        how = engine.sentence.removeprefix("exactly, ")
+        yield (
+            f"{_listed(block)} are Gaussian, and {_listed(structure.links)} log-concave in what is "
+            "linear in them: they are integrated out approximately, by the Normal law about their "
+            f"mode given all else (Laplace); each step of Newton's method to it goes {how}."
+        )
+    elif engine is not None:
         yield (
             f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
             f"{engine.sentence}."
@@ -196,9 +332,10 @@ def _sentences(
         laws |= {n: u.prior for n, u in model.unknowns.items()}
         over = _listed(n for n, law in laws.items() if name in names_below(model, law))
         as_asked = ", as asked" if name in asked else ""
+        how = " along the line, in linear time," if name in along else ""
         values = "values" if shape_of(model.functions[name]) is None else "weights"
         yield (
-            f"{name} is a random function under {over}: its {values} are whitened and left to "
+            f"{name} is a random function under {over}: its {values} are whitened{how} and left to "
             f"inference{as_asked}."
         )
     if kept := [n for n in asked if n not in latent]:
@@ -210,6 +347,10 @@ def _sentences(
     if sampled:
         yield f"Left to inference: {_listed(sampled)}."
     yield from sentences_of(steps)
+    yield from _of_defaults(model)
+
+
+def _of_defaults(model: ir.TypedModel) -> Iterator[str]:
     defaults = [u for u in model.unknowns.values() if u.is_default]
     if defaults:
         yield f"Default priors (nobody wrote one): {_listed(u.name for u in defaults)}."
@@ -220,7 +361,7 @@ def _of_inducing(inducing: Mapping[str, InducingUse], sizes: Mapping[str, int] |
     chosen = [use for use in inducing.values() if use.at is None]
     how = (
         " They start where the prior variance given those before is largest (Burt et al. 2020), "
-        "are learned with the unknowns at the mode, and held there from then on."
+        "and are learned with the other unknowns."
     )
     return f"Inducing points: {listed}.{how if chosen else ''}"
 

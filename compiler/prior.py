@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mercer.compiler import typed as ir
 from mercer.compiler.code import Body, Code, Dims
+from mercer.compiler.links import HOLE
 from mercer.compiler.sampling import How
 from mercer.dsl.spaces import Constrained, Interval, Space, Unit, ValueType, Vector, coordinates_of
 from mercer.stdlib import catalog
@@ -52,6 +53,15 @@ def prior_text(body: Body, unknown: ir.Unknown) -> str:
             return f"conditioned({text}, {', '.join(words)})"
         text = f"conditioned({text}, {', '.join(words)})"
     return f"{text}.expand({body.shape(dims)})" if dims else text
+
+
+def given_text(body: Body, law: ir.Law, dims: Dims, kind: ValueType) -> str:
+    """The law of an outcome as a function of its predictor."""
+    word = "predictor"
+    while word in body.identifiers.values():
+        word += "_"
+    body.formals[HOLE] = word
+    return f"lambda {word}: {law_text(body, law, dims, kind)}"
 
 
 def law_text(

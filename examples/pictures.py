@@ -14,6 +14,8 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mercer.runtime.tables import read
+
 INK, BAND, OTHER, DOT = "#1f3a5f", "#9db8d9", "#c0392b", "0.4"
 COLOURS = ("#1f6fb2", "#d1812b", "#3a8f5c", "#8e4ea5", "#b23a48", "#6b6b6b", "#2aa3a3")
 
@@ -68,7 +70,7 @@ def functions(fit: Any, folder: Path, settings: Settings) -> Figure:
     for axes, name in zip(panels, names, strict=True):
         part = fit.component(name, inputs)
         word = next(key for key in part.means if key.startswith((f"{name}(", f"{name}[")))
-        _interval(axes, inputs[x], part, word, ...)
+        _interval(axes, inputs[x], part, word, settings)
         if "truth" in settings:
             truth = _table(folder, settings["truth"])
             axes.plot(truth[x], truth["value"], color=OTHER, lw=1.2, ls="--", label="truth")
@@ -86,13 +88,13 @@ def coordinates(fit: Any, folder: Path, settings: Settings) -> Figure:
     """One function for each coordinate of an input (`sum(f(x), d)`), over that coordinate."""
     name, columns = settings["name"], settings["columns"]
     data, x = _table(folder, settings["data"]), settings["x"]
-    grid = {column: _grid(data[column], settings) for column in columns}
-    part = fit.component(name, {x: np.stack(list(grid.values()), axis=-1)})
+    grid = pd.DataFrame({column: _grid(data[column], settings) for column in columns})
+    part = fit.component(name, read(grid, columns={x: columns}))
     (word,) = part.means
     figure, panels = _panels(len(columns), settings)
     for place, (axes, column) in enumerate(zip(panels, columns, strict=True)):
         factor = settings["units"][place]
-        _interval(axes, grid[column] * factor, part, word, (slice(None), place))
+        _interval(axes, grid[column] * factor, part, word, settings, (slice(None), place))
         axes.plot(data[column] * factor, np.zeros(len(data)), "|", color="0.5", markersize=5)
         axes.set_xlabel(settings["labels"][place], fontsize=9)
     return _labelled(figure, panels, {**settings, "xlabel": ""})
@@ -127,8 +129,9 @@ def classes(fit: Any, folder: Path, settings: Settings) -> Figure:
     data, truth = _table(folder, settings["data"]), _table(folder, settings["held_out"])
     ends = [np.linspace(*_ends(pd.concat([data[c], truth[c]])), settings["count"]) for c in (x, y)]
     across, up = np.meshgrid(*ends)
-    points = np.stack([across.ravel(), up.ravel()], axis=-1)
-    shares = fit.predict({settings["input"]: points}).probabilities[label]
+    points = pd.DataFrame({x: across.ravel(), y: up.ravel()})
+    inputs = read(points, columns={settings["input"]: [x, y]})
+    shares = fit.predict(inputs).probabilities[label]
     names = [str(n) for n in fit.bound.labels[settings["index"]]]
     figure, axes = _figure(7, 5)
     for place, name in enumerate(names):
@@ -241,10 +244,21 @@ def _band(axes: Any, x: Any, table: pd.DataFrame, y: str, what: str) -> None:
     axes.plot(x, table[f"{y}.mean"], color=INK, lw=1.2, label=f"mean{of}")
 
 
-def _interval(axes: Any, x: Any, part: Any, word: str, place: Any) -> None:
-    low, high = (part.quantile(word, level)[place] for level in (0.025, 0.975))
+def _interval(
+    axes: Any, x: Any, part: Any, word: str, settings: Settings, place: Any = ...
+) -> None:
+    """Mean and 95 % band of a function; `centred`: of each draw less its mean over the panel."""
+    if settings.get("centred"):
+        draws = part.draws[word].values
+        draws = draws.reshape(-1, *draws.shape[2:])
+        draws = draws if place is ... else draws[(slice(None), *place)]
+        draws = draws - draws.mean(axis=1, keepdims=True)
+        mean, (low, high) = draws.mean(axis=0), np.quantile(draws, (0.025, 0.975), axis=0)
+    else:
+        mean = part.means[word][place]
+        low, high = (part.quantile(word, level)[place] for level in (0.025, 0.975))
     axes.fill_between(x, low, high, color=BAND, alpha=0.7, lw=0)
-    axes.plot(x, part.means[word][place], color=INK, lw=1.2)
+    axes.plot(x, mean, color=INK, lw=1.2)
 
 
 def _titled(figure: Figure, axes: Any, settings: Settings) -> Figure:

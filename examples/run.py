@@ -65,7 +65,7 @@ def run(chosen: Example, folder: Path, *, keep: bool = False, **fit: str | int) 
         figure = pictures.draw(found, folder, settings)
         figure.savefig(path, dpi=150)
         if keep and number == 0:
-            figure.savefig(chosen.folder / KEPT, dpi=100)
+            figure.savefig(chosen.folder / KEPT, dpi=85)
     print()
     if chosen.held_out:
         print(f"Held out: {_compared(pd.read_csv(folder / chosen.held_out), forecast)}")

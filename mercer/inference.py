@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from mercer.compiler.plan import Plan
+from mercer.compiler.rowwise import rowwise
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.model import Model
 from mercer.needs import needs_of
@@ -65,7 +66,9 @@ def fit_program(
             identity=identity,
             **settings,
         )
-    return replace(fit, docs=docs_of(model))
+    # What was asked for, and the sizes, give the same plan when a file is opened.
+    told = {**fit.settings, "asked": plan.asked}
+    return replace(fit, settings=told, docs=docs_of(model), rowwise=rowwise(model.typed))
 
 
 @contextlib.contextmanager
@@ -78,7 +81,9 @@ def _blamed(model: Model) -> Iterator[None]:
             raise
         typed = model.typed
         declared = {**typed.unknowns, **typed.functions, **typed.observations}
-        name = error.culprit.name.removesuffix(".whitened")
+        name = error.culprit.name
+        if name not in declared:  # a site by way of which it is drawn: `b.standard`, `f.whitened`
+            name = name.rpartition(".")[0]
         if name not in declared:  # the joint Gaussian of all outcomes with a Gaussian law
             name = " and ".join(typed.observations)
             declared[name] = next(iter(typed.observations.values()))
@@ -117,10 +122,12 @@ def open_program_fit(path: str | Path) -> Fit:
             needs = needs_of(model.typed)
             return Bound(needs=needs, dims={n.name: n.order for n in needs.data}, **parts)
 
-        return model.program(model.plan(sizes, settings["method"])), bound_of
+        asked = settings.get("asked", settings["method"])
+        return model.program(model.plan(sizes, asked)), bound_of
 
     fit = archive.open_fit(path, compile=compile_again)
-    return replace(fit, bind=binding_of(found[0]), docs=docs_of(found[0]))
+    model = found[0]
+    return replace(fit, bind=binding_of(model), docs=docs_of(model), rowwise=rowwise(model.typed))
 
 
 def binding_of(model: Model) -> Bind:

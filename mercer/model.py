@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -108,7 +109,7 @@ class Model:
 
         if infer not in METHODS:
             return self.asking(infer).plan(sizes)
-        return plan(self.structure, sizes, method=infer)
+        return replace(plan(self.structure, sizes, method=infer), asked=infer)
 
     @property
     def source(self) -> str:

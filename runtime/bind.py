@@ -12,11 +12,17 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.spaces import Dim, Label
 from mercer.runtime.fill import Cells, cells_of, fill
 from mercer.runtime.labels import Axes, Known, declared_labels, resolve_labels
-from mercer.runtime.locate import Located, locate, missing_column, nothing_used
+from mercer.runtime.locate import Located, locate
 from mercer.runtime.needs import DataNeed, Needs, base_of, size_of
 from mercer.runtime.spread import spread_of
 from mercer.runtime.tables import Tables, read
 from mercer.runtime.times import UNIT, date_text
+from mercer.runtime.unmatched import (
+    missing_column,
+    nothing_used,
+    unknown_options,
+    unused_columns,
+)
 from mercer.runtime.values import Labels, label_text
 from mercer.runtime.worth import outside_its_space, worth_a_word
 
@@ -93,7 +99,8 @@ def bind(
     located = locate(needs, tables)
     known = None if fitted is None else Known(fitted.labels, fitted.numbered)
     axes = resolve_labels(needs, located, known)
-    problems = [*located.problems, *axes.problems]
+    problems = [*unknown_options(needs, tables), *located.problems]
+    problems += [*unused_columns(needs, tables, located), *axes.problems]
     if wanted is not None:
         located.absent = [n for n in located.absent if n.is_outcome or n.name in wanted]
     problems += _absent(needs, located, axes, tables, fitted, require_outcomes)

@@ -20,8 +20,11 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime import whitened
 from mercer.runtime.density import identifiers, keeps
 from mercer.runtime.inducing import Inducing
+from mercer.runtime.laplace import AboutMode, block_of
+from mercer.runtime.natural import Normal
 from mercer.runtime.sites import Processes, spread
-from mercer.runtime.terms import Affine, Gaussian, Site, Term
+from mercer.runtime.terms import Affine, Gaussian, Linked, Site, Term, Weights
+from mercer.runtime.variational import Variational
 
 Known = Mapping[str, Any]
 """Everything the functions of a program may ask for: data, summaries, unknowns, by identifier."""
@@ -31,6 +34,12 @@ def known_of(program: ModuleType, arguments: Known, draw: Mapping[str, Any]) -> 
     """Data and one draw together, by identifier."""
     word = identifiers(program)
     return {**arguments, **{word.get(name, name): value for name, value in draw.items()}}
+
+
+def predictor_names(program: ModuleType) -> tuple[str, ...]:
+    """The quantities through which outcomes see the Gaussian unknowns, where those have a law of
+    their own."""
+    return tuple(k for _, keys in getattr(program, "PREDICTORS", {}).values() for k in keys)
 
 
 def latent_names(program: ModuleType) -> tuple[str, ...]:
@@ -78,8 +87,12 @@ class Conditional:
         """What each factorisation added to its diagonal, relative to the mean of that; the bound of
         inducing points, and the share of the prior variance that they leave unexplained."""
         found = {}
-        if any(isinstance(law, Gaussian) for law in self.laws.values()):
+        if isinstance(self.exact_block, Variational):
+            return {"inducing_jitter": self.exact_block.jitter}
+        if any(isinstance(law, Gaussian | Linked) for law in self.laws.values()):
             block = self.exact_block
+            if isinstance(block, AboutMode):
+                found["mode_steps"] = block.steps
             if isinstance(block, Inducing):
                 found |= {"bound": block.bound, "unexplained": block.unexplained}
                 found["inducing_jitter"] = block.jitter
@@ -99,11 +112,13 @@ def conditional(
     merged: Merged | None = None,
 ) -> Conditional:
     """The conditional law at the data of the fit. `processes` and `merged`: with new labels."""
+    if program.INFERENCE.lane == "variational":
+        return _variational(program, known, processes, merged)
     latent = latent_names(program)
     own: Processes = program.processes(**known) if processes is None else processes
     sites, quantities = program.sites(**known), program.quantities(**known)
     laws = program.outcomes({k: draw[k] for k in latent}, **known)
-    gaussian = {name: law for name, law in laws.items() if isinstance(law, Gaussian)}
+    gaussian = {name: law for name, law in laws.items() if isinstance(law, Gaussian | Linked)}
     values = {
         k: jnp.reshape(draw[k], -1) - spread(quantities[k].constant, quantities[k].shape)
         for k in latent
@@ -117,12 +132,30 @@ def conditional(
     exact_sites = {k: s for k, s in sites.items() if k not in latent}
     exact = None
     if program.ENGINE is not None:
-        exact = program.ENGINE(own, exact_sites, observations)
+        exact = block_of(program.ENGINE, own, exact_sites, observations)
     known_block = None
     if latent:
         places = None if merged is None else merged.weight_places()
         known_block = whitened.given(own, {k: sites[k] for k in latent}, values, places)
     return Conditional(program, latent, exact, known_block, quantities, laws)
+
+
+def _variational(
+    program: ModuleType,
+    known: Known,
+    processes: Mapping[str, Any] | None,
+    merged: Merged | None,
+) -> Conditional:
+    """The law q that a fit found, at the points of the processes given one draw."""
+    own: Processes = program.processes(**known) if processes is None else processes
+    sites, entries = program.sites(**known), {}
+    if merged is not None:
+        sites = {k: merged.site(s) for k, s in sites.items()}
+        entries = {k: v for k, v in merged.fit_entries.items() if isinstance(own[k], Weights)}
+    law = Normal(*(jnp.asarray(known[word]) for word in program.POSTERIOR))
+    block = Variational(own, sites, law, entries=entries)
+    quantities = program.quantities(**known)
+    return Conditional(program, predictor_names(program), block, block, quantities, {})
 
 
 def observed_value(program: ModuleType, known: Known, name: str) -> tuple[Any, Any]:

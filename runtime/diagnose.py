@@ -38,7 +38,7 @@ def diagnose(
     `jitter`: what was added to diagonals, relative to their means, by the names of `LEAST_JITTER`.
     """
     grown = _jitter(jitter or {})
-    if not draws.values:
+    if not draws.values and not draws.notes:
         return (
             "Nothing was sampled: the posterior is exact, drawn from its closed form.",
             *grown,
@@ -62,6 +62,16 @@ def of_inducing(stats: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     if share > _MUCH_UNEXPLAINED:
         text += " That is much: more points help, infer NAME by Inducing(count = ...)."
     return (text,)
+
+
+def of_mode(stats: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """That what was integrated out about its mode is approximate; nothing where nothing was."""
+    if "mode_steps" not in stats:
+        return ()
+    return (
+        "What is integrated out has a Normal law about its mode given all else (Laplace), not its "
+        f"exact law; the mode took {np.mean(stats['mode_steps']):.1f} steps.",
+    )
 
 
 def mixing(draws: Draws) -> tuple[xr.Dataset, xr.Dataset]:

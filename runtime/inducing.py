@@ -101,7 +101,7 @@ class Inducing(WeightSpace):
             crosses.append(sum(blocks[1:], blocks[0]) if blocks else empty)
         return tuple(crosses), super()._columns(quantity)[1]
 
-    def _rest(self, target: Rows, features: Array, *, full: bool) -> Array:
+    def rest(self, target: Rows, features: Array, *, full: bool = False) -> Array:
         own = features[:, : sum(site.size for site in self.inducing.values())]
         if full:
             return rows_covariance(self._functions, target, target) - own @ own.T
@@ -109,20 +109,28 @@ class Inducing(WeightSpace):
         variance = rows_variance(self._functions, target)
         return jnp.maximum(variance - jnp.sum(own**2, axis=1), 0.0)
 
-    def _at_site(self, key: Array, site: Site, value: Array) -> Array:
+    def at_site(self, key: Array | None, site: Site, value: Array) -> Array:
         if site.process not in self.inducing:
-            return super()._at_site(key, site, value)
+            return super().at_site(key, site, value)
         start = 0
         for name, root in zip(self.inducing, self.regression.roots, strict=True):
             if name == site.process:
                 cross = _covariance(self.processes, site, self.inducing[name])
                 features = whiten(root, cross)
                 own = value[start : start + features.shape[1]]
+                if key is None:
+                    return features @ own
                 rest = site_variance(self.processes, site) - jnp.sum(features**2, axis=1)
                 normal = jax.random.normal(key, rest.shape)
                 return features @ own + jnp.sqrt(jnp.maximum(rest, 0.0)) * normal
             start += len(root.lower)
         raise AssertionError(site.process)
+
+    @property
+    def size(self) -> int:
+        """The number of whitened coordinates: inducing values, then finite unknowns."""
+        points = sum(site.size for site in self.inducing.values())
+        return points + sum(self._sizes.values())
 
     @property
     def _functions(self) -> Processes:

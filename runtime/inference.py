@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Lane = Literal["exact", "latent", "direct"]
+Lane = Literal["exact", "latent", "direct", "variational"]
 Method = Literal["nuts", "map", "svi"]
 
 
@@ -15,8 +15,9 @@ class Inference:
     """How a program is run.
 
     `lane`: "exact", the Gaussian block is integrated out; "latent", random functions are whitened
-    at the data and sampled; "direct", there is none. `method`: what is done with the unknowns that
-    are left. `settings`: what the model says of that method.
+    at the data and sampled; "variational", they have one Normal law, fitted to a few rows at a
+    time; "direct", there is none. `method`: what is done with the unknowns that are left.
+    `settings`: what the model says of that method.
     """
 
     lane: Lane

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ from jax import Array
 from mercer.runtime import kalman, lanes
 from mercer.runtime.cholesky import factor
 from mercer.runtime.sites import Part, Processes, Rows, Sites, weighted_design, weights_root
-from mercer.runtime.terms import RandomFunction, Weights
+from mercer.runtime.terms import RandomFunction, Timeline, Weights
 from mercer.runtime.timeline import (
     code_of_label,
     codes_of,
@@ -157,10 +157,15 @@ class LineModel:
             wide = [jnp.broadcast_to(r.loading, (len(r.loading), len(r.time))) for r in readouts]
             loading = jnp.concatenate(wide, axis=1)
         return Readout(
-            *(jnp.concatenate([r[i] for r in readouts]) for i in range(3)),
-            loading,
-            is_fixed,
-            *(jnp.concatenate([r[i] for r in readouts], axis=1) for i in range(5, 9)),
+            constant=jnp.concatenate([r.constant for r in readouts]),
+            time=jnp.concatenate([r.time for r in readouts]),
+            code=jnp.concatenate([r.code for r in readouts]),
+            loading=loading,
+            is_fixed=is_fixed,
+            features=jnp.concatenate([r.features for r in readouts], axis=1),
+            own=jnp.concatenate([r.own for r in readouts], axis=1),
+            entry=jnp.concatenate([r.entry for r in readouts], axis=1),
+            everywhere=jnp.concatenate([r.everywhere for r in readouts], axis=1),
         )
 
     # --- the prior ---
@@ -186,14 +191,18 @@ class LineModel:
         if nodes is None:
             nodes = _sorted_nodes(moving)
         count = len(nodes.time)
-        features = jax.random.normal(feature_key, (_rows_of(moving, 5), count))
+        kinds = moving[0].features.shape[0] if moving else 0
+        features = jax.random.normal(feature_key, (kinds, count))
         chain = jnp.cumsum(nodes.is_start) - 1
-        states = self._simulated(state_key, nodes) if count else None
+        size = 0 if not moving else moving[0].loading.shape[0]
+        normals = jax.random.normal(state_key, (size, count))
+        states = self._simulated(nodes, normals) if count else None
         own = {
             k: jax.random.normal(jax.random.fold_in(own_key, number), (self._size(k),))
             for number, k in enumerate(self.local)
         }
-        rest = jax.random.normal(rest_key, (readouts[0].everywhere.shape[0],)) if readouts else None
+        weights = readouts[0].everywhere.shape[0] if readouts else 0
+        rest = jax.random.normal(rest_key, (weights,))
         result = []
         for readout in readouts:
             total = rest @ readout.everywhere
@@ -206,18 +215,40 @@ class LineModel:
             result.append(total)
         return result
 
-    def _simulated(self, key: Array, nodes: Nodes) -> Array:
+    def prior_values(
+        self, readout: Readout, order: Timeline, normals: Callable[[int], Array]
+    ) -> Array:
+        """Values [n] of rows, linear in the standard `normals`: those of the states, node by node,
+        then those of the weights that features have in each chain."""
+        places = self.places()
+        nodes, chains = len(order.place), len(order.first)
+        is_start = jnp.zeros(nodes, bool).at[jnp.asarray(order.first)].set(True)
+        at = Nodes(places.time[order.place], places.code[order.place], is_start)
+        size = sum(s.size * copies for _, s, copies in self._moving(jnp.zeros((), int)))
+        features = readout.features.shape[0]
+        drawn = normals(size * nodes + features * chains)
+        node = node_of_rows(order, len(readout.time))
+        total = jnp.zeros(len(readout.time))
+        if size:
+            states = self._simulated(at, drawn[: size * nodes].reshape(nodes, size).T)
+            total = jnp.sum(readout.loading * gathered(states, node), axis=0)
+        chain = (jnp.cumsum(is_start) - 1)[node]
+        weights = drawn[size * nodes :].reshape(features, chains)
+        return total + jnp.sum(readout.features * weights[:, chain], axis=0)
+
+    def _simulated(self, nodes: Nodes, normals: Array) -> Array:
+        """States [d, m] of the prior at the nodes, from as many standard normals."""
         layout = kalman.layout(len(nodes.time))
         before = jnp.concatenate([nodes.time[:1], nodes.time[:-1]])
         labels = label_of_code(nodes.code)
-        laid = [layout.lay(x, x[-1]) for x in (before, nodes.time, labels)]
-        moves, noises = self.transitions(*laid, layout.lay(nodes.is_start))
+        before, after, own = (layout.lay(x, x[-1]) for x in (before, nodes.time, labels))
+        moves, noises = self.transitions(before, after, own, layout.lay(nodes.is_start))
         shocks, start = [], 0
         for block in noises:
-            size = block.shape[0]
-            normal = jax.random.normal(jax.random.fold_in(key, start), block.shape[1:])
+            stop = start + block.shape[0]
+            normal = layout.lay(normals[start:stop])
             shocks.append(kalman.advanced((lanes.root(block),), normal[:, None])[:, 0])
-            start += size
+            start = stop
         return layout.flat(kalman.simulate(moves, jnp.concatenate(shocks)))
 
     # --- inside ---
@@ -361,6 +392,14 @@ class _Read:
         return values if self.index is None else values[self.index]
 
 
+def node_of_rows(order: Timeline, count: int) -> Array:
+    """The node of each of `count` rows."""
+    if len(order.node):
+        return jnp.asarray(order.node)
+    row = jnp.asarray(order.row)
+    return jnp.zeros(count, int).at[row].set(jnp.arange(len(row)))
+
+
 def gathered(values: Array, index: Array) -> Array:
     """[*, m] of [*, n] at `index` [m]."""
     return jnp.take(values, index, axis=-1, mode="clip")
@@ -376,14 +415,10 @@ def _sorted_nodes(readouts: Sequence[Readout]) -> Nodes:
     return Nodes(time, code, is_start)
 
 
-def _rows_of(readouts: Sequence[Readout], field: int) -> int:
-    return readouts[0][field].shape[0] if readouts else 0
-
-
 def _by_row(coefficient: Any, n: int) -> Any:
     if isinstance(coefficient, int | float) or jnp.ndim(coefficient) == 0:
         return coefficient
     return jnp.asarray(coefficient).reshape(n)
 
 
-__all__ = ["LineModel", "Nodes", "Places", "Readout", "gathered"]
+__all__ = ["LineModel", "Nodes", "Places", "Readout", "gathered", "node_of_rows"]

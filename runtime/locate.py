@@ -5,7 +5,6 @@ Which table holds what is deduced from the declarations, by the names of the col
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,7 +59,6 @@ class _Wrong(Exception):
 def locate(needs: Needs, tables: Tables) -> Located:
     """The piece of every data name that the tables hold."""
     found = Located()
-    found.problems += _unknown_options(needs, tables)
     for need in needs.data:
         try:
             piece = _piece(need, needs, tables)
@@ -75,55 +73,7 @@ def locate(needs: Needs, tables: Tables) -> Located:
             found.pieces[need.name] = piece
     found.problems += _mixed_rows(needs, found.pieces)
     found.alone = _alone(needs, tables, found.pieces)
-    found.problems += _unused(needs, tables, found)
     return found
-
-
-def missing_column(need: DataNeed, needs: Needs, tables: Tables) -> Diagnostic:
-    """The message for a data name that no table holds."""
-    names = [name for table in tables.tables for name in table.columns]
-    taken = {other.name for other in needs.data} | set(needs.indices)
-    free = [name for name in names if name not in taken and name]
-    wanted = tables.columns.get(need.name)
-    missing = need.name
-    if wanted is not None and wanted != "*":
-        missing = next((name for name in wanted if name not in names), need.name)
-    close = _close(missing, free if wanted is None else names)
-    if close and wanted is None:
-        mend = f"did you mean {close}? Rename it, or say --columns {need.name}={close}"
-    elif close:
-        mend = f"did you mean {close}?"
-    elif need.coordinates:
-        mend = f"name its columns {need.name}.1, {need.name}.2, ..., or say --columns {need.name}=*"
-    elif len(names) == 1 and (marks := re.findall(r"[|:/]|\s+", names[0])):
-        mark = "spaces" if not marks[0].strip() else marks[0]
-        mend = f"separate columns by commas, semicolons or tabs, not by {mark}"
-    else:
-        mend = None
-    if not tables.tables:
-        return Diagnostic("M401", f"no data were given, and the model needs {need}", need.span)
-    return Diagnostic(
-        "M401", f"the data have no column {missing}", need.span, why=_listed(names), mend=mend
-    )
-
-
-def nothing_used(needs: Needs, tables: Tables) -> list[Diagnostic]:
-    """The message where data are given, and the model uses none of their columns."""
-    columns = list(dict.fromkeys(name for table in tables.tables for name in table.columns))
-    if not columns:
-        return []
-    wanted = [need.name for need in needs.data if not need.is_outcome]
-    close = next(((name, c) for name in wanted if (c := _close(name, columns))), None)
-    noun = f"the column{'s' * (len(columns) > 1)} {_and(columns[:12])}"
-    problem = f"the model does not use {noun}, and nothing else was given"
-    why = f"its data are {_and(wanted)}" if wanted else None
-    return [Diagnostic("M401", problem, why=why, mend=_meant(close))]
-
-
-def _meant(close: tuple[str, str] | None) -> str | None:
-    if close is None:
-        return None
-    return f"is {close[1]} {close[0]}? Rename it, or say --columns {close[0]}={close[1]}"
 
 
 # --- one data name ------------------------------------------------------------------------------
@@ -145,7 +95,7 @@ def _piece(need: DataNeed, needs: Needs, tables: Tables) -> Piece | None:
         raise _Wrong(
             "M402",
             f"{len(having)} tables have a column {need.name}",
-            why="they are " + _and([t.name for t in having]),
+            why="they are " + listed([t.name for t in having]),
             mend="keep it in one of them, or rename it in the others",
         )
     columns = _columns(need, needs, having[0], tables) if having else None
@@ -317,7 +267,7 @@ def _sized(piece: Piece) -> Piece:
             raise _Wrong(
                 "M407",
                 f"{need.name} has {_plural(got, 'coordinate')}, but {need.space} has {size}",
-                why=f"the columns found are {_and(piece.columns)}"
+                why=f"the columns found are {listed(piece.columns)}"
                 if len(piece.columns) == got
                 else f"its shape is {_shape(values.shape)}",
                 mend=f"name its columns {need.name}.1 to {need.name}.{size}, "
@@ -367,9 +317,9 @@ def _check_keys(need: DataNeed, keys: Sequence[Column | None], table: Table) -> 
         wide = need.dims[-1]
         raise _Wrong(
             "M401",
-            f"{table.name} has {need.name} in one column, but no column {_and(missing)}",
+            f"{table.name} has {need.name} in one column, but no column {listed(missing)}",
             why=f"{need} given long has a row for each cell, with its labels beside it",
-            mend=f"add {_and(missing)}, or give it wide: a column {need.name}.LABEL "
+            mend=f"add {listed(missing)}, or give it wide: a column {need.name}.LABEL "
             f"for each label of {wide}",
         )
 
@@ -417,78 +367,17 @@ def _alone(needs: Needs, tables: Tables, pieces: Mapping[str, Piece]) -> dict[Di
     return found
 
 
-def _unused(needs: Needs, tables: Tables, found: Located) -> list[Diagnostic]:
-    """A note for each table on the columns that nothing takes; it may be a name written wrongly."""
-    names = [need.name for need in found.absent]
-    labelled = {
-        dim
-        for p in found.pieces.values()
-        for dim, key in zip((*p.row_dims, *p.rest), (*p.keys, *p.rest_keys), strict=True)
-        if key is not None
-    }
-    names += [d for d, i in needs.indices.items() if d not in labelled and i.labels is None]
-    problems = []
-    for table in tables.tables:
-        taken = {c for p in found.pieces.values() if p.table is table for c in p.columns}
-        for dim in needs.indices:
-            wanted = tables.columns.get(dim)
-            taken.add(wanted[0] if isinstance(wanted, tuple) else dim)
-        left = [name for name in table.columns if name not in taken]
-        if not left:
-            continue
-        more = f" and {len(left) - 8} more" if len(left) > 8 else ""
-        noun = "column" if len(left) == 1 else "columns"
-        meant = next(((name, c) for name in names if (c := _close(name, left))), None)
-        problems.append(
-            Diagnostic(
-                "M427",
-                f"the model does not use the {noun} {', '.join(left[:8])}{more} of {table.name}",
-                mend=_meant(meant),
-                severity="note",
-            )
-        )
-    return problems
-
-
 def _key_of_any_length(dim: Dim, table: Table, tables: Tables) -> Column | None:
     wanted = tables.columns.get(dim)
     values = table.columns.get(wanted[0] if isinstance(wanted, tuple) else dim)
     return values if values is not None and values.ndim == 1 else None
 
 
-def _unknown_options(needs: Needs, tables: Tables) -> list[Diagnostic]:
-    names = [*(need.name for need in needs.data), *needs.indices]
-    problems = []
-    for name in tables.columns:
-        if name not in names:
-            close = _close(name, names)
-            problems.append(
-                Diagnostic(
-                    "M417",
-                    f"--columns names {name}, which is no data of the model",
-                    why=f"the model needs {_and(names)}" if names else None,
-                    mend=f"did you mean {close}?" if close else None,
-                )
-            )
-    return problems
-
-
 # --- words ----------------------------------------------------------------------------------------
 
 
-def _close(name: str, names: Sequence[str]) -> str | None:
-    folded = {n.casefold(): n for n in names}
-    found = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
-    return folded[found[0]] if found else None
-
-
-def _listed(names: Sequence[str], most: int = 12) -> str:
-    distinct = list(dict.fromkeys(names))
-    more = f" and {len(distinct) - most} more" if len(distinct) > most else ""
-    return f"they have {', '.join(distinct[:most])}{more}"
-
-
-def _and(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them: a, b and c."""
     names = list(names)
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 

@@ -24,7 +24,7 @@ from mercer.runtime.border import Border, eliminated
 from mercer.runtime.cholesky import EXACT
 from mercer.runtime.dense import LeaveOneOut, Observations
 from mercer.runtime.kalman import Chain, Layout
-from mercer.runtime.linemodel import LineModel, Nodes, Readout, gathered
+from mercer.runtime.linemodel import LineModel, Nodes, Readout, gathered, node_of_rows
 from mercer.runtime.shared import shared_property
 from mercer.runtime.sites import Processes, Sites, rows, rows_covariance, spread
 from mercer.runtime.terms import Affine
@@ -123,7 +123,10 @@ class Markov:
         values, precision = self._columns(self.deviation[None])
         within, node_values, node_precision = self._merged(values, precision)
         chain = self._chain(node_precision)
-        grams, growth = kalman.grams(chain, self.layout.lay(node_values), self._groups, self.chains)
+        found: tuple[Array, Array] = kalman.grams(
+            chain, self.layout.lay(node_values), self._groups, self.chains
+        )
+        grams, growth = found
         border = self._eliminated(grams + within, 1)
         noise = jnp.sum(jnp.log(jnp.where(precision > 0, precision, 1.0)))
         total = border.square + border.log_determinant + growth - noise
@@ -255,10 +258,7 @@ class Markov:
 
     @property
     def _node_of_rows(self) -> Array:
-        node, row = self.timeline.node, self.timeline.row
-        if len(node):
-            return jnp.asarray(node)
-        return jnp.zeros(self.count, int).at[jnp.asarray(row)].set(jnp.arange(self.count))
+        return node_of_rows(self.timeline, self.count)
 
     @shared_property
     def _data(self) -> Solution:

@@ -169,7 +169,12 @@ def component_keys(
     name: str, sites: Mapping[str, Site], quantities: Mapping[str, Any]
 ) -> list[str]:
     """The quantities that show one function or finite unknown."""
-    return [k for k in quantities if k == name or (k in sites and sites[k].process == name)]
+    return [k for k in quantities if k == name or (k in sites and shows(sites[k], name))]
+
+
+def shows(site: Site, name: str) -> bool:
+    """Whether a site has values of a function; the weights that these are sums of are none."""
+    return site.process == name and (site.points is not None or site.features is not None)
 
 
 def rows_between(fitted: Any, new: Any) -> Rows:

@@ -27,6 +27,7 @@ from mercer.runtime.conditional import known_of
 from mercer.runtime.density import Arguments, Density
 from mercer.runtime.greedy import greedy_choice
 from mercer.runtime.progress import Report, silent
+from mercer.runtime.variational import WHITENED
 from mercer.stdlib.operators import Integrate
 from mercer.stdlib.points import Points
 
@@ -53,9 +54,15 @@ def inducing_of(program: ModuleType) -> dict[str, tuple[int, tuple[str, ...]]]:
     return dict(getattr(program, "INDUCING", {}))
 
 
+def widths_of(program: ModuleType, arguments: Arguments, seed: int) -> dict[str, Any]:
+    """The spread [d] of the data, for each argument of inducing points that are moved."""
+    return _widths(inducing_of(program), _candidates(program, arguments, seed))
+
+
 def learned_of(program: ModuleType, arguments: Arguments) -> dict[str, np.ndarray]:
     """The arguments that no data give: a fit keeps them."""
     names = [n for _, names in inducing_of(program).values() for n in names]
+    names += getattr(program, "POSTERIOR", ())
     return {n: np.asarray(arguments.arrays[n]) for n in names}
 
 
@@ -65,11 +72,13 @@ def place(
     *,
     seed: int,
     is_learned: bool = True,
+    unknowns: Mapping[str, Any] | None = None,
     report: Report = silent,
 ) -> Placed:
     """Inducing points for a program; as they are in `arguments`, where they are.
 
-    `is_learned` False: chosen at the medians of the priors only.
+    `is_learned` False: chosen at the medians of the priors only, where the start then is, or at
+    given `unknowns`.
     """
     wanted = inducing_of(program)
     if not wanted or all(n in arguments.arrays for _, names in wanted.values() for n in names):
@@ -78,11 +87,13 @@ def place(
     candidates = _candidates(program, arguments, seed)
     # One point each is enough to ask for the priors.
     arguments = _with(arguments, _named(wanted, candidates, dict.fromkeys(candidates, slice(1))))
-    unknowns, flat = _medians(program, arguments)
+    flat = None
+    if unknowns is None:
+        unknowns, flat = _medians(program, arguments)
     arguments = _with(arguments, _chosen(program, arguments, unknowns, candidates, seed))
     counts = {name: len(arguments.arrays[names[0]]) for name, (_, names) in wanted.items()}
-    if not is_learned:
-        return Placed(arguments, None, counts)
+    if not is_learned or flat is None:
+        return Placed(arguments, flat, counts)
     density = Density(program, arguments, seed=seed)
     if density.has_unknowns:
         start = _climbed(density, flat, {}, _FIRST, report)[0]
@@ -114,7 +125,9 @@ def _unknown_sites(program: ModuleType, inputs: Mapping[str, Any]) -> dict[str, 
     model = substitute(seeded(program.model, 0), substitute_fn=init_to_median(num_samples=15))
     sites = trace(model).get_trace(**inputs)
     return {
-        k: site for k, site in sites.items() if site["type"] == "sample" and not site["is_observed"]
+        k: site
+        for k, site in sites.items()
+        if site["type"] == "sample" and not site["is_observed"] and k != WHITENED
     }
 
 

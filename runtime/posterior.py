@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import Array
+from numpyro import distributions as dist
 
 from mercer.dsl.spaces import Label
 from mercer.runtime.batches import over_draws
 from mercer.runtime.checkpoint import Checkpoint
-from mercer.runtime.conditional import conditional, known_of, latent_names
+from mercer.runtime.conditional import Conditional, conditional, known_of, latent_names
 from mercer.runtime.containers import container
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
@@ -23,7 +24,7 @@ from mercer.runtime.missing import seen_law
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.reduce import LogMoments, Moments, Reducer, Shares
 from mercer.runtime.statistics import NAMES, SHARES, STATISTICS, is_of_outcomes
-from mercer.runtime.terms import Gaussian
+from mercer.runtime.terms import Gaussian, Linked
 
 Groups = dict[str, dict[str, np.ndarray]]
 
@@ -111,13 +112,37 @@ def _kept_of(shapes: Any, count: int, budget: float, labels: Mapping[str, int]) 
     }
 
 
+KEPT_ROWS = 5_000
+"""Rows up to which a fit of minibatches keeps values at the data; beyond, they are predicted when
+they are asked for, a block of rows at a time."""
+
+
+def complete_without_rows(
+    program: ModuleType,
+    arguments: Arguments,
+    draws: Draws,
+    *,
+    seed: int,
+    report: Report = silent,
+) -> Groups:
+    """The groups posterior and sample_stats, without what has a value for each row of the data;
+    `arguments` are those of a few rows."""
+    groups = complete(program, arguments, draws, seed=seed, report=report)
+    kept = {
+        k: v for k, v in groups["posterior"].items() if program.ROWS not in program.DIMS.get(k, ())
+    }
+    return {"posterior": kept, "sample_stats": groups["sample_stats"]}
+
+
 def one_draw(
     program: ModuleType, key: Array, draw: Mapping[str, Array], arguments: Mapping[str, Any]
 ) -> dict[str, dict[str, Array]]:
     """What follows from one draw of the sampled unknowns, at the data of the fit."""
     known = known_of(program, arguments, draw)
     law = conditional(program, known, draw)
-    gaussian = {k: v for k, v in law.laws.items() if isinstance(v, Gaussian)}
+    if program.INFERENCE.lane == "variational":
+        return _one_variational(program, key, draw, known, law)
+    gaussian = {k: v for k, v in law.laws.items() if isinstance(v, Gaussian | Linked)}
     exact = {k: q for k, q in law.quantities.items() if k not in law.latent}
     draw_key, noise_key = jax.random.split(key)
     means = {f"mean of {k}": v.mean for k, v in gaussian.items()}
@@ -133,6 +158,8 @@ def one_draw(
             predictive[name] = mean + noise * jax.random.normal(own_key, mean.shape)
             log_likelihood[name] = scores[name].log_density
         else:
+            if isinstance(outcome, Linked):
+                outcome = outcome.law(values[f"mean of {name}"])
             predictive[name] = outcome.sample(own_key)
             value = arguments.get(_word(program, name))
             if value is not None:
@@ -141,6 +168,39 @@ def one_draw(
     definitions = {k: v for k, v in definitions.items() if k not in law.latent}
     return {
         "posterior": {**{k: at[k] for k in exact}, **definitions},
+        "log_likelihood": log_likelihood,
+        "posterior_predictive": predictive,
+        "sample_stats": law.jitter(),
+    }
+
+
+def _one_variational(
+    program: ModuleType,
+    key: Array,
+    draw: Mapping[str, Array],
+    known: Mapping[str, Any],
+    law: Conditional,
+) -> dict[str, dict[str, Array]]:
+    """The same where the Gaussian unknowns have a law of their own: one joint draw of it, and the
+    outcomes given that. The densities of rows are those given the draw, not left out."""
+    draw_key, noise_key = jax.random.split(key)
+    values = law.draw(draw_key, law.quantities, latent=())
+    at = {k: v for k, v in values.items() if k not in law.latent}
+    predictive, log_likelihood = {}, {}
+    laws = program.outcomes({k: values[k] for k in law.latent}, **known)
+    means = {k: v.mean for k, v in laws.items() if isinstance(v, Gaussian)}
+    drawn = law.draw(draw_key, {**law.quantities, **means}, latent=())
+    for number, (name, outcome) in enumerate(laws.items()):
+        if isinstance(outcome, Gaussian):
+            noise = jnp.broadcast_to(outcome.noise, (drawn[name].size,))
+            outcome = dist.Normal(drawn[name], jnp.reshape(noise, drawn[name].shape))
+        predictive[name] = outcome.sample(jax.random.fold_in(noise_key, number))
+        value = known.get(_word(program, name))
+        if value is not None:
+            log_likelihood[name] = _log_density(outcome, value)
+    definitions = program.definitions({**draw, **at}, **{**known, **_by_word(program, at)})
+    return {
+        "posterior": {**at, **definitions},
         "log_likelihood": log_likelihood,
         "posterior_predictive": predictive,
         "sample_stats": law.jitter(),

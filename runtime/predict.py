@@ -21,9 +21,9 @@ from mercer.runtime.density import Arguments
 from mercer.runtime.mixture import mixture_quantile
 from mercer.runtime.newlabels import Rows, component_keys
 from mercer.runtime.posterior import dataset, rows_of
-from mercer.runtime.statistics import statistics_of
+from mercer.runtime.statistics import shares_of, statistics_of
 from mercer.runtime.tabulate import table
-from mercer.runtime.terms import Affine, Gaussian
+from mercer.runtime.terms import Affine, Gaussian, Linked
 
 NEW = "new: "
 
@@ -37,6 +37,8 @@ class Prediction:
     `expected[name]`: what each posterior draw expects, [chain * draw, ...], the mean, or for labels
     their probabilities.
     `normals[name]`: mean and sd [chain * draw, ...] of what is normal given the unknowns.
+    Where all draws would be too many, `samples`, `expected`, `normals` and `draws` raise
+    MercerError M515, and `quantiles` gives the quantiles.
     """
 
     bound: Any
@@ -48,6 +50,7 @@ class Prediction:
     expected: Mapping[str, np.ndarray]
     normals: Mapping[str, tuple[np.ndarray, np.ndarray]]
     joint: Callable[[], Mapping[str, np.ndarray]]
+    quantiles: Callable[[str, float], np.ndarray] | None = None
 
     @cached_property
     def draws(self) -> xr.Dataset:
@@ -56,6 +59,8 @@ class Prediction:
 
     def quantile(self, name: str, level: float) -> np.ndarray:
         """A quantile of the mixture over the posterior draws, [...]: exact for normal laws."""
+        if self.quantiles is not None:
+            return self.quantiles(name, level)
         if name in self.normals:
             return mixture_quantile(*self.normals[name], level)
         return np.quantile(self.samples[name], level, axis=(0, 1))
@@ -139,8 +144,11 @@ def predict(
 
 
 def prediction_of(idata: Any, bound: Any, dims: Mapping[str, tuple[str, ...]]) -> Prediction:
-    """Outcomes and components at the data of a fit, by the Normals of their mean and sd."""
+    """Outcomes and components at the data of a fit, by the Normals of their mean and sd, and by
+    the shares of labels."""
     normals = statistics_of(idata, "posterior") | statistics_of(idata, "posterior_predictive")
+    shares = shares_of(idata, "posterior_predictive")
+    codes = {k: np.arange(v.shape[-1]) for k, v in shares.items()}
 
     def joint() -> Mapping[str, np.ndarray]:
         raise ValueError("draws: this fit has statistics of its rows; fit.predict draws at rows")
@@ -148,10 +156,13 @@ def prediction_of(idata: Any, bound: Any, dims: Mapping[str, tuple[str, ...]]) -
     return Prediction(
         bound=bound,
         dims=dims,
-        means={k: mean for k, (mean, _) in normals.items()},
+        means={k: mean for k, (mean, _) in normals.items()}
+        | {k: share @ codes[k] for k, share in shares.items()},
         sds={k: sd for k, (_, sd) in normals.items()},
         samples={},
-        probabilities={},
+        expected={k: mean[None] for k, (mean, _) in normals.items()}
+        | {k: share[None] for k, share in shares.items()},
+        probabilities=shares,
         normals={k: (mean[None], sd[None]) for k, (mean, sd) in normals.items()},
         joint=joint,
     )
@@ -208,12 +219,14 @@ def _one(
     latent = {k: quantities[k] for k in law.latent}
     at = {k: v.value for k, v in _values(law, value_key, latent, new_sites, is_joint).items()}
     laws = program.outcomes(at, **known)
-    gaussian = {k: v for k, v in laws.items() if isinstance(v, Gaussian)}
+    gaussian = {k: v for k, v in laws.items() if isinstance(v, Gaussian | Linked)}
     means = {k: moved(v.mean) for k, v in gaussian.items()}
     latent_values = _values(law, value_key, means, new_sites, is_joint)
     for number, (name, outcome) in enumerate(laws.items()):
         own_key = jax.random.fold_in(noise_key, number)
-        if name in gaussian:
+        if isinstance(outcome, Linked):
+            result[name] = _moments(outcome.law(latent_values[name].value), own_key)
+        elif name in gaussian:
             mean, variance, value, *_ = latent_values[name]
             noise = jnp.reshape(jnp.broadcast_to(outcome.noise, (mean.size,)), mean.shape)
             value = value + noise * jax.random.normal(own_key, mean.shape)

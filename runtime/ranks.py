@@ -56,7 +56,7 @@ def strayed(ranks: np.ndarray, kept: int) -> float:
     count = len(ranks)
     tails = _tails(count, kept)
     least = min(tails[point, c] for point, c in enumerate(ecdf_counts(ranks, kept)))
-    return 1.0 - _inside(count, kept, float(least))
+    return max(0.0, 1.0 - _inside(count, kept, float(least)))
 
 
 @lru_cache(maxsize=64)

@@ -14,12 +14,12 @@ import xarray as xr
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.spaces import Count, Label
 from mercer.runtime.cache import use_cache
-from mercer.runtime.density import Density, arguments_of
+from mercer.runtime.density import arguments_of
 from mercer.runtime.draws import Draws
+from mercer.runtime.infer import at_all_rows, infer, settings_of
 from mercer.runtime.inference import Method
 from mercer.runtime.needs import DataNeed
 from mercer.runtime.posterior import complete, dataset
-from mercer.runtime.run import RUNNERS, settings_of
 from mercer.runtime.simulate import simulate
 
 
@@ -62,10 +62,17 @@ def replicate(study: Study, seed: int) -> Replicate:
     truth = simulate(program, arguments, jax.random.key(truth_seed))
     data, hidden = _simulated(study, truth)
     bound = replace(study.bound, arrays={**study.bound.arrays, **data})
-    arguments = arguments_of(program, bound, summaries=study.summaries)
-    found = _fitted(study, arguments, fit_seed)
-    thinned = _thinned(found, study.kept)
-    groups = complete(program, arguments, thinned, seed=fit_seed)
+    fitted = infer(
+        program,
+        bound,
+        method=study.method,
+        settings=study.settings,
+        seed=fit_seed,
+        summaries=study.summaries,
+    )
+    thinned = _thinned(fitted.draws, study.kept)
+    every = at_all_rows(program, bound, fitted, study.summaries)
+    groups = complete(program, every, thinned, seed=fit_seed)
     own = dict(program.DIMS)
     drawn = dataset(own, bound, groups["posterior"], leading=("chain", "draw"))
     foretold = dataset(
@@ -82,7 +89,7 @@ def replicate(study: Study, seed: int) -> Replicate:
         for place in _spaced([tuple(p) for p in np.argwhere(is_hidden)], study.entries):
             title = f"{_title(true[name], place)}, missing"
             _note(truths, draws, title, true[name], foretold[name], place)
-    diverged = int(np.sum(found.stats.get("diverging", 0)))
+    diverged = int(np.sum(fitted.draws.stats.get("diverging", 0)))
     return Replicate(truths, draws, diverged)
 
 
@@ -119,13 +126,6 @@ def _check_possible(need: DataNeed, values: np.ndarray) -> None:
     problem = f"the prior draws values of {need.name} that are too large for a number"
     mend = "give narrower priors: `simulate` shows what the model expects"
     raise MercerError([Diagnostic("M607", problem, need.span, mend=mend)])
-
-
-def _fitted(study: Study, arguments: Any, seed: int) -> Draws:
-    density = Density(study.program, arguments, seed=seed)
-    if not density.has_unknowns:
-        return Draws({}, 1, int(study.settings["draws"]))
-    return RUNNERS[study.method](density, seed=seed, **study.settings)
 
 
 def _thinned(draws: Draws, kept: int) -> Draws:

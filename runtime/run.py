@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,25 +12,15 @@ import numpy as np
 from mercer.dsl.spaces import Label
 from mercer.runtime.cache import use_cache
 from mercer.runtime.checkpoint import Checkpoint, begin, digest, surroundings
-from mercer.runtime.density import Density, arguments_of
-from mercer.runtime.diagnose import LEAST_JITTER, diagnose, of_inducing
-from mercer.runtime.draws import Draws, draws_of
+from mercer.runtime.diagnose import LEAST_JITTER, diagnose, of_inducing, of_mode
 from mercer.runtime.fit import Fit
+from mercer.runtime.infer import at_all_rows, infer, settings_of, takes_batches
 from mercer.runtime.inference import Method
-from mercer.runtime.map import run_map
-from mercer.runtime.nuts import run_nuts
-from mercer.runtime.placing import Placed, learned_of, place
-from mercer.runtime.posterior import complete, inference_data
+from mercer.runtime.placing import learned_of
+from mercer.runtime.posterior import KEPT_ROWS, complete, complete_without_rows, inference_data
 from mercer.runtime.progress import Report, watched
 from mercer.runtime.statistics import statistics_note
-from mercer.runtime.svi import run_svi
-from mercer.stdlib.methods import METHODS
-
-RUNNERS: dict[Method, Callable[..., Draws]] = {
-    "nuts": run_nuts,
-    "map": run_map,
-    "svi": run_svi,
-}
+from mercer.runtime.stochastic import Fitted
 
 
 def run(
@@ -62,7 +51,6 @@ def run(
     use_cache()
     by: Method = method or program.INFERENCE.method
     settings = settings_of(program, by, options)
-    arguments = arguments_of(program, bound)
     kept = Checkpoint()
     if checkpoint is not None:
         data = digest({"arrays": dict(bound.arrays), "labels": dict(bound.labels)})
@@ -70,28 +58,23 @@ def run(
         belongs |= {"the seed": seed, **settings, **surroundings()}
         kept = begin(checkpoint, belongs, resume=resume)
 
-    def put(report: Report) -> Placed:
-        return place(program, arguments, seed=seed, report=report)
-
-    placed = watched("placing inducing points", put, progress=progress)
-    arguments = placed.arguments
-
-    def infer(report: Report) -> Draws:
-        if (left := kept.load("draws")) is not None:
-            return draws_of(left)
-        density = Density(program, arguments, seed=seed)
-        if placed.start is not None:
-            density.start = placed.start
-        if not density.has_unknowns:
-            return Draws({}, settings["chains"], settings["draws"])
-        drawn = RUNNERS[by](density, seed=seed, report=report, checkpoint=kept, **settings)
-        kept.save("draws", drawn.state(), alone=True)
-        return drawn
+    def find(report: Report) -> Fitted:
+        return infer(
+            program,
+            bound,
+            method=by,
+            settings=settings,
+            seed=seed,
+            report=report,
+            checkpoint=kept,
+        )
 
     def assemble(report: Report) -> Any:
+        if takes_batches(program) and bound.sizes[program.ROWS] > KEPT_ROWS:
+            return complete_without_rows(program, arguments, found, seed=seed, report=report)
         return complete(
             program,
-            arguments,
+            at_all_rows(program, bound, fitted),
             found,
             seed=seed,
             labels=_outcomes_with_labels(bound),
@@ -102,16 +85,16 @@ def run(
     text = f"fitting by {by}"
     if by == "nuts":
         text = "sampling {chains} chains of {warmup} + {draws}".format(**settings)
-    found = watched(text, infer, progress=progress)
+    fitted = watched(text, find, progress=progress)
+    found, arguments = fitted.draws, fitted.arguments
     groups = watched("drawing what was integrated out", assemble, progress=progress)
     settings = {"method": by, "seed": seed, **settings}
-    jitter = {k: v for k, v in groups["sample_stats"].items() if k in LEAST_JITTER}
-    most = {k: float(np.max(v)) for k, v in jitter.items()}
     stats = groups["sample_stats"]
+    jitter = {k: v for k, v in stats.items() if k in LEAST_JITTER}
+    most = {k: float(np.max(v)) for k, v in jitter.items()}
     quality = {k: float(np.mean(stats[k])) for k in ("bound", "unexplained") if k in stats}
     attributes = {"created_by": "mercer", **settings, **most, **quality}
     idata = inference_data(program, bound, groups, attributes)
-    told = diagnose(found, method=by, depth=settings.get("depth", 10), jitter=jitter)
     return Fit(
         idata=idata,
         program=program,
@@ -120,8 +103,9 @@ def run(
         sampled=found,
         settings=settings,
         diagnostics=(
-            *told,
+            *diagnose(found, method=by, depth=settings.get("depth", 10), jitter=jitter),
             *of_inducing(stats),
+            *of_mode(stats),
             *statistics_note(groups, found.chains * found.draws),
         ),
         learned=learned_of(program, arguments),
@@ -139,19 +123,3 @@ def _outcomes_with_labels(bound: Any) -> dict[str, int]:
         for need in bound.needs.data
         if need.is_outcome and isinstance(need.space, Label)
     }
-
-
-def settings_of(program: ModuleType, by: Method, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of method `by`: of the table, then of the model, then those given."""
-    entry = next(e for e in METHODS if e.name.lower() == by)
-    counts = {p.name for p in entry.parameters if p.space == "Count"}
-    own = program.INFERENCE.settings if program.INFERENCE.method == by else {}
-    given = {k: v for k, v in options.items() if v is not None}
-    every = {p.name for e in METHODS for p in e.parameters}
-    own_words = ("density", "seed", "report", "checkpoint")
-    taken = [k for k in signature(RUNNERS[by]).parameters if k not in own_words]
-    wrong = sorted(k for k in given if k not in taken and k not in every)
-    if wrong:
-        raise ValueError(f"options: {by} takes {', '.join(taken)}, got {wrong}")
-    found: dict[str, Any] = {p.name: p.default for p in entry.parameters} | dict(own) | given
-    return {k: int(v) if k in counts else v for k, v in found.items() if k in taken}

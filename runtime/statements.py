@@ -14,7 +14,7 @@ from numpyro.distributions.constraints import real
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime import whitened
-from mercer.runtime.missing import seen_law
+from mercer.runtime.missing import filled, seen_law
 from mercer.runtime.sites import apply, rows
 from mercer.runtime.terms import Affine, Process, Site
 
@@ -54,11 +54,9 @@ def observe_each(name: str, law: Any, value: Any, keep: Any = None) -> None:
         return
     if not len(keep):
         return
-    value = jnp.asarray(value)
-    seen = jnp.zeros(value.size, bool).at[keep].set(True).reshape(value.shape)
-    some = value.reshape(-1)[keep[0]]  # a value of the support, where nothing was seen
+    value, seen = filled(value, keep)
     law, rows = seen_law(law, seen)
-    numpyro.sample(name, law.mask(rows), obs=jnp.where(seen, value, some))
+    numpyro.sample(name, law.mask(rows), obs=value)
 
 
 def sample_missing(name: str, law: Any, value: Any, keep: Any) -> Array:

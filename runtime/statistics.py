@@ -48,3 +48,10 @@ def statistics_of(idata: Any, group: str) -> dict[str, tuple[np.ndarray, np.ndar
         for name, value in idata[group + STATISTICS].data_vars.items():
             found[str(name)] = (value.values[0], value.values[1])
     return found
+
+
+def shares_of(idata: Any, group: str) -> dict[str, np.ndarray]:
+    """The shares of labels by name, [..., label], where they stand for draws."""
+    if group + SHARES not in group_names(idata):
+        return {}
+    return {str(k): v.values for k, v in idata[group + SHARES].data_vars.items()}

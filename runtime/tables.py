@@ -46,7 +46,7 @@ def read(paths: Any, *, columns: Mapping[str, Sequence[str] | str] | None = None
                 problems += error.diagnostics
     if problems:
         raise MercerError(problems)
-    renamed: dict[str, tuple[str, ...] | str] = {}
+    renamed = dict(paths.columns) if isinstance(paths, Tables) else {}
     for name, wanted in (columns or {}).items():
         if isinstance(wanted, str):
             renamed[name] = "*" if wanted == "*" else (wanted,)

@@ -6,6 +6,7 @@ functions under `jit`, `vmap` and `grad`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -39,9 +40,27 @@ class Weights:
 Process = RandomFunction | Weights
 
 
+@partial(_pytree, data_fields=("node", "row", "place", "first"), meta_fields=("local",))
+@dataclass(frozen=True)
+class Timeline:
+    """The order of all rows of all outcomes along the line, as `runtime.timeline` finds it.
+
+    `node` [rows]: the node of each row, or empty where each node is one row; `row` [nodes]: a row
+    of each node; `place` [nodes]: where its time stands among the values of all function sites;
+    `first` [chains]: the first node of each chain. `local`: the `Weights` of which each chain has
+    an entry of its own.
+    """
+
+    node: Any
+    row: Any
+    place: Any
+    first: Any
+    local: tuple[str, ...] = ()
+
+
 @partial(
     _pytree,
-    data_fields=("points", "features", "labels"),
+    data_fields=("points", "features", "labels", "order"),
     meta_fields=("process", "size", "is_inducing"),
 )
 @dataclass(frozen=True)
@@ -51,6 +70,7 @@ class Site:
     one copy), k of which stand behind those of the copy before.
 
     `is_inducing`: no outcome reads them; an approximate engine sees the process through them.
+    `order`: that of the points along a line, where they are whitened along it.
     """
 
     process: str
@@ -59,6 +79,7 @@ class Site:
     is_inducing: bool = False
     features: Array | None = None
     labels: Array | None = None
+    order: Timeline | None = None
 
 
 @partial(_pytree, data_fields=("coefficient", "index"), meta_fields=("site",))
@@ -86,24 +107,6 @@ class Affine:
     shape: tuple[int, ...] = ()
 
 
-@partial(_pytree, data_fields=("node", "row", "place", "first"), meta_fields=("local",))
-@dataclass(frozen=True)
-class Timeline:
-    """The order of all rows of all outcomes along the line, as `runtime.timeline` finds it.
-
-    `node` [rows]: the node of each row, or empty where each node is one row; `row` [nodes]: a row
-    of each node; `place` [nodes]: where its time stands among the values of all function sites;
-    `first` [chains]: the first node of each chain. `local`: the `Weights` of which each chain has
-    an entry of its own.
-    """
-
-    node: Any
-    row: Any
-    place: Any
-    first: Any
-    local: tuple[str, ...] = ()
-
-
 @partial(_pytree, data_fields=("mean", "noise", "timeline"), meta_fields=())
 @dataclass(frozen=True)
 class Gaussian:
@@ -112,4 +115,14 @@ class Gaussian:
 
     mean: Affine
     noise: Array | float = 0.0
+    timeline: Timeline | None = None
+
+
+@dataclass(frozen=True)
+class Linked:
+    """The law of an outcome that is not Gaussian: `law(values of mean)`, row by row, smooth and
+    log-concave in those values. The block is then integrated out about its mode."""
+
+    mean: Affine
+    law: Callable[[Array], Any]
     timeline: Timeline | None = None

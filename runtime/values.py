@@ -242,7 +242,7 @@ def _not_covariance(values: np.ndarray, is_correlation: bool) -> np.ndarray:
     if is_correlation:
         diagonal = np.diagonal(values, axis1=-2, axis2=-1)
         found |= (np.abs(diagonal - 1) > _TOLERANCE).any(-1)
-    return np.asarray(found)
+    return np.asarray(found & ~np.isnan(values).any((-1, -2)))
 
 
 def _bound(bound: float | str, otherwise: float) -> float:

@@ -6,7 +6,7 @@ With R the prior's root, u = R v, v ~ N(0, I), and rows scaled by their noise, A
 
 Numerically what `Dense` gives (Rasmussen & Williams 2006, section 2.1); the noise may differ from
 row to row, and is never 0: an exact observation is a case for `Dense`. `mercer.runtime.inducing`
-adds columns for random functions; what is left of their variance is `_rest`, 0 here.
+adds columns for random functions; what is left of their variance is `rest`, 0 here.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ class WeightSpace:
     def condition(self, sites: Sites, affine: Affine, *, full: bool = False) -> tuple[Array, Array]:
         """Mean and variance (`full`: covariance [N, N]) of an affine vector given the data."""
         target = rows(affine, self._everywhere(sites))
-        features = self._features(target)
+        features = self.features(target)
         mean = target.constant + features @ self.regression.mean
         half = solve_triangular(self.factor.lower, features.T)
-        rest = self._rest(target, features, full=full)
+        rest = self.rest(target, features, full=full)
         if full:
             return mean.reshape(affine.shape), half.T @ half + rest
         variance = jnp.sum(half**2, axis=0) + rest
@@ -115,7 +115,7 @@ class WeightSpace:
         normal = jax.random.normal(key, mean.shape)
         value = mean + solve_triangular(self.factor.lower, normal, transposed=True)
         values = {
-            identity(site): self._at_site(jax.random.fold_in(rest_key, number), site, value)
+            identity(site): self.at_site(jax.random.fold_in(rest_key, number), site, value)
             for number, site in enumerate(unique_sites([*targets.values()]))
         }
         return {
@@ -159,12 +159,13 @@ class WeightSpace:
         ]
         return (), jnp.concatenate([jnp.zeros((n, 0)), *blocks], axis=1)
 
-    def _rest(self, target: Rows, features: Array, *, full: bool) -> Array:
+    def rest(self, target: Rows, features: Array, *, full: bool = False) -> Array:
         """The prior variance of rows that no feature explains."""
         return jnp.zeros(())
 
-    def _at_site(self, key: Array, site: Site, value: Array) -> Array:
-        """The values of a site at one value of all whitened coordinates."""
+    def at_site(self, key: Array | None, site: Site, value: Array) -> Array:
+        """The values of a site at one value of all whitened coordinates; without a key, their
+        means."""
         start = len(value) - sum(self._sizes.values())
         for name, size in self._sizes.items():
             if name == site.process:
@@ -178,7 +179,7 @@ class WeightSpace:
 
     # --- shared by both ---
 
-    def _features(self, quantity: Rows) -> Array:
+    def features(self, quantity: Rows) -> Array:
         """Coefficients [n, p] of all whitened coordinates."""
         crosses, design = self._columns(quantity)
         roots = self.regression.roots
@@ -202,14 +203,14 @@ class WeightSpace:
 
     @shared_property
     def _observed_rest(self) -> Array:
-        """`_rest` of all observed rows, [n] or 0."""
+        """`rest` of all observed rows, [n] or 0."""
         found: list[Any] = []
         start = 0
         for part in self.data.parts:
             stop = start + len(part.constant)
             scale = self.data.noise[start:stop, None]
             features = self.regression.features[start:stop] * scale
-            rest = self._rest(part, features, full=False)
+            rest = self.rest(part, features, full=False)
             found.append(jnp.broadcast_to(rest, (stop - start,)))
             start = stop
         return jnp.concatenate([jnp.zeros(0), *found])

@@ -8,8 +8,8 @@ lazy module (`mercer.stdlib.lazy`), so that reading the entries costs millisecon
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Default = float | str | None
@@ -88,7 +88,9 @@ class DistributionEntry(Entry):
     `loc` and `scale`; they are shifted and stretched copies of one law. `alternatives`: groups of
     arguments of which exactly one is given, (("probs", "logits"),). `link`: what maps the
     location to the real line for default scales: identity, log, logit. `event`: number of
-    coordinates dims of one draw (0 a number, 1 a vector, 2 a matrix).
+    coordinates dims of one draw (0 a number, 1 a vector, 2 a matrix). `concave`: arguments in whose
+    predictor the log density is smooth and concave, and how the argument is made of it
+    (identity, exp, logistic).
     """
 
     support: str = "Real"
@@ -97,6 +99,7 @@ class DistributionEntry(Entry):
     link: str = "identity"
     event: int = 0
     is_discrete: bool = False
+    concave: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

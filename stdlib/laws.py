@@ -86,6 +86,8 @@ def truncated(law: dist.Distribution, low: Any = None, high: Any = None) -> dist
         if isinstance(law, dist.Cauchy):
             return dist.HalfCauchy(law.scale)
     if isinstance(law, _BY_NUMPYRO):
+        if low is not None and high is not None and jnp.shape(low) != jnp.shape(high):
+            low, high = jnp.broadcast_arrays(low, high)
         return dist.TruncatedDistribution(law, low=low, high=high)
     _need_distribution_function(law, "truncated")
     return TruncatedLaw(law, low, high)

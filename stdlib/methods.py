@@ -43,6 +43,7 @@ METHODS = (
         *_DRAWS,
         _setting("steps", "Count", 3000.0, "gradient steps"),
         _setting("rate", "Positive", 0.02, "size of the first steps"),
+        _setting("batch", "Count", None, "rows at a time; asks for minibatches"),
     ),
     _method("Laplace", "A Normal at the highest density of the latent values."),
     _method("Exact", "Integrated out by one Cholesky factorisation."),

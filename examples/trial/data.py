@@ -12,8 +12,8 @@ SHAPE = 1.5
 
 
 def effect(age: np.ndarray) -> np.ndarray:
-    """The logarithm of the Weibull scale, but for its level and the ward: falls ever faster."""
-    return 0.6 - 1.4 * ((age - 30.0) / 60.0) ** 2
+    """The logarithm of the Weibull scale, but for the ward: falls ever faster."""
+    return 3.6 - 1.4 * ((age - 30.0) / 60.0) ** 2
 
 
 def write(folder: Path) -> None:
@@ -22,7 +22,7 @@ def write(folder: Path) -> None:
     age = random.uniform(30.0, 90.0, PATIENTS).round(1)
     ward = random.integers(0, WARDS, PATIENTS)
     frail = 0.4 * random.normal(size=WARDS)
-    scale = np.exp(3.0 + effect(age) + frail[ward])
+    scale = np.exp(effect(age) + frail[ward])
     months = scale * random.weibull(SHAPE, PATIENTS)
     died = months <= END
     table = pd.DataFrame(

@@ -149,20 +149,19 @@ def predict(
     """Predict the outcomes at new rows: mean, sd and 95 % interval of each, or all the draws."""
     import mercer
     from mercer.cli.tables import write_dataset
-    from mercer.runtime.files import write_csv
+    from mercer.runtime.files import write_csv_parts
     from mercer.runtime.tables import read
 
     suffix = suffix_of(output, (".csv", ".nc"), "a prediction")
     chosen_columns = columns_of(columns)
     with waiting("Predicting", quiet=quiet):
         fitted = mercer.open(fit)
-        foretold = fitted.predict(read(list(data), columns=chosen_columns))
+        bound = fitted.bound_to(read(list(data), columns=chosen_columns))
         if suffix == ".csv":
-            table = foretold.table()
-            write_csv(output, {name: table[name] for name in table})
+            write_csv_parts(output, ({n: t[n] for n in t} for t in fitted.tables(bound)))
         else:
-            write_dataset(output, foretold.draws, suffix)
-    say_warnings(foretold.bound)
+            write_dataset(output, fitted.predict(bound).draws, suffix)
+    say_warnings(bound)
     say(f"wrote {output}")
 
 
@@ -195,7 +194,7 @@ def plot(
     """Draw the fit: functions and outcomes with their bands, traces of the unknown numbers."""
     import mercer
 
-    with waiting("Drawing", quiet=quiet):
+    with waiting("Drawing", quiet=quiet), notices_said():
         from mercer.runtime.pictures import pictures, save
 
         paths = save(pictures(mercer.open(fit)), output)

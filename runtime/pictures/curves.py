@@ -96,8 +96,9 @@ def draw_band(
 def draw_rug(panel: Any, curve: Curve) -> None:
     """Where there are data: short marks at the foot of the panel."""
     x = curve.data_x[(curve.data_x >= curve.x.min()) & (curve.data_x <= curve.x.max())]
+    x = style.marks(np.unique(x))
     panel.plot(
-        np.unique(x), np.full(len(np.unique(x)), 0.015), "|", label="inputs of the data",
+        x, np.full(len(x), 0.015), "|", label="inputs of the data",
         transform=panel.get_xaxis_transform(), color=style.GREY, alpha=0.5, markersize=5,
     )  # fmt: skip
 

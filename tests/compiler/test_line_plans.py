@@ -73,6 +73,11 @@ def test_the_engine_goes_by_structure_and_size(text: str, rows: int, engine: str
             "data p[n] : Real^2\ndata y[n] : Real\nf ~ GP(Matern32())\ny ~ Normal(f(p), 1)",
             "not on a line",
         ),
+        (
+            "data y[n] : Real\nx[n] ~ Normal(0, 1)\nf : Real -> Real ~ GP(Matern32())\n"
+            "y ~ Normal(f(x), 1)",
+            "the points of `f(x)` are unknown",
+        ),
         (one("(" + " * ".join(4 * ["Matern52(lengthscale = 1)"]) + ")"), "has 81 numbers"),
     ],
 )
@@ -90,6 +95,7 @@ def test_a_plan_says_the_size_of_the_state_and_what_a_series_leaves_out() -> Non
     assert "The state along the line has 3 numbers, and 30 weights" in text
     assert "`Periodic` is its first 14 waves, which leaves out" in text
     assert "as long as its lengthscale is above 0.5" in text
+    assert not model.plan({"n": 100}).inducing
     exact = Model.from_text(one("Matern52()") + "\ninfer f by Kalman()").plan({"n": 100})
     assert any("exactly, by filtering and smoothing" in s for s in exact.sentences)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -74,6 +75,14 @@ class Program:
         found = jax.eval_shape(values)
         return {name: found[name].shape for name in order}
 
+    def start(self, seed: int) -> dict[str, np.ndarray]:
+        """A random value of each site that NUTS would move, near 0 where it is unconstrained."""
+        seeded = numpyro.handlers.seed(self.module.model, random.PRNGKey(seed))
+        near = partial(init_to_uniform, radius=1.0)
+        started = numpyro.handlers.substitute(seeded, substitute_fn=near)
+        trace = numpyro.handlers.trace(started).get_trace(**self.prepared)
+        return {name: np.asarray(trace[name]["value"]) for name in self.sampled()}
+
     def log_density(self, values: dict[str, Any]) -> Any:
         return log_density(self.module.model, (), self.prepared, values)[0]
 
@@ -99,7 +108,7 @@ def reference_log_density(program: Program, values: dict[str, Any]) -> float:
         if stem and way in _WAYS:
             _WAYS[way](point, stem, value)
         else:
-            point.given[name] = value
+            point.given[name] = Named(program.module.DIMS[name], np.asarray(value, float))
     reference = point.reference(tuple(point.whitened))
     return point.total + reference.log_density()
 

@@ -231,3 +231,9 @@ def test_describe_names_shapes_ranges_and_missing_values() -> None:
         "x     Real^d  n 2 × d 2  1 to 2\n"
         "y     Real    n 2        1       1"
     )
+
+
+def test_what_was_read_keeps_its_columns_when_it_is_read_again() -> None:
+    """As a prediction does with what the command line has read."""
+    read_once = read(pd.DataFrame({"lon": [1.0], "lat": [2.0]}), columns={"x": ["lon", "lat"]})
+    assert read(read_once).columns == read_once.columns == {"x": ("lon", "lat")}

@@ -1,0 +1,178 @@
+"""Structure -> how variational inference takes it, a few rows at a time, or why it cannot.
+
+All Gaussian unknowns, functions by their inducing values, have one joint Normal law q; the law of
+an outcome needs of them its predictors only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mercer.compiler import typed as ir
+from mercer.compiler.engines import ENGINES, Engine
+from mercer.compiler.inducing import inducing_of, unfit_for_inducing
+from mercer.compiler.minibatch import rows_index
+from mercer.compiler.shapes import functions_on_shapes
+from mercer.compiler.sizes import Sizes, count_of, size_of
+from mercer.compiler.structure import Structure, analyse, owner_of
+from mercer.compiler.walk import nodes
+from mercer.dsl.diagnostic import Diagnostic
+from mercer.dsl.spaces import Dim
+from mercer.stdlib import catalog
+
+Kind = Literal["closed form", "quadrature", "draws"]
+
+BATCH = 1024
+"""Rows of a step: the noise of the gradient is then small beside the step for most models, and the
+matrix products are large enough to be efficient."""
+
+STEPS = 20_000
+"""Steps at most; it ends before where the bound no longer rises."""
+
+DRAWS = 25
+"""Draws of each chain: all that varies is drawn from q when it is asked for."""
+
+_NOMINAL_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Batches:
+    """`size` rows of the index `rows` at each of at most `steps` steps. `kinds`: how the expected
+    log density of each outcome is taken."""
+
+    rows: Dim
+    size: int
+    steps: int
+    kinds: Mapping[str, Kind]
+
+
+def engine_of_batches() -> Engine:
+    """The engine whose features variational inference shares."""
+    return next(engine for engine in ENGINES if engine.name == "Inducing")
+
+
+def asks_for_batches(structure: Structure, method: str) -> ir.Directive | None:
+    """The line of the model that only variational inference can do."""
+    for name, directive in structure.asked.engines.items():
+        is_function = name in structure.model.functions
+        if directive.method == "Inducing" and is_function and name not in structure.block:
+            return directive
+    if method == "svi" and "batch" in structure.asked.settings.get("svi", {}):
+        lines = structure.model.directives
+        return next(d for d in lines if "batch" in d.settings)
+    return None
+
+
+def batches_of(structure: Structure, sizes: Sizes | None) -> tuple[Structure, Batches] | str:
+    """The structure as variational inference sees it, and its batches; or why there are none."""
+    model = structure.model
+    found = analyse(model, is_variational=True)
+    used = {owner_of(s.apply) for s in found.sites.values() if s.apply}
+    if left := [f for f in found.latent if f in used]:
+        return f"`{left[0]}` enters an outcome in a way that it has no predictor for"
+    if on_shape := next(iter(functions_on_shapes(found)), None):
+        return f"the waves of `{on_shape}`, a function on a shape, are of all rows together"
+    if why := unfit_for_inducing(found):
+        return why
+    if not found.locations and not found.predictors:
+        return "no outcome depends on a random function"
+    known = sizes or {}
+    rows, why = rows_index(found, known)
+    if rows is None:
+        return why
+    asked = structure.asked.settings.get("svi", {})
+    count = size_of(rows, {rows: _NOMINAL_ROWS, **known})
+    size = min(int(asked.get("batch", BATCH)), count)
+    steps = int(asked.get("steps", STEPS))
+    kinds: dict[str, Kind] = dict.fromkeys(found.locations, "closed form")
+    for name in found.predictors:
+        kinds[name] = "quadrature" if _is_scalar(found, name, rows) else "draws"
+    return found, Batches(rows, size, steps, kinds)
+
+
+def predictor_dims(structure: Structure, part: ir.Expr, rows: Dim) -> set[Dim]:
+    """The dims of a predictor: its own, and always that of the rows."""
+    return {*part.type.dims, rows}
+
+
+def _is_scalar(structure: Structure, name: str, rows: Dim) -> bool:
+    """Whether each cell of an outcome depends on one number of its one predictor."""
+    observation = structure.model.observations[name]
+    parts = list(structure.predictors[name].values())
+    laws = [n for n in nodes(observation.law) if isinstance(n, ir.Distribution)]
+    if len(parts) != 1 or any(catalog.distributions()[law.entry].event for law in laws):
+        return False
+    return predictor_dims(structure, parts[0], rows) == set(observation.type.dims)
+
+
+def flops_of_step(structure: Structure, batches: Batches, sizes: Sizes) -> float:
+    """Operations of one step."""
+    columns = sum(use.size(sizes) for use in inducing_of(structure, sizes).values())
+    columns += sum(count_of(s.dims, sizes) for s in structure.sites.values() if not s.apply)
+    parts = [count_of(structure.model.observations[n].type.dims, sizes) for n in batches.kinds]
+    cells = sum(parts) / size_of(batches.rows, sizes) * batches.size
+    return 10.0 * cells * columns**2 + 8.0 * columns**3
+
+
+def batch_sentences(
+    structure: Structure, batches: Batches, sampled: tuple[str, ...], sizes: Sizes | None
+) -> Iterator[str]:
+    """What a plan says of variational inference."""
+    model = structure.model
+    block = ", ".join(n for n in model.order if n in structure.block)
+    outcomes = ", ".join(batches.kinds)
+    yield (
+        f"{block} are Gaussian under {outcomes}: they get one joint Normal law, of the functions' "
+        "whitened values at inducing points and of the other unknowns themselves, that is nearest "
+        "to their posterior (Hensman et al. 2015). It is an approximation, with a lower bound of "
+        "the log evidence."
+    )
+    for kind, how in _HOW.items():
+        if own := [n for n, k in batches.kinds.items() if k == kind]:
+            yield f"The expected log density of {', '.join(own)} is taken {how}."
+    yield (
+        f"Each step takes {batches.size:,} rows of `{batches.rows}` at random: a natural gradient "
+        "for that law (Salimbeni et al. 2018), Adam for the rest. At most "
+        f"{batches.steps:,} steps, fewer where the bound no longer rises."
+    )
+    if sizes is not None:
+        yield f"A step takes about {flops_of_step(structure, batches, sizes):.1e} operations."
+    if sampled:
+        names = ", ".join(sampled)
+        yield (
+            f"{names}: held at their most probable values (MAP). Their own uncertainty is not in "
+            "the posterior."
+        )
+
+
+_HOW: Mapping[Kind, str] = {
+    "closed form": "in closed form",
+    "quadrature": "by Gauss-Hermite quadrature with 20 nodes",
+    "draws": "over draws of the predictors at each step",
+}
+
+
+def no_batches(directive: ir.Directive, why: str) -> Diagnostic:
+    """The model asks for what only variational inference does, and it cannot."""
+    what = f"`{directive.name}` by {directive.method}" if directive.name else directive.method
+    return Diagnostic(
+        "M321",
+        f"{what} takes the rows a few at a time, which this model does not allow",
+        directive.span,
+        why=f"{why}.",
+        mend="leave the line out: the plan then takes a method that serves.",
+    )
+
+
+def other_method(directive: ir.Directive, method: str) -> Diagnostic:
+    """Inducing points under an outcome that is not Normal, with a sampler or a mode."""
+    return Diagnostic(
+        "M321",
+        f"`{directive.name}` by {directive.method}, and the rest by {method.upper()}",
+        directive.span,
+        why="its outcome is not Normal, so that its inducing values are fitted by SVI, with all "
+        "the rest.",
+        mend=f"write `infer SVI()`, or leave `infer {directive.name} by {directive.method}` out.",
+    )

@@ -1,0 +1,284 @@
+"""A program at some of its rows into the variational bound, and what a natural gradient needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from mercer.runtime.cholesky import solve_triangular
+from mercer.runtime.conditional import observed_value
+from mercer.runtime.expectation import (
+    curvature,
+    in_cells,
+    normal_expectation,
+    positive_part,
+    quadrature,
+    seen_density,
+)
+from mercer.runtime.natural import Natural, Normal, standard, variance
+from mercer.runtime.sites import Rows, rows, spread
+from mercer.runtime.terms import Affine, Gaussian
+from mercer.runtime.unknowns import Unknowns
+from mercer.runtime.variational import Variational
+
+PAIRS = 4
+"""Pairs of opposite draws, where draws stand for an integral."""
+
+
+class Free(NamedTuple):
+    """What is moved by ordinary gradients: unconstrained unknowns, flat, and inducing points by
+    argument, in units of `widths` from where they began."""
+
+    flat: Array
+    shifts: dict[str, Array]
+
+
+class Sample(NamedTuple):
+    """Some rows. `arrays`: the arguments there, inducing points where they began included;
+    `widths`: of the inducing points that are moved; `weights` [B]: 0 where a row does not count."""
+
+    arrays: Mapping[str, Array]
+    widths: Mapping[str, Array]
+    weights: Array
+
+
+class Look(NamedTuple):
+    """How one outcome looks at the whitened coordinates: R predictor cells, K of each row.
+
+    `curvature` [B, K, K] where draws give it; None: minus twice the derivative in the variance.
+    """
+
+    features: Array  # [R, p]
+    linear: Array  # [R], features times mean
+    variance: Array  # [R]
+    curvature: Array | None
+
+
+class Probe(NamedTuple):
+    """Zeros that are added to means and variances of predictors, to differentiate by."""
+
+    mean: Array
+    variance: Array
+
+
+class Bound:
+    """The expected log density of rows under q, of a program whose lane is "variational"."""
+
+    def __init__(self, program: ModuleType, unknowns: Unknowns) -> None:
+        self.program, self.unknowns = program, unknowns
+
+    def expected(
+        self, free: Free, probes: Mapping[str, Probe], law: Normal, sample: Sample, key: Array
+    ) -> tuple[Array, dict[str, Look]]:
+        """E log p(y | v) of the rows of a sample, and how their outcomes look at v."""
+        known, _ = self.known(free, sample)
+        return self._expected(known, probes, law, sample.weights, key)
+
+    def known(self, free: Free, sample: Sample) -> tuple[dict[str, Any], Array]:
+        """The arguments of a program's functions, and the log density of the priors."""
+        arrays = {**sample.arrays, **moved(free.shifts, sample)}
+        values, prior = self.unknowns.values(free.flat, arrays)
+        return self.unknowns.known(values, arrays), prior
+
+    def objective(
+        self,
+        free: Free,
+        probes: Mapping[str, Probe],
+        law: Normal,
+        sample: Sample,
+        key: Array,
+        scale: Array | float,
+    ) -> tuple[Array, dict[str, Look]]:
+        """`scale` times the expectation, plus the log density of the priors: what free is moved by;
+        the divergence of q does not depend on it."""
+        known, prior = self.known(free, sample)
+        value, looks = self._expected(known, probes, law, sample.weights, key)
+        return scale * value + prior, looks
+
+    def probes(self, free: Free, law: Normal, sample: Sample, key: Array) -> dict[str, Probe]:
+        """Zeros of the right shapes."""
+        shapes = jax.eval_shape(
+            lambda *a: self.expected(a[0], {}, *a[1:])[1], free, law, sample, key
+        )
+        return {name: Probe(*(jnp.zeros(look.linear.shape),) * 2) for name, look in shapes.items()}
+
+    def _expected(
+        self,
+        known: Mapping[str, Any],
+        probes: Mapping[str, Probe],
+        law: Normal,
+        weights: Array,
+        key: Array,
+    ) -> tuple[Array, dict[str, Look]]:
+        program = self.program
+        block = Variational(program.processes(**known), program.sites(**known), law)
+        quantities = program.quantities(**known)
+        views = {
+            k: _viewed(block, quantities[k])
+            for _, keys in program.PREDICTORS.values()
+            for k in keys
+        }
+        means = {k: view.mean.reshape(quantities[k].shape) for k, view in views.items()}
+        total, looks = jnp.zeros(()), {}
+        for number, (name, outcome) in enumerate(program.outcomes(means, **known).items()):
+            value, _ = observed_value(program, known, name)
+            axis = program.DIMS[name].index(program.ROWS)
+            nothing = Probe(jnp.zeros(()), jnp.zeros(()))
+            probe = probes.get(name, nothing)
+            if isinstance(outcome, Gaussian):
+                view = _viewed(block, outcome.mean)
+                density, look = _closed(view, outcome, value, probe)
+            elif name not in program.PREDICTORS:
+                density, look = seen_density(outcome, value), None
+            else:
+                kind, keys = program.PREDICTORS[name]
+
+                def density_at(
+                    at: Mapping[str, Array], name: str = name, value: Any = value
+                ) -> Array:
+                    return seen_density(program.outcomes({**means, **at}, **known)[name], value)
+
+                own = {k: views[k] for k in keys}
+                if kind == "quadrature":
+                    density, look = _by_quadrature(density_at, own, means, probe)
+                else:
+                    places = {k: program.DIMS[k].index(program.ROWS) for k in keys}
+                    draw_key = jax.random.fold_in(key, number)
+                    density, look = _by_draws(
+                        density_at, own, means, places, block.law, probe, draw_key
+                    )
+            each = jnp.moveaxis(density, axis, 0)
+            total += jnp.sum(each.reshape(len(weights), -1) * weights[:, None])
+            if look is not None:
+                looks[name] = look
+        return total, looks
+
+
+def moved(shifts: Mapping[str, Array], sample: Sample) -> dict[str, Array]:
+    """Inducing points by argument."""
+    return {k: sample.arrays[k] + sample.widths[k] * shift for k, shift in shifts.items()}
+
+
+def natural_target(
+    looks: Mapping[str, Look],
+    slopes: Mapping[str, Probe],
+    weights: Array,
+    scale: Array | float,
+    size: int,
+) -> Natural:
+    """Where the natural gradient of the rows leads, `scale` times; `slopes`: derivatives of their
+    expected log density by the probes."""
+    target = standard(size)
+    for name, look in looks.items():
+        slope, features = slopes[name].mean, look.features
+        if look.curvature is None:
+            # A negative curvature would cost the precision its sign.
+            bend = jnp.maximum(-2.0 * slopes[name].variance, 0.0)
+            weighted = features * bend[:, None]
+            pull = bend * look.linear
+        else:
+            rows, cells, _ = look.curvature.shape
+            bend = look.curvature * weights[:, None, None]
+            inner = features.reshape(rows, cells, size)
+            weighted = jnp.einsum("bkl,blp->bkp", bend, inner).reshape(features.shape)
+            pull = jnp.einsum("bkl,bl->bk", bend, look.linear.reshape(rows, cells)).reshape(-1)
+        target = Natural(
+            target.shift + scale * features.T @ (slope + pull),
+            target.precision + scale * features.T @ weighted,
+        )
+    return target
+
+
+# --- one outcome ------------------------------------------------------------------------------
+
+
+class _View(NamedTuple):
+    """A vector of predictors: its features, mean and variance under q."""
+
+    features: Array
+    linear: Array
+    mean: Array
+    variance: Array
+    rest: Array
+
+
+def _viewed(block: Variational, affine: Affine) -> _View:
+    target: Rows = rows(affine, block.sites)
+    features = block.features(target)
+    rest = jnp.broadcast_to(block.rest(target, features), target.constant.shape)
+    linear = features @ block.law.mean
+    return _View(
+        features, linear, target.constant + linear, variance(block.law, features) + rest, rest
+    )
+
+
+def _closed(view: _View, outcome: Gaussian, value: Any, probe: Probe) -> tuple[Array, Look]:
+    shape = outcome.mean.shape
+    density = normal_expectation(
+        jnp.reshape(value, -1),
+        spread(outcome.noise, shape),
+        view.mean + probe.mean,
+        view.variance + probe.variance,
+    )
+    return density.reshape(shape), Look(view.features, view.linear, view.variance, None)
+
+
+def _by_quadrature(
+    density_at: Any, views: Mapping[str, _View], means: Mapping[str, Array], probe: Probe
+) -> tuple[Array, Look]:
+    ((key, view),) = views.items()
+    shape = means[key].shape
+    density = quadrature(
+        lambda eta: density_at({key: eta}),
+        (view.mean + probe.mean).reshape(shape),
+        (view.variance + probe.variance).reshape(shape),
+    )
+    return density, Look(view.features, view.linear, view.variance, None)
+
+
+def _by_draws(
+    density_at: Any,
+    views: Mapping[str, _View],
+    means: Mapping[str, Array],
+    places: Mapping[str, int],
+    law: Normal,
+    probe: Probe,
+    key: Array,
+) -> tuple[Array, Look]:
+    """Draws of v, the same for all rows, and of what inducing points leave over of each cell."""
+
+    def cells(pick: Any) -> tuple[Array, Any]:
+        return in_cells({k: pick(v).reshape(means[k].shape) for k, v in views.items()}, places)
+
+    mean, back = cells(lambda view: view.mean)
+    rest, _ = cells(lambda view: view.rest)
+    linear, _ = cells(lambda view: view.linear)
+    spread_, _ = cells(lambda view: view.variance)
+    size = len(law.mean)
+    parts = [
+        jnp.moveaxis(v.features.reshape(*means[k].shape, size), places[k], 0).reshape(
+            len(mean), -1, size
+        )
+        for k, v in views.items()
+    ]
+    features = jnp.concatenate(parts, axis=1)
+    mean = mean + probe.mean.reshape(mean.shape if probe.mean.ndim else ())
+
+    def at_draw(key: Array, sign: Array) -> tuple[Array, Array]:
+        first, second = jax.random.split(key)
+        white = solve_triangular(law.root, jax.random.normal(first, (size,)), transposed=True)
+        own = jnp.sqrt(rest) * jax.random.normal(second, rest.shape)
+        eta = mean + sign * (features @ white + own)
+        bend = curvature(density_at, jax.lax.stop_gradient(back(eta)), places)
+        return density_at(back(eta)), bend
+
+    keys = jnp.repeat(jax.random.split(key, PAIRS), 2, axis=0)
+    density, bends = jax.vmap(at_draw)(keys, jnp.tile(jnp.array([1.0, -1.0]), PAIRS))
+    bend = positive_part(jax.lax.stop_gradient(bends.mean(0)))
+    look = Look(features.reshape(-1, size), linear.reshape(-1), spread_.reshape(-1), bend)
+    return density.mean(0), look

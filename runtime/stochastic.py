@@ -1,0 +1,375 @@
+"""A program and data of any size turned into a Normal law of its Gaussian unknowns, row by row.
+
+A step takes some rows: the law q moves along the natural gradient, all else along Adam's. The rates
+fall each time that the bound, averaged over a window of steps, stops to rise; when it has stopped
+at the last of them, one pass over all rows gives q without the noise of batches, and a second one
+the bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.bound import Bound, Free, Look, Probe, Sample, moved, natural_target
+from mercer.runtime.checkpoint import Checkpoint
+from mercer.runtime.density import Arguments
+from mercer.runtime.draws import Draws
+from mercer.runtime.inducing import Inducing
+from mercer.runtime.kept import Kept
+from mercer.runtime.minibatch import Minibatches, shuffled
+from mercer.runtime.natural import Natural, Normal, divergence, mixed, solved, standard
+from mercer.runtime.placing import inducing_of, place, widths_of
+from mercer.runtime.progress import Report, silent
+from mercer.runtime.unknowns import Unknowns
+
+LEVELS = 4
+"""Rates, each a third of the one before."""
+
+_FALL = 0.3
+_LENGTH = 0.2  # of natural steps at the first rate, where the rows are many batches
+_CHUNK = 10  # steps in a call
+_WINDOW = (50, 500)  # steps, at least and at most; about one pass over the rows in between
+_CANDIDATES = 10_000  # rows among whose points inducing points are chosen
+_REACH = (1.0, 2.0)  # how far a natural step may move a predictor: units, and its own sds
+
+
+class State(NamedTuple):
+    """All that the next step follows from, with the seed and the data."""
+
+    step: int
+    level: int
+    since: int  # the step at which q began anew
+    has_rechosen: bool
+    free: Free
+    moments: Any  # Adam's
+    q: Natural
+    law: Normal  # q, solved
+    points: dict[str, Array]  # inducing points, where they began
+    window: np.ndarray  # the bounds of the steps since the last window ended
+    before: np.ndarray  # mean and variance of the mean of the last window; empty: none
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """`arguments`: of a few rows, with the inducing points and q; `draws`: of the unknowns."""
+
+    draws: Draws
+    arguments: Arguments
+
+
+def run_stochastic(
+    program: ModuleType,
+    bound: Any,
+    *,
+    seed: int,
+    chains: int,
+    draws: int,
+    steps: int,
+    rate: float,
+    batch: int,
+    summaries: Mapping[str, Any] | None = None,
+    report: Report = silent,
+    checkpoint: Checkpoint | None = None,
+) -> Fitted:
+    """The most probable unknowns, inducing points and q, for the rows of `bound`."""
+    kept = checkpoint or Checkpoint()
+    fit = Stochastic(program, bound, seed=seed, batch=batch, rate=rate, summaries=summaries)
+    state = fit.begin(report)
+    state = kept.load("state", like=state) or state
+    while state.step < steps and state.level < LEVELS:
+        state = fit.advance(state, report, steps)
+        kept.save("state", state)
+    report("a pass over all rows")
+    return fit.finished(state, chains, draws, steps)
+
+
+class Stochastic:
+    """The optimisation of one program on one set of data: `begin` gives a state, `advance` the
+    next."""
+
+    def __init__(
+        self,
+        program: ModuleType,
+        bound: Any,
+        *,
+        seed: int,
+        batch: int,
+        rate: float,
+        summaries: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.program, self.seed, self.rate = program, seed, rate
+        word = {name: w for w, name in program.NAMES.items()}
+        data = {word.get(n, n): v for n, v in bound.arrays.items()}
+        data |= {w: np.arange(bound.sizes[program.NAMES[w]]) for w in program.INDICES}
+        taken = program.summaries(**data) if summaries is None else summaries
+        self.batches = Minibatches(program, bound, taken)
+        self.batch = min(batch, self.batches.count)
+        self.is_whole = self.batch == self.batches.count
+        self.is_closed = not program.PREDICTORS
+        count = self.batches.count
+        self.window = int(np.clip(math.ceil(count / self.batch), *_WINDOW))
+        some = shuffled(count, 0, min(count, _CANDIDATES), seed)
+        self.candidates = self.batches.arguments(np.sort(some))
+
+    # --- the loop ---
+
+    def begin(self, report: Report = silent) -> State:
+        """The prior of q, at inducing points chosen at the medians of the priors."""
+        placed = place(
+            self.program, self.candidates, seed=self.seed, is_learned=False, report=report
+        )
+        names = [n for _, names in inducing_of(self.program).values() for n in names]
+        points = {n: jnp.asarray(placed.arguments.arrays[n]) for n in names}
+        self.functions = self._functions(points)
+        flat = jnp.zeros(0) if placed.start is None else jnp.asarray(placed.start)
+        return self._anew(flat, points)
+
+    def _anew(self, flat: Array, points: dict[str, Array]) -> State:
+        free = Free(flat, {k: jnp.zeros_like(points[k]) for k in self.widths})
+        q = standard(self.functions.size)
+        return State(
+            0, 0, 0, False, free, _ADAM.init(free), q, solved(q), points, np.zeros(0), np.zeros(0)
+        )
+
+    def advance(self, state: State, report: Report = silent, steps: int = 10**9) -> State:
+        """The state some steps later."""
+        count = min(_CHUNK, steps - state.step)
+        start = state.step * self.batch
+        rows = shuffled(self.batches.count, start, start + count * self.batch, self.seed)
+        moving, still = self.batches.stacked(rows.reshape(count, self.batch))
+        lengths = self._lengths(state, count)
+        carry = (state.free, state.moments, state.q, state.law)
+        carry, bounds = self.functions.steps(
+            carry,
+            moving,
+            {**still.arrays, **state.points},
+            self.widths,
+            jnp.asarray(self.rate * _FALL**state.level),
+            jnp.asarray(lengths),
+            jax.random.fold_in(jax.random.key(self.seed), state.step),
+        )
+        bounds = np.asarray(bounds)
+        if not np.all(np.isfinite(bounds)):
+            problem = "variational inference ran into a density that is not a number"
+            mend = "use a smaller rate: infer SVI(rate = 0.005), or check the data and the priors"
+            raise MercerError([Diagnostic("M604", problem, mend=mend)])
+        free, moments, q, law = carry
+        state = state._replace(
+            step=state.step + count,
+            free=free,
+            moments=moments,
+            q=q,
+            law=law,
+            window=np.concatenate([state.window, bounds]),
+        )
+        shown = f"bound {np.mean(bounds):.6g}"
+        report(f"{shown}, rate {state.level + 1} of {LEVELS}", min(1.0, state.step / steps))
+        return self._judged(state) if len(state.window) >= self.window else state
+
+    def _lengths(self, state: State, count: int) -> np.ndarray:
+        """Of the natural steps. After a beginning a step averages over all batches since."""
+        if self.is_whole:
+            return np.full(count, 1.0 if self.is_closed else 0.5)
+        since = state.step - state.since + np.arange(count)
+        return np.maximum(_LENGTH * _FALL**state.level, 1.0 / (1.0 + since))
+
+    def _judged(self, state: State) -> State:
+        """At the end of a window: the next rate, where the bound no longer rises."""
+        mean = float(state.window.mean())
+        error = float(state.window.var()) / len(state.window)
+        state = state._replace(window=np.zeros(0))
+        if not state.has_rechosen:
+            return self._rechosen(state)
+        if len(state.before):
+            rise, noise = mean - state.before[0], math.sqrt(error + state.before[1])
+            if rise < 2.0 * noise or rise < 1e-7 * abs(mean):
+                return state._replace(level=state.level + 1, before=np.zeros(0))
+        return state._replace(before=np.array([mean, error]))
+
+    def _rechosen(self, state: State) -> State:
+        """Inducing points chosen again, at the unknowns that the first window led to."""
+        arrays = {**self.candidates.arrays, **state.points}
+        values, _ = self.functions.unknowns.values(state.free.flat, _as_arrays(arrays))
+        placed = place(
+            self.program, self.candidates, seed=self.seed, is_learned=False, unknowns=values
+        )
+        points = {n: jnp.asarray(placed.arguments.arrays[n]) for n in state.points}
+        fresh = self._anew(state.free.flat, points)
+        return fresh._replace(step=state.step, since=state.step, has_rechosen=True)
+
+    # --- the end ---
+
+    def finished(self, state: State, chains: int, draws: int, steps: int) -> Fitted:
+        """The draws, and the arguments of a few rows with what was learned."""
+        q, _ = self.over_all_rows(state)
+        # From the best q for these unknowns: all rows at once, without the noise of batches.
+        state = state._replace(q=q, law=solved(q))
+        _, bound = self.over_all_rows(state)
+        points = {**state.points, **moved(state.free.shifts, self._sample_of_points(state))}
+        law = dict(zip(self.program.POSTERIOR, (state.law.mean, state.law.root), strict=True))
+        few = self.batches.arguments(np.arange(min(self.batches.count, self.batch)))
+        arguments = replace(few, arrays=_as_arrays({**few.arrays, **points, **law}))
+        values, _ = self.functions.unknowns.values(state.free.flat, arguments.arrays)
+        every = {
+            name: np.broadcast_to(np.asarray(v), (chains, draws, *np.shape(v))).copy()
+            for name, v in values.items()
+        }
+        stats = {"bound": np.full((chains, draws), bound)}
+        return Fitted(Draws(every, chains, draws, stats, _notes(state, bound, steps)), arguments)
+
+    def over_all_rows(self, state: State) -> tuple[Natural, float]:
+        """The natural parameters that all rows lead to, and the bound."""
+        total = Natural(jnp.zeros_like(state.q.shift), jnp.zeros_like(state.q.precision))
+        value, prior = 0.0, 0.0
+        for number, (rows, weights) in enumerate(self._every_row()):
+            found = self.batches.arguments(rows)
+            sample = Sample(
+                _as_arrays({**found.arrays, **state.points}), self.widths, jnp.asarray(weights)
+            )
+            key = jax.random.fold_in(jax.random.key(self.seed + 1), number)
+            part, own, prior = self.functions.whole(state.free, state.law, sample, key)
+            total = jax.tree.map(jnp.add, total, part)
+            value += float(own)
+        first = standard(self.functions.size)
+        q = Natural(total.shift, first.precision + total.precision)
+        return q, value + float(prior) - float(divergence(state.law))
+
+    def _every_row(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        count = self.batches.count
+        for start in range(0, count, self.batch):
+            rows = np.arange(start, start + self.batch)
+            yield np.minimum(rows, count - 1), (rows < count).astype(float)
+
+    # --- compiled ---
+
+    def _functions(self, points: dict[str, Array]) -> Functions:
+        rows = np.arange(self.batch) % self.batches.count
+        found = self.batches.arguments(rows)
+        arguments = replace(found, arrays=_as_arrays({**found.arrays, **points}))
+        self.widths = widths_of(self.program, self.candidates, self.seed)
+        scale = self.batches.count / self.batch
+        shapes = tuple((k, v.shape, str(v.dtype)) for k, v in sorted(arguments.arrays.items()))
+        key = (self.program, arguments.key, shapes, scale)
+        return _FUNCTIONS.get(key, lambda: Functions(self.program, arguments, self.batch, scale))
+
+    def _sample_of_points(self, state: State) -> Sample:
+        return Sample(state.points, self.widths, jnp.zeros(0))
+
+
+_ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
+_FUNCTIONS: Kept[Any] = Kept(16)
+
+
+class Functions:
+    """The compiled functions of a program at batches of one size."""
+
+    def __init__(self, program: ModuleType, arguments: Arguments, batch: int, scale: float) -> None:
+        self.unknowns = Unknowns(program, arguments)
+        self.bound = Bound(program, self.unknowns)
+        self.scale, self.weights = scale, jnp.ones(batch)
+        self.is_closed = not program.PREDICTORS
+        self.size = self._size(program, arguments)
+        self.steps = jax.jit(self._steps)
+        self.whole = jax.jit(self._whole)
+
+    def _size(self, program: ModuleType, arguments: Arguments) -> int:
+        """The number of whitened coordinates."""
+
+        def coordinates(arrays: Mapping[str, Array]) -> Array:
+            known = self.unknowns.known(self.unknowns.values(self.unknowns.zero, arrays)[0], arrays)
+            block = Inducing(program.processes(**known), program.sites(**known), {})
+            return jnp.zeros(block.size)
+
+        return int(jax.eval_shape(coordinates, dict(arguments.arrays)).shape[0])
+
+    def slopes(
+        self, free: Free, law: Normal, sample: Sample, key: Array
+    ) -> tuple[Array, dict[str, Look], Free, dict[str, Probe]]:
+        """The objective at some rows, with its derivatives by what is free and by the probes."""
+        probes = self.bound.probes(free, law, sample, key)
+        (value, looks), (free_slope, probe_slope) = jax.value_and_grad(
+            self.bound.objective, argnums=(0, 1), has_aux=True
+        )(free, probes, law, sample, key, self.scale)
+        return value, looks, free_slope, probe_slope
+
+    def _steps(
+        self,
+        carry: Any,
+        moving: Mapping[str, Array],
+        still: Mapping[str, Array],
+        widths: Mapping[str, Array],
+        rate: Array,
+        lengths: Array,
+        key: Array,
+    ) -> tuple[Any, Array]:
+        def one(carry: Any, inputs: Any) -> tuple[Any, Array]:
+            free, moments, q, law = carry
+            arrays, length, key = inputs
+            sample = Sample({**still, **arrays}, widths, self.weights)
+            value, looks, slope, probes = self.slopes(free, law, sample, key)
+            probes = jax.tree.map(lambda leaf: leaf / self.scale, probes)
+            target = natural_target(looks, probes, self.weights, self.scale, self.size)
+            q, after = self.stepped(q, law, target, length, looks)
+            slope = jax.tree.map(lambda leaf: -leaf / (self.scale * len(self.weights)), slope)
+            change, moments = _ADAM.update(slope, moments)
+            free = jax.tree.map(lambda leaf, by: leaf - rate * by, free, change)
+            return (free, moments, q, after), value - divergence(law)
+
+        keys = jax.random.split(key, len(lengths))
+        return jax.lax.scan(one, carry, (moving, lengths, keys))
+
+    def stepped(
+        self, q: Natural, law: Normal, target: Natural, length: Array, looks: Mapping[str, Look]
+    ) -> tuple[Natural, Normal]:
+        """q after a natural step. Where a predictor goes through a link, no further at once than a
+        link stays near to linear: the same fixed point, reached in more steps."""
+        q = mixed(q, target, length)
+        after = solved(q)
+        if self.is_closed:
+            return q, after
+        change, share = after.mean - law.mean, jnp.ones(())
+        for look in looks.values():
+            reach = _REACH[0] + _REACH[1] * jnp.sqrt(look.variance)
+            far = jnp.max(jnp.abs(look.features @ change) / reach)
+            share = jnp.minimum(share, 1.0 / jnp.maximum(far, 1.0))
+        mean = law.mean + share * change
+        return q._replace(shift=q.precision @ mean), after._replace(mean=mean)
+
+    def _whole(
+        self, free: Free, law: Normal, sample: Sample, key: Array
+    ) -> tuple[Natural, Array, Array]:
+        """What some rows add to the natural parameters and to the expected log density; the log
+        density of the priors."""
+        probes = self.bound.probes(free, law, sample, key)
+        (value, looks), slope = jax.value_and_grad(self.bound.expected, argnums=1, has_aux=True)(
+            free, probes, law, sample, key
+        )
+        target = natural_target(looks, slope, sample.weights, 1.0, self.size)
+        prior = self.bound.known(free, sample)[1]
+        return target._replace(precision=target.precision - jnp.eye(self.size)), value, prior
+
+
+def _as_arrays(values: Mapping[str, Any]) -> dict[str, Array]:
+    return {k: jnp.asarray(v) for k, v in values.items()}
+
+
+def _notes(state: State, bound: float, steps: int) -> tuple[str, ...]:
+    notes = [
+        "The posterior of the Gaussian unknowns is the nearest Normal law, through inducing "
+        "points, not the exact one; the other unknowns are held at their most probable values. "
+        f"The lower bound of the log density is {bound:.2f}, after {state.step} steps."
+    ]
+    if state.step >= steps and state.level < LEVELS:
+        notes.append("The bound may still rise: run more steps, infer SVI(steps = ...).")
+    return tuple(notes)

@@ -1,0 +1,101 @@
+"""One Normal law of all Gaussian unknowns turned into what they are anywhere, and into a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro
+from jax import Array
+from numpyro import distributions as dist
+
+from mercer.runtime.cholesky import Factor, factor
+from mercer.runtime.evidence import SPARSE, Regression
+from mercer.runtime.inducing import Inducing
+from mercer.runtime.natural import Normal
+from mercer.runtime.shared import shared_property
+from mercer.runtime.sites import Processes, Sites, spread
+from mercer.runtime.statements import observe_each, values_at
+from mercer.runtime.terms import Affine, Gaussian
+
+WHITENED = "inducing.whitened"
+"""The whitened coordinates inside a NumPyro model; no unknown of the user's."""
+
+
+class Variational(Inducing):
+    """The engine that knows a law q of the whitened coordinates: inducing values of the functions,
+    then the entries of the finite unknowns.
+
+    `entries[name]`: where the entries that q knows are among those of a finite unknown; the others
+    have their prior.
+    """
+
+    def __init__(
+        self,
+        processes: Processes,
+        sites: Sites,
+        law: Normal,
+        *,
+        entries: Mapping[str, Any] | None = None,
+        levels: tuple[float, ...] = SPARSE,
+    ) -> None:
+        super().__init__(processes, sites, {}, levels=levels)
+        self.law = law
+        self.entries = entries or {}
+
+    @shared_property
+    def regression(self) -> Regression:
+        """q, in the place of the posterior that all rows would give."""
+        roots = tuple(factor(gram, self.levels) for gram in self._grams)
+        mean, root = self._placed()
+        nothing = jnp.zeros((0, len(mean)))
+        return Regression(nothing, roots, root @ root.T, Factor(root, jnp.zeros(())), mean)
+
+    def _placed(self) -> Normal:
+        if not self.entries:
+            return self.law
+        start = self.size - sum(self._sizes.values())
+        places = [jnp.arange(start)]
+        for name, size in self._sizes.items():
+            places.append(start + jnp.asarray(self.entries.get(name, jnp.arange(size))))
+            start += size
+        own = jnp.concatenate(places)
+        # In increasing order, so that the root stays a lower triangle.
+        root = jnp.eye(start).at[own[:, None], own].set(self.law.root)
+        return Normal(jnp.zeros(start).at[own].set(self.law.mean), root)
+
+
+def observe_through_inducing(
+    processes: Processes,
+    sites: Sites,
+    quantities: Mapping[str, Affine],
+    outcomes: Callable[[Mapping[str, Array]], Mapping[str, Any]],
+    data: Mapping[str, Any],
+    *,
+    keep: Mapping[str, Any],
+) -> None:
+    """Outcomes of functions seen through inducing points, inside a NumPyro model.
+
+    Simulated, a function has its prior law at each point; in a density its values are their means
+    given the inducing values.
+    """
+    block = Inducing(processes, sites, {})
+    law = dist.Normal(jnp.zeros(()), 1.0).expand([block.size]).to_event(1)
+    white = jnp.asarray(numpyro.sample(WHITENED, law))
+    key = numpyro.prng_key()
+    values = {}
+    for number, (name, site) in enumerate(sites.items()):
+        if not site.is_inducing:
+            own = None if key is None else jax.random.fold_in(key, number)
+            values[name] = block.at_site(own, site, white)
+    at = values_at(values, sites, quantities)
+    for name, value in at.items():
+        numpyro.deterministic(name, value)
+    for name, outcome in outcomes(at).items():
+        if isinstance(outcome, Gaussian):
+            mean = values_at(values, sites, {name: outcome.mean})[name]
+            noise = spread(outcome.noise, outcome.mean.shape).reshape(mean.shape)
+            outcome = dist.Normal(mean, noise)
+        observe_each(name, outcome, data[name], keep[name])

@@ -1,0 +1,303 @@
+"""Laws of variational inference by minibatches: against closed forms, the collapsed bound, NUTS."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+import mercer
+from mercer.dsl.diagnostic import MercerError
+from mercer.runtime.bound import Sample, natural_target
+from mercer.runtime.density import Density, arguments_of
+from mercer.runtime.expectation import curvature, normal_expectation, positive_part, quadrature
+from mercer.runtime.minibatch import Minibatches, shuffled
+from mercer.runtime.natural import Natural, divergence, mixed, solved, standard
+from mercer.runtime.stochastic import Stochastic
+
+RNG = np.random.default_rng(8)
+GAUSSIAN = """
+data x[n] : Real^d
+data g[n] : Label(group)
+data y[n] : Real
+level[group] ~ Normal(0, 1)
+f : Real^d -> Real ~ GP(RBF(lengthscale[d] ~ LogNormal(0, 0.5), scale ~ HalfNormal(1)))
+noise ~ HalfNormal(0.5)
+y ~ Normal(level[g] + f(x), noise)
+infer f by Inducing(count = 12)
+"""
+COUNTS = """
+data x[n] : Real
+data k[n] : Count
+data passed[n] : Bool
+level ~ Normal(0, 1)
+f : Real -> Real ~ GP(Matern32(lengthscale ~ LogNormal(0, 0.3), scale ~ LogNormal(0, 0.2)))
+k ~ Poisson(exp(level + f(x)))
+"""
+CLASSES = """
+data x[n] : Real
+data c[n] : Label(kind)
+f : Real -> Real^kind ~ GP(RBF(lengthscale = 1, scale = 2))
+c ~ Categorical(logits = f(x))
+infer f by Inducing(count = 24)
+"""
+SPREADS = """
+data x[n], y[n] : Real
+f ~ GP(RBF(lengthscale = 1, scale = 1))
+g ~ GP(RBF(lengthscale = 2, scale = 1))
+y ~ Normal(f(x), exp(g(x) - 1))
+infer f by Inducing(count = 15)
+infer g by Inducing(count = 10)
+"""
+
+
+def _rows(n: int = 60) -> dict[str, Any]:
+    rng = np.random.default_rng(4)
+    x, g = rng.uniform(0, 3, (n, 2)), rng.integers(0, 3, n)
+    y = np.sin(2 * x[:, 0]) + 0.5 * g + 0.2 * rng.normal(size=n)
+    y[5] = np.nan
+    return {"x": x, "g": np.array(["a", "b", "c"])[g], "y": y}
+
+
+@lru_cache
+def _stochastic(batch: int) -> Stochastic:
+    """The Gaussian model by minibatches, with inducing points."""
+    model = mercer.compile(f"{GAUSSIAN}\ninfer SVI(batch = {batch})")
+    bound = model.bind(_rows())
+    plan = model.plan(bound.sizes)
+    assert plan.lane == "variational"
+    return Stochastic(model.program(plan), bound, seed=1, batch=batch, rate=0.02)
+
+
+def _sample(fit: Stochastic, state: Any, rows: np.ndarray) -> Sample:
+    arrays = {**fit.batches.arguments(rows).arrays, **state.points}
+    arrays = {k: jnp.asarray(v) for k, v in arrays.items()}
+    return Sample(arrays, fit.widths, jnp.ones(len(rows)))
+
+
+def test_all_rows_and_a_step_of_length_one_give_the_collapsed_bound():
+    fit = _stochastic(60)
+    state = fit.begin()
+    q, _ = fit.over_all_rows(state)
+    _, bound = fit.over_all_rows(state._replace(q=q, law=solved(q)))
+    model = mercer.compile(GAUSSIAN)
+    data = model.bind(_rows())
+    program = model.program(model.plan(data.sizes))
+    arguments = arguments_of(program, data)
+    arrays = {**arguments.arrays, **state.points}
+    density = Density(program, type(arguments)(arrays, arguments.static))
+    collapsed = -float(density.value_and_grad(state.free.flat)[0])
+    assert bound == pytest.approx(collapsed, rel=1e-9)
+    once_more, _ = fit.over_all_rows(state._replace(q=q, law=solved(q)))
+    np.testing.assert_allclose(once_more.precision, q.precision, rtol=1e-9)
+
+
+def test_the_bound_is_largest_at_that_law():
+    fit = _stochastic(60)
+    state = fit.begin()
+    q, _ = fit.over_all_rows(state)
+    best = fit.over_all_rows(state._replace(law=solved(q)))[1]
+    for length in (0.5, 0.9):
+        near = mixed(standard(fit.functions.size), q, length)
+        assert fit.over_all_rows(state._replace(law=solved(near)))[1] < best
+
+
+def test_the_gradient_of_minibatches_is_unbiased():
+    """Over all batches of one pass the gradients average to that of all rows, term by term."""
+    small, whole = _stochastic(20), _stochastic(60)
+    state = whole.begin()
+    q, _ = whole.over_all_rows(state)
+    law, key = solved(q), jax.random.key(0)
+
+    def slopes(fit: Stochastic, rows: np.ndarray) -> tuple[Any, Natural]:
+        sample = _sample(fit, state, rows)
+        slopes = jax.jit(fit.functions.slopes)
+        _, looks, slope, probes = slopes(state.free, law, sample, key)
+        probes = jax.tree.map(lambda leaf: leaf / fit.functions.scale, probes)
+        size = fit.functions.size
+        return slope, natural_target(looks, probes, sample.weights, fit.functions.scale, size)
+
+    small.begin()
+    order = shuffled(60, 0, 60, 3).reshape(3, 20)
+    parts = [slopes(small, rows) for rows in order]
+    mean = jax.tree.map(lambda *leaves: sum(leaves) / 3, *parts)
+    expected = slopes(whole, np.arange(60))
+    for a, b in zip(jax.tree.leaves(mean), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-7)
+
+
+def test_a_pass_takes_every_row_once_and_is_in_no_order():
+    for count in (1, 2, 7, 100, 1000):
+        first, second = shuffled(count, 0, 2 * count, 5).reshape(2, count)
+        np.testing.assert_array_equal(np.sort(first), np.arange(count))
+        np.testing.assert_array_equal(np.sort(second), np.arange(count))
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(shuffled(1000, 990, 1010, 5)[:10], first[990:])
+    assert abs(stats.spearmanr(first, np.arange(1000)).statistic) < 0.1
+    assert not np.array_equal(shuffled(1000, 0, 1000, 6), first)
+
+
+def test_minibatches_read_only_their_rows_of_a_memory_map(tmp_path):
+    data = _rows()
+    for name in ("x", "y"):
+        np.save(tmp_path / f"{name}.npy", data[name])
+    mapped = {n: np.load(tmp_path / f"{n}.npy", mmap_mode="r") for n in ("x", "y")}
+    fit = _stochastic(20)
+    bound = type(fit.batches.bound)(
+        **{**vars(fit.batches.bound), "arrays": {**fit.batches.bound.arrays, **mapped}}
+    )
+    rows = np.array([3, 50, 5])
+    found = Minibatches(fit.program, bound, fit.batches.summaries).arguments(rows).arrays
+    np.testing.assert_array_equal(found["x"], data["x"][rows])
+    assert np.isnan(found["y"][2]) and found["y"].shape == (3,)
+
+
+# --- expectations -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "log_density",
+    [
+        lambda eta: 3 * eta - jnp.exp(eta),
+        lambda eta: -jnp.log1p(jnp.exp(-eta)),
+        lambda eta: -3.0 * jnp.log1p((eta - 0.4) ** 2 / 4),
+    ],
+)
+def test_quadrature_is_the_integral(log_density):
+    mean, variance = jnp.array([-0.5, 1.0]), jnp.array([0.3, 1.1])
+    found = quadrature(log_density, mean, variance)
+    for k in range(2):
+        law = stats.norm(float(mean[k]), float(variance[k]) ** 0.5)
+        expected = integrate.quad(lambda t, law=law: float(log_density(t)) * law.pdf(t), -12, 12)[0]
+        assert float(found[k]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_expectation_of_a_normal_outcome_is_its_integral():
+    value, noise = jnp.array([0.3, -1.0, jnp.nan]), jnp.array([0.5, 0.2, 1.0])
+    mean, variance = jnp.array([0.1, 0.0, 2.0]), jnp.array([0.2, 1.3, 0.4])
+    found = normal_expectation(value, noise, mean, variance)
+    for k in range(2):
+        eta, y = stats.norm(float(mean[k]), float(variance[k]) ** 0.5), float(value[k])
+        expected = eta.expect(lambda t, k=k, y=y: stats.norm(t, float(noise[k])).logpdf(y))
+        assert float(found[k]) == pytest.approx(expected, rel=1e-6)
+    assert found[2] == 0.0
+
+
+def test_the_curvature_of_rows_is_the_hessian_of_each():
+    eta = RNG.normal(size=(4, 3))
+    label = np.array([0, 2, 1, 1])
+
+    def log_density(at):
+        return jax.nn.log_softmax(at["f"])[jnp.arange(4), label]
+
+    found = curvature(log_density, {"f": jnp.asarray(eta)}, {"f": 0})
+    p = np.exp(eta) / np.exp(eta).sum(1, keepdims=True)
+    expected = np.einsum("bk,kl->bkl", p, np.eye(3)) - np.einsum("bk,bl->bkl", p, p)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(positive_part(found), expected, atol=1e-12)
+    assert np.linalg.eigvalsh(positive_part(-found)).min() > -1e-12
+
+
+def test_the_divergence_of_a_law_from_the_prior_is_that_of_normal_laws():
+    root = np.tril(RNG.normal(size=(4, 4))) + 3 * np.eye(4)
+    precision, mean = root @ root.T, RNG.normal(size=4)
+    q = Natural(jnp.asarray(precision @ mean), jnp.asarray(precision))
+    covariance = np.linalg.inv(precision)
+    expected = 0.5 * (np.trace(covariance) + mean @ mean - 4 - np.linalg.slogdet(covariance)[1])
+    assert float(divergence(solved(q))) == pytest.approx(expected, rel=1e-10)
+    np.testing.assert_allclose(solved(q).mean, mean, rtol=1e-10)
+
+
+# --- fits ---------------------------------------------------------------------------------------
+
+
+def test_a_fit_by_minibatches_is_that_of_the_collapsed_bound():
+    collapsed = mercer.compile(GAUSSIAN).fit(_rows(), infer="map", draws=20)
+    found = mercer.compile(f"{GAUSSIAN}\ninfer SVI(batch = 30)").fit(_rows(), seed=2)
+    new = {"x": RNG.uniform(0.2, 2.8, (12, 2)), "g": ["a", "b", "c", "a"] * 3}
+    a, b = collapsed.predict(new), found.predict(new)
+    np.testing.assert_allclose(b.means["y"], a.means["y"], atol=0.25 * float(np.mean(a.sds["y"])))
+    np.testing.assert_allclose(b.sds["y"], a.sds["y"], rtol=0.25)
+    level = found.idata["posterior"]["level"]
+    assert level.dims == ("chain", "draw", "group") and float(level.std("draw").min()) > 0
+    assert "bound" in found.idata["sample_stats"]
+
+
+def test_the_same_seed_gives_the_same_law():
+    first, second = (
+        mercer.compile(f"{GAUSSIAN}\ninfer SVI(batch = 30, steps = 30)").fit(_rows(), seed=s)
+        for s in (3, 3)
+    )
+    np.testing.assert_array_equal(first.learned["posterior_mean"], second.learned["posterior_mean"])
+
+
+def test_a_saved_fit_knows_its_law_and_a_new_group_has_its_prior(tmp_path):
+    fit = mercer.compile(f"{GAUSSIAN}\ninfer SVI(batch = 30, steps = 200)").fit(_rows(), seed=2)
+    new = {"x": [[1.0, 1.0]] * 2, "g": ["a", "new"]}
+    table = fit.predict(new).table()
+    assert mercer.open(fit.save(tmp_path / "fit.nc")).predict(new).table().equals(table)
+    # A level of a group that was never seen is Normal(0, 1), in addition to what f leaves.
+    assert table["y.sd"][1] ** 2 == pytest.approx(1.0 + table["y.sd"][0] ** 2, abs=0.25)
+
+
+def test_predictions_in_blocks_are_those_at_once(monkeypatch):
+    from mercer.runtime import manyrows, posterior
+
+    fit = mercer.compile(f"{GAUSSIAN}\ninfer SVI(batch = 30, steps = 200)").fit(_rows(), seed=2)
+    whole = fit.predict()
+    monkeypatch.setattr(posterior, "KEPT_BYTES", 1e4)
+    monkeypatch.setattr(manyrows, "_LEAST", 25)
+    parts = fit.predict()
+    np.testing.assert_allclose(parts.means["y"], whole.means["y"], rtol=1e-9)
+    np.testing.assert_allclose(parts.sds["y"], whole.sds["y"], rtol=1e-9)
+    np.testing.assert_allclose(parts.quantile("y", 0.9), whole.quantile("y", 0.9), rtol=1e-6)
+    with pytest.raises(MercerError, match="M515"):
+        _ = parts.draws
+
+
+def _counts(n: int = 40) -> dict[str, Any]:
+    rng = np.random.default_rng(6)
+    x = np.sort(rng.uniform(0, 6, n))
+    return {"x": x, "k": rng.poisson(np.exp(0.8 + np.sin(x))).astype(float)}
+
+
+@pytest.mark.slow
+def test_counts_have_the_posterior_of_nuts():
+    data = {**_counts(), "passed": np.zeros(40)}
+    nuts = mercer.compile(COUNTS).fit(data, infer="nuts", chains=2, warmup=400, draws=400)
+    text = f"{COUNTS}\ninfer f by Inducing(count = 40)"
+    found = mercer.compile(text).fit(data, seed=1)
+    a, b = nuts.component("f"), found.component("f")
+    sd = a.sds["f(x)"]
+    assert np.max(np.abs(a.means["f(x)"] - b.means["f(x)"]) / sd) < 0.5
+    assert 0.6 < np.min(b.sds["f(x)"] / sd) and np.max(b.sds["f(x)"] / sd) < 1.2
+
+
+@pytest.mark.slow
+def test_classes_are_told_apart():
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-3, 3, 300)
+    scores = np.stack([2 * np.sin(x), x, np.zeros(300)], axis=1)
+    c = np.array([rng.choice(3, p=np.exp(s) / np.exp(s).sum()) for s in scores])
+    fit = mercer.compile(CLASSES).fit({"x": x, "c": np.array(["u", "v", "w"])[c]}, seed=1)
+    grid = np.linspace(-2.5, 2.5, 11)
+    found = fit.predict({"x": grid}).probabilities["c"]
+    truth = np.stack([2 * np.sin(grid), grid, np.zeros(11)], axis=1)
+    truth = np.exp(truth) / np.exp(truth).sum(1, keepdims=True)
+    assert np.max(np.abs(found - truth)) < 0.2
+
+
+@pytest.mark.slow
+def test_a_noise_that_varies_is_found():
+    rng = np.random.default_rng(3)
+    x = rng.uniform(-3, 3, 600)
+    sd = np.exp(0.8 * np.sin(x) - 1)
+    fit = mercer.compile(SPREADS).fit({"x": x, "y": np.sin(x) + sd * rng.normal(size=600)}, seed=1)
+    at = {"x": np.linspace(-2.5, 2.5, 9)}
+    found = fit.component("g", at).means["g(x)"]
+    np.testing.assert_allclose(found, 0.8 * np.sin(at["x"]), atol=0.35)
