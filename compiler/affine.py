@@ -86,7 +86,8 @@ class _Reader:
                 return self.scaled(self.read(operand), -1.0)
             case ir.Elementwise(_, _, "multiply", (left, right)):
                 if self.names(left) and self.names(right):
-                    self.read(left), self.read(right)  # what is not affine by itself comes first
+                    for side in (left, right):  # what is not affine by itself comes first
+                        self.read(side)
                     raise NotAffine(self._weaker(self.names(left), self.names(right)))
                 inside, factor = (left, right) if self.names(left) else (right, left)
                 return self.scaled(self.read(inside), factor)

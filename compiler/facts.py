@@ -92,12 +92,17 @@ def inputs(structure: Structure) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     made_of = {key: _parts(model, form) for key, form in structure.quantities.items()}
     for name, observation in model.observations.items():
+        law = observation.law
+        while isinstance(law, ir.Censored | ir.Weighted):
+            law = law.base  # which records are censored, or count twice, moves no true value
         if name in structure.locations:
             made_of[name] = _parts(model, structure.locations[name])
-        elif isinstance(observation.law, ir.Distribution):
-            made_of[name] = [v for k, v in observation.law.arguments.items() if k != "scale"]
+        elif isinstance(law, ir.Distribution):
+            is_located = "loc" in law.arguments  # a Weibull has nothing but its scale
+            arguments = law.arguments.items()
+            made_of[name] = [v for k, v in arguments if not (is_located and k == "scale")]
         else:
-            made_of[name] = [observation.law]
+            made_of[name] = [law]
     for key, parts in made_of.items():
         below = _below(model, parts) - (responses(model) - set(imputed(model)))
         found[key] = tuple(n for n in model.data if n in below)

@@ -67,8 +67,8 @@ def fit_program(
             **settings,
         )
     # What was asked for, and the sizes, give the same plan when a file is opened.
-    settings = {**fit.settings, "asked": plan.asked}
-    return replace(fit, settings=settings, docs=docs_of(model), rowwise=rowwise(model.typed))
+    told = {**fit.settings, "asked": plan.asked}
+    return replace(fit, settings=told, docs=docs_of(model), rowwise=rowwise(model.typed))
 
 
 @contextlib.contextmanager
@@ -127,8 +127,7 @@ def open_program_fit(path: str | Path) -> Fit:
 
     fit = archive.open_fit(path, compile=compile_again)
     model = found[0]
-    shown = {"docs": docs_of(model), "rowwise": rowwise(model.typed)}
-    return replace(fit, bind=binding_of(model), **shown)
+    return replace(fit, bind=binding_of(model), docs=docs_of(model), rowwise=rowwise(model.typed))
 
 
 def binding_of(model: Model) -> Bind:

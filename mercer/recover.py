@@ -245,9 +245,10 @@ def _finished(task: Task, numbers: list[int], processes: int) -> Iterator[Outcom
         yield ((n, outcome_of(study, task, n)) for n in numbers if study is not None)
         return
     earlier = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        count, multiprocessing.get_context("spawn"), initializer=_start, initargs=(task,)
-    )
+    with _quiet_tracker():
+        pool = ProcessPoolExecutor(
+            count, multiprocessing.get_context("spawn"), initializer=_start, initargs=(task,)
+        )
     try:
         waiting = {pool.submit(_one, n): n for n in numbers}
         yield ((waiting[done], _result(done)) for done in as_completed(waiting))
@@ -255,6 +256,21 @@ def _finished(task: Task, numbers: list[int], processes: int) -> Iterator[Outcom
         pool.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - earlier:
             child.terminate()
+
+
+@contextlib.contextmanager
+def _quiet_tracker() -> Iterator[None]:
+    """Starts what clears up after processes so that it does it silently when Ctrl-C ends them."""
+    before = os.environ.get("PYTHONWARNINGS")
+    own = "ignore::UserWarning:multiprocessing.resource_tracker"
+    os.environ["PYTHONWARNINGS"] = own if before is None else f"{before},{own}"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _result(done: Future[Replicate | str]) -> Replicate | str:

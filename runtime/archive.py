@@ -24,7 +24,8 @@ from mercer.runtime.fit import Fit
 FORMAT = 1
 _OWN = "mercer_"
 _OVERHEAD = 8192
-"""Bytes that HDF5 spends on a variable beside its values: 2 to 6 thousand were seen."""
+"""Bytes for each variable beside its values: HDF5 took 1,800 to 3,300, all of its own included, in
+five fits of 20 to 85 variables, and another version of it may take more."""
 
 
 def save_fit(fit: Fit, path: str | Path) -> Path:

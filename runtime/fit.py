@@ -35,7 +35,7 @@ Bind = Callable[..., Any]
 be there, the others being unused."""
 
 _STEP = 1_000_003
-"""Between the seeds of the blocks of one prediction: far from what else a fit draws by."""
+"""Between the seeds of two blocks of a prediction: beyond what else a fit draws by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,9 +173,12 @@ class Fit:
         return self._predict(self.bound, tuple(self.components()), outcomes=True)
 
     def at_some(self, rows: Mapping[str, np.ndarray]) -> Prediction:
-        """Outcomes and components at some rows of the data of the fit: `rows[index]` of each."""
+        """Outcomes and components at some rows of the data of the fit: `rows[index]` of each.
+
+        With all draws, as `at`: of a fit that is thinned, as a rule.
+        """
         bound = cut(self.bound, rows) if rows else self.bound
-        return self._predict(bound, tuple(self.components()), outcomes=True)
+        return self._predict_at(bound, tuple(self.components()), outcomes=True)
 
     def at(self, keys: Iterable[str], new: Any = None) -> Prediction:
         """Outcomes and quantities by their full names (`f(x)`), at rows that hold what they need.
@@ -187,7 +190,7 @@ class Fit:
         wanted = {name for key in keys for name in self.needed_by(key)} if has_inputs else None
         bound = self.bound_to(new, wanted)
         parts = tuple(key for key in keys if key not in outcomes)
-        return self._predict(bound, parts, outcomes=len(parts) < len(keys))
+        return self._predict_at(bound, parts, outcomes=len(parts) < len(keys))
 
     def needed_by(self, key: str) -> tuple[str, ...]:
         """The data that an outcome or quantity needs at new rows; all, if the program is silent."""
@@ -218,6 +221,16 @@ class Fit:
         """What the program was given of one name of the model, or computed from data for it."""
         words = {n: w for w, n in self.program.NAMES.items()}
         return self.arguments.all().get(words.get(name, name))
+
+    def shape_of(self, outcome: str) -> tuple[int, ...]:
+        """The shape of an outcome at the data, of whatever the fit keeps of it."""
+        for name in group_names(self.idata):
+            if is_of_outcomes(name) and outcome in self.idata[name].data_vars:
+                shape = tuple(self.idata[name][outcome].shape)
+                if name.endswith(SHARES):
+                    return shape[:-1]
+                return shape[1:] if name.endswith(STATISTICS) else shape[2:]
+        raise ValueError(f"outcome: {', '.join(self.outcomes())} are there, got {outcome!r}")
 
     def outcomes(self) -> set[str]:
         """The outcomes of the model."""

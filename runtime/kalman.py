@@ -329,9 +329,15 @@ def _filter(chain: Chain, values: Array, mean: Array, covariance: Array) -> Filt
         return after, (*state, *after, jnp.sqrt(weight) * left, growth)
 
     found = lax.scan(one, (mean, covariance), _steps(chain, values))[1]
-    *states, white, growth = found
-    moved = [jnp.moveaxis(part, 0, -2) for part in (*states, white)]
-    return Filtered(*moved, jnp.log(growth))
+    mean_before, covariance_before, mean, covariance, white, growth = found
+    return Filtered(
+        jnp.moveaxis(mean_before, 0, -2),
+        jnp.moveaxis(covariance_before, 0, -2),
+        jnp.moveaxis(mean, 0, -2),
+        jnp.moveaxis(covariance, 0, -2),
+        jnp.moveaxis(white, 0, -2),
+        jnp.log(growth),
+    )
 
 
 class _Adjoint(NamedTuple):

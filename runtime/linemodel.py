@@ -157,10 +157,15 @@ class LineModel:
             wide = [jnp.broadcast_to(r.loading, (len(r.loading), len(r.time))) for r in readouts]
             loading = jnp.concatenate(wide, axis=1)
         return Readout(
-            *(jnp.concatenate([r[i] for r in readouts]) for i in range(3)),
-            loading,
-            is_fixed,
-            *(jnp.concatenate([r[i] for r in readouts], axis=1) for i in range(5, 9)),
+            constant=jnp.concatenate([r.constant for r in readouts]),
+            time=jnp.concatenate([r.time for r in readouts]),
+            code=jnp.concatenate([r.code for r in readouts]),
+            loading=loading,
+            is_fixed=is_fixed,
+            features=jnp.concatenate([r.features for r in readouts], axis=1),
+            own=jnp.concatenate([r.own for r in readouts], axis=1),
+            entry=jnp.concatenate([r.entry for r in readouts], axis=1),
+            everywhere=jnp.concatenate([r.everywhere for r in readouts], axis=1),
         )
 
     # --- the prior ---
@@ -186,7 +191,8 @@ class LineModel:
         if nodes is None:
             nodes = _sorted_nodes(moving)
         count = len(nodes.time)
-        features = jax.random.normal(feature_key, (_rows_of(moving, 5), count))
+        kinds = moving[0].features.shape[0] if moving else 0
+        features = jax.random.normal(feature_key, (kinds, count))
         chain = jnp.cumsum(nodes.is_start) - 1
         size = 0 if not moving else moving[0].loading.shape[0]
         normals = jax.random.normal(state_key, (size, count))
@@ -195,7 +201,8 @@ class LineModel:
             k: jax.random.normal(jax.random.fold_in(own_key, number), (self._size(k),))
             for number, k in enumerate(self.local)
         }
-        rest = jax.random.normal(rest_key, (readouts[0].everywhere.shape[0],)) if readouts else None
+        weights = readouts[0].everywhere.shape[0] if readouts else 0
+        rest = jax.random.normal(rest_key, (weights,))
         result = []
         for readout in readouts:
             total = rest @ readout.everywhere
@@ -234,8 +241,8 @@ class LineModel:
         layout = kalman.layout(len(nodes.time))
         before = jnp.concatenate([nodes.time[:1], nodes.time[:-1]])
         labels = label_of_code(nodes.code)
-        laid = [layout.lay(x, x[-1]) for x in (before, nodes.time, labels)]
-        moves, noises = self.transitions(*laid, layout.lay(nodes.is_start))
+        before, after, own = (layout.lay(x, x[-1]) for x in (before, nodes.time, labels))
+        moves, noises = self.transitions(before, after, own, layout.lay(nodes.is_start))
         shocks, start = [], 0
         for block in noises:
             stop = start + block.shape[0]
@@ -406,10 +413,6 @@ def _sorted_nodes(readouts: Sequence[Readout]) -> Nodes:
     time, code = time[order], code[order]
     is_start = jnp.concatenate([jnp.ones(min(len(code), 1), bool), code[1:] != code[:-1]])
     return Nodes(time, code, is_start)
-
-
-def _rows_of(readouts: Sequence[Readout], field: int) -> int:
-    return readouts[0][field].shape[0] if readouts else 0
 
 
 def _by_row(coefficient: Any, n: int) -> Any:

@@ -123,7 +123,10 @@ class Markov:
         values, precision = self._columns(self.deviation[None])
         within, node_values, node_precision = self._merged(values, precision)
         chain = self._chain(node_precision)
-        grams, growth = kalman.grams(chain, self.layout.lay(node_values), self._groups, self.chains)
+        found: tuple[Array, Array] = kalman.grams(
+            chain, self.layout.lay(node_values), self._groups, self.chains
+        )
+        grams, growth = found
         border = self._eliminated(grams + within, 1)
         noise = jnp.sum(jnp.log(jnp.where(precision > 0, precision, 1.0)))
         total = border.square + border.log_determinant + growth - noise

@@ -24,7 +24,8 @@ def sample_non_centred(name: str, law: Any) -> Array:
 
     `law`: of a family of shifted and stretched copies of one law, or a Normal or Student-t vector.
     """
-    batch, base = law.batch_shape, law
+    batch = law.batch_shape
+    base: Any = law
     while isinstance(base, dist.ExpandedDistribution | dist.Independent):
         base = base.base_dist
     if base.event_shape:

@@ -110,11 +110,10 @@ class Stochastic:
     ) -> None:
         self.program, self.seed, self.rate = program, seed, rate
         word = {name: w for w, name in program.NAMES.items()}
-        if summaries is None:
-            data = {word.get(n, n): v for n, v in bound.arrays.items()}
-            data |= {w: np.arange(bound.sizes[program.NAMES[w]]) for w in program.INDICES}
-            summaries = program.summaries(**data)
-        self.batches = Minibatches(program, bound, summaries)
+        data = {word.get(n, n): v for n, v in bound.arrays.items()}
+        data |= {w: np.arange(bound.sizes[program.NAMES[w]]) for w in program.INDICES}
+        taken = program.summaries(**data) if summaries is None else summaries
+        self.batches = Minibatches(program, bound, taken)
         self.batch = min(batch, self.batches.count)
         self.is_whole = self.batch == self.batches.count
         self.is_closed = not program.PREDICTORS

@@ -101,7 +101,7 @@ class ShareLaw(Wrapped):
 
     def log_prob(self, value: Any) -> Array:
         wide = self.high - self.low
-        return self.base.log_prob(self.low + wide * value) + jnp.log(wide)
+        return jnp.asarray(self.base.log_prob(self.low + wide * value)) + jnp.log(wide)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> ArrayLike:
         return (super().sample(key, sample_shape) - self.low) / (self.high - self.low)

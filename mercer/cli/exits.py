@@ -6,7 +6,7 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 
@@ -60,11 +60,18 @@ def notices_said() -> Iterator[None]:
     """Warnings of ours as lines, without the place in the program that Python adds."""
     shown = warnings.showwarning
 
-    def said(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    def said(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if category.__module__.startswith("mercer."):
             say(str(message))
         else:
-            shown(message, category, *rest)
+            shown(message, category, filename, lineno, file, line)
 
     with warnings.catch_warnings():
         warnings.showwarning = said

@@ -194,7 +194,7 @@ def plot(
     """Draw the fit: functions and outcomes with their bands, traces of the unknown numbers."""
     import mercer
 
-    with waiting("Drawing", quiet=quiet):
+    with waiting("Drawing", quiet=quiet), notices_said():
         from mercer.runtime.pictures import pictures, save
 
         paths = save(pictures(mercer.open(fit)), output)

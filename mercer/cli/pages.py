@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mercer.cli.app import app
-from mercer.cli.exits import say
+from mercer.cli.exits import notices_said, say
 from mercer.cli.options import FitPath, suffix_of
 from mercer.cli.progress import waiting
 from mercer.dsl.whole import check_writable
@@ -27,7 +27,7 @@ def report(
 
     suffix_of(output, (".html",), "a report")
     check_writable(output)
-    with waiting("Writing the report", quiet=quiet):
+    with waiting("Writing the report", quiet=quiet), notices_said():
         from mercer.report import write_report
 
         write_report(mercer.open(fit), output)

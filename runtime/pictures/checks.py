@@ -22,10 +22,15 @@ def draw_calibration(study: Study, outcome: str) -> Figure:
     in a band that holds 95 % of such curves as a whole.
     """
     ranks = foretold_ranks(
-        study.fit, outcome, study.observed(outcome), censored=study.censored(outcome)
+        study.fit,
+        outcome,
+        study.observed(outcome),
+        cells=study.cells(outcome),
+        censored=study.censored(outcome),
     )
     ranks = np.sort(ranks)
-    made = style.figure(7.5, 3.4, f"Calibration of {outcome}: each row foretold by the others")
+    title = f"Calibration of {outcome}: each row foretold by the others"
+    made = style.figure(7.5, 3.4, title + study.of_how_many(outcome))
     left, right = made.subplots(1, 2)
     count = len(ranks)
     bins = int(np.clip(count // 8, 4, 20))
@@ -46,7 +51,7 @@ def draw_calibration(study: Study, outcome: str) -> Figure:
 
 def draw_reliability(study: Study, outcome: str) -> Figure:
     """How often something happened among the rows for which it had about that probability."""
-    seen, shown = study.observed(outcome), study.at_data
+    seen, shown = study.seen_at(outcome), study.at_data
     space = study.space(outcome)
     if isinstance(space, Label):
         chance = shown.probabilities[outcome].reshape(-1, len(study.labels(space.index)))
@@ -78,16 +83,15 @@ def draw_reliability(study: Study, outcome: str) -> Figure:
 
 def draw_predictive(study: Study, outcome: str) -> Figure:
     """How the data are distributed, and how data that the fitted model makes would be."""
-    values = study.observed(outcome).ravel()
-    made_up = study.fit.idata["posterior_predictive"][outcome].values
-    made_up = made_up.reshape(-1, values.size)[:, np.isfinite(values)]
-    values = values[np.isfinite(values)]
-    made = style.figure(7.5, 3.8, f"{outcome}: the data among data that the model makes")
+    values = study.observed(outcome).ravel()[study.cells(outcome)]
+    made_up = study.made_up(outcome)
+    title = f"{outcome}: the data among data that the model makes"
+    made = style.figure(7.5, 3.8, title + study.of_how_many(outcome))
     axes = made.subplots()
     edges, ticks = _bins(study, outcome, values, made_up)
     # What lies beyond the last edges counts in the last bins.
     inside = np.clip(made_up, edges[0], np.nextafter(edges[-1], -np.inf))
-    counts = np.stack([np.histogram(row, edges)[0] for row in inside[:1000]])
+    counts = np.stack([np.histogram(row, edges)[0] for row in inside])
     low, middle, high = np.quantile(counts, (0.025, 0.5, 0.975), axis=0)
     centres, widths = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
     gap = 0.86 if study.is_discrete(outcome) else 1.0
@@ -111,17 +115,16 @@ def draw_survival(study: Study, outcome: str) -> Figure:
     that the fitted model makes."""
     from scipy.stats import CensoredData, ecdf
 
-    values, censored = study.observed(outcome).ravel(), study.censored(outcome)
+    cells, censored = study.cells(outcome), study.censored(outcome)
     assert censored is not None
-    keep = np.isfinite(values)
-    times, is_above = values[keep], censored[1].ravel()[keep]
+    times, is_above = (part.ravel()[cells] for part in (study.observed(outcome), censored[1]))
     share = ecdf(CensoredData(times[~is_above], right=times[is_above])).sf
-    made_up = study.fit.idata["posterior_predictive"][outcome].values
-    made_up = np.sort(made_up.reshape(-1, values.size)[:1000, keep], axis=1)
+    made_up = np.sort(study.made_up(outcome), axis=1)
     grid = np.linspace(min(0.0, float(times.min())), float(times.max()), 200)
     lasting = np.stack([1 - np.searchsorted(d, grid, side="right") / d.size for d in made_up])
     low, high = np.quantile(lasting, (0.025, 0.975), axis=0)
-    made = style.figure(7.5, 3.8, f"{outcome}: share that lasts longer")
+    title = f"{outcome}: share that lasts longer"
+    made = style.figure(7.5, 3.8, title + study.of_how_many(outcome))
     axes = made.subplots()
     axes.fill_between(grid, low, high, color=style.BLUE, alpha=0.18, label="95 % of data made")
     axes.plot(grid, lasting.mean(axis=0), color=style.BLUE, label="mean")

@@ -89,6 +89,8 @@ def draw_band(
     for low, high, alpha, label in bands if inner else bands[:1]:
         ends = curve.quantile(low), curve.quantile(high)
         panel.fill_between(curve.x, *ends, color=colour, alpha=alpha, linewidth=0, label=label)
+        if len(curve.data) > style.DOTS:  # the grid of their counts hides where a band ends
+            panel.plot(curve.x, np.stack(ends, -1), color=colour, linewidth=0.8)
     panel.plot(curve.x, curve.mean, color=colour, linewidth=1.4, label="mean")
     panel.margins(x=0.01)
 
@@ -96,8 +98,9 @@ def draw_band(
 def draw_rug(panel: Any, curve: Curve) -> None:
     """Where there are data: short marks at the foot of the panel."""
     x = curve.data_x[(curve.data_x >= curve.x.min()) & (curve.data_x <= curve.x.max())]
+    x = style.marks(np.unique(x))
     panel.plot(
-        np.unique(x), np.full(len(np.unique(x)), 0.015), "|", label="inputs of the data",
+        x, np.full(len(x), 0.015), "|", label="inputs of the data",
         transform=panel.get_xaxis_transform(), color=style.GREY, alpha=0.5, markersize=5,
     )  # fmt: skip
 

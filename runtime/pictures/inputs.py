@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from mercer.dsl.spaces import Bool, Label
 
@@ -140,14 +140,15 @@ def rows_for(fit: Any, inputs: Inputs, shape: Shape) -> Rows:
     return Rows(shape, columns, panels, len(found))
 
 
-def rows_of_data(fit: Any, inputs: Inputs) -> Rows:
-    """The rows of the data themselves, each panel's in the order of its axis."""
+def rows_of_data(fit: Any, inputs: Inputs, some: np.ndarray | None = None) -> Rows:
+    """The rows of the data themselves, or `some` of them, each panel's in the order of its axis."""
     panels = []
+    some = np.arange(fit.bound.sizes[inputs.row]) if some is None else some
     found = _combinations(fit, inputs)
     for held in sorted(found[:PANELS]):
         for axis in inputs.axes:
-            values = axis.values(fit.bound.arrays)
-            index = np.flatnonzero(rows_of_panel(fit, inputs, held))
+            values = axis.values(fit.bound.arrays)[some]
+            index = np.flatnonzero(rows_of_panel(fit, inputs, held)[some])
             index = index[np.argsort(values[index], kind="stable")]
             panels.append(Panel((axis,), (values[index],), index, held))
     shape: Shape = "curve" if len(inputs.axes) == 1 else "coordinates"
@@ -230,11 +231,12 @@ def _columns(
 
 def _combinations(fit: Any, inputs: Inputs) -> list[tuple[Any, ...]]:
     """The values of the facets that occur, those of most rows first."""
-    columns = [fit.bound.arrays[facet].tolist() for facet in inputs.facets]
-    if not columns:
+    if not inputs.facets:
         return [()]
-    counts = Counter(zip(*columns, strict=True))
-    return sorted(counts, key=lambda row: (-counts[row], row))
+    columns = {facet: fit.bound.arrays[facet] for facet in inputs.facets}
+    counts = pd.DataFrame(columns).value_counts(sort=False)
+    rows = dict(zip(counts.index.tolist(), counts.tolist(), strict=True))
+    return sorted(rows, key=lambda row: (-rows[row], row))
 
 
 def _line(values: np.ndarray, count: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -189,15 +190,32 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
+class PictureNotice(UserWarning):
+    """A picture is missing; the others are there."""
+
+
 def pictures_of(study: Study) -> Iterator[Picture]:
-    """All pictures of a fit, in the order of the table, drawn one after another."""
+    """All pictures of a fit, in the order of the table, drawn one after another.
+
+    One that fails is missing, with a warning that names it: the others are worth having.
+    """
     drawn: set[str] = set()
     for kind in KINDS:
         for subject in _subjects(study, kind):
             name = f"{kind.name} {study.short_name(subject)}".strip()
-            if name not in drawn and kind.fits(study, subject):
+            if name in drawn:
+                continue
+            try:
+                made = kind.draw(study, subject) if kind.fits(study, subject) else None
+            except Exception as error:
                 drawn.add(name)
-                yield Picture(name, kind.see, kind.draw(study, subject))
+                why = str(error).strip().splitlines() or ["no message"]
+                told = f"there is no picture `{name}`: {type(error).__name__}: {why[0]}"
+                warnings.warn(told, PictureNotice, stacklevel=2)
+                continue
+            if made is not None:
+                drawn.add(name)
+                yield Picture(name, kind.see, made)
 
 
 def _subjects(study: Study, kind: Kind) -> list[str]:

@@ -128,9 +128,12 @@ def _points(
     arrays = study.fit.bound.arrays
     x, y = panel.axes[across].values(arrays), panel.axes[up].values(arrays)
     if data is None:
-        at.plot(x, y, ".", color=style.ORANGE, markersize=2.5, alpha=0.7)
+        some = style.some(len(x))
+        at.plot(x[some], y[some], ".", color=style.ORANGE, markersize=2.5, alpha=0.7)
         return
     rows, colour = data
+    some = style.some(len(rows))
+    rows, colour = rows[some], colour[some]
     at.scatter(
         x[rows], y[rows], c=colour, cmap=style.SEQUENTIAL, vmin=limits[0], vmax=limits[1],
         s=16, edgecolors="white", linewidths=0.6,

@@ -38,11 +38,11 @@ def draw_numbers(study: Study, outcome: str) -> Figure:
     for panel, curve, values in zip(axes, curves, parts, strict=True):
         draw_band(panel, curve, of=" of outcomes", inner=False)
         at = (curve.data, *curve.entry)
-        for marker, label, rows in _marks(study, outcome, at):
+        for marker, label, rows in _marks(study.censored(outcome), at, values.shape):
             many = len(values) > 150
-            panel.plot(
-                curve.data_x[rows], values[rows], marker, color=style.INK, label=label,
-                markersize=2.2 if many else 3.6, alpha=0.5 if many else 0.8, markeredgewidth=0,
+            style.dots(
+                panel, curve.data_x[rows], values[rows], marker, label, color=style.INK,
+                markersize=2.2 if many else 3.6, alpha=0.5 if many else 0.8,
             )  # fmt: skip
         panel.set_title(curve.title)
     name_axes(axes, curves, study.titled(outcome))
@@ -65,7 +65,7 @@ def draw_yes_no(study: Study, outcome: str) -> Figure:
         draw_band(panel, curve)
         value = seen[(curve.data, *curve.entry)]
         for answer, place in ((0, -0.07), (1, 1.07)):
-            x = curve.data_x[value == answer]
+            x = style.marks(curve.data_x[value == answer])
             panel.plot(
                 x, np.full(len(x), place), "|", color=style.INK, alpha=0.5, markersize=7,
                 label="data (yes above, no below)" if answer else None,
@@ -132,12 +132,18 @@ def draw_rows(study: Study, outcome: str) -> Figure:
 
 def draw_scatter(study: Study, outcome: str) -> Figure:
     """Observed against expected, for outcomes of more inputs than a page has sides."""
-    seen, shown = study.observed(outcome), study.at_data
+    seen, shown = study.seen_at(outcome), study.at_data
+    censored = study.censored(outcome)
+    if censored is not None:
+        censored = study.taken(outcome, censored[0]), study.taken(outcome, censored[1])
     mean = shown.means[outcome]
     low, high = (shown.quantile(outcome, level) for level in (0.025, 0.975))
     extra = [tuple(int(i) for i in e) for e in np.ndindex(*mean.shape[1:])][:PANELS]
     made, axes = style.grid(
-        len(extra), f"{outcome}: observed against expected", height=3.0, single=(5.4, 4.9)
+        len(extra),
+        f"{outcome}: observed against expected{study.of_how_many_rows(outcome)}",
+        height=3.0,
+        single=(5.4, 4.9),
     )
     for panel, entry in zip(axes, extra, strict=True):
         at = (slice(None), *entry)
@@ -146,9 +152,9 @@ def draw_scatter(study: Study, outcome: str) -> Figure:
         many = keep.sum() > 200
         panel.hlines(
             y[keep], low[at][keep], high[at][keep], color=style.BLUE, linewidth=0.8,
-            alpha=0.15 if many else 0.4, label="95 % of outcomes",
+            alpha=max(min(0.15, 150 / keep.sum()), 0.05) if many else 0.4, label="95 % of outcomes",
         )  # fmt: skip
-        for marker, label, rows in _marks(study, outcome, at):
+        for marker, label, rows in _marks(censored, at, y.shape):
             panel.plot(
                 x[rows], y[rows], marker, color=style.BLUE, markersize=2.5 if many else 3.8,
                 alpha=0.6, markeredgewidth=0, label=label,
@@ -178,12 +184,12 @@ def is_numbers(study: Study, outcome: str) -> bool:
     return not isinstance(study.space(outcome), Bool | Label)
 
 
-def _marks(study: Study, outcome: str, at: tuple[Any, ...]) -> list[tuple[str, str, np.ndarray]]:
+def _marks(
+    censored: tuple[np.ndarray, np.ndarray] | None, at: tuple[Any, ...], shape: tuple[int, ...]
+) -> list[tuple[str, str, np.ndarray]]:
     """Dots for the data; triangles that point to where the true value lies, if it is not known."""
-    censored = study.censored(outcome)
-    size = study.observed(outcome)[at].shape
     if censored is None:
-        return [("o", "data", np.ones(size, bool))]
+        return [("o", "data", np.ones(shape, bool))]
     below, above = (part[at] for part in censored)
     marks = [
         ("o", "data", ~below & ~above),
@@ -198,7 +204,7 @@ def _strip(axis: Any, panel: list[Curve], seen: np.ndarray, colours: list[Any]) 
     size = len(panel)
     for place, (curve, colour) in enumerate(zip(panel, colours, strict=True)):
         value = seen[(curve.data, *curve.entry[:-1])]
-        x = curve.data_x[value == curve.entry[-1]]
+        x = style.marks(curve.data_x[value == curve.entry[-1]])
         height = -0.07 * (size - place)
         axis.plot(x, np.full(len(x), height), "|", color=colour, markersize=5, alpha=0.9)
     axis.set_ylim(-0.07 * (size + 1), 1.03)

@@ -10,6 +10,8 @@ import numpy as np
 
 from mercer.dsl.diagnostic import MercerError
 from mercer.dsl.spaces import Bool, Count, Label, Space
+from mercer.runtime.drawn import DRAWS, drawn
+from mercer.runtime.manyrows import taken_apart
 from mercer.runtime.pictures.inputs import (
     Inputs,
     Rows,
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
     from mercer.runtime.fit import Fit
     from mercer.runtime.predict import Prediction
 
-_DRAWS = (60, 400)
-"""Posterior draws behind a picture, at least and at most: a band of 400 is smooth to the eye."""
+_ROWS = 5000
+"""Rows behind a picture at most: more are no more to the eye, and would fill the memory."""
 _WORK = 2e10
 """Floating-point operations for one grid, seconds of a core; fewer draws where it is dear."""
+_NUMBERS = 1e7
+"""Numbers over all draws of one grid, each with its mean, sd and draw: a quarter of a gigabyte."""
 
 
 class Values(NamedTuple):
@@ -49,25 +53,25 @@ class Study:
     """A fit with all that pictures ask of it.
 
     `functions`: the quantities that are values of random functions, `f(x)`, and whose they are.
-    `unknowns`: the other names of the posterior. `outcomes`: what was observed.
+    `unknowns`: the other names of the posterior, those of statistics last. `outcomes`: what was
+    observed.
     """
 
     def __init__(self, fit: Fit) -> None:
         self.fit = fit
         self.posterior: Any = fit.idata["posterior"]
-        predictive: Any = fit.idata["posterior_predictive"]
-        self.outcomes: list[str] = [str(name) for name in predictive.data_vars]
-        sites = fit.sites()
         known = fit.program.DIMS
+        among = fit.outcomes()
+        self.outcomes: list[str] = [name for name in known if name in among]
+        names = [*map(str, self.posterior.data_vars), *fit.statistics()]
         self.functions: dict[str, str] = {
             key: site.process
-            for key, site in sites.items()
-            if site.points is not None and key in known and key in self.posterior.data_vars
+            for key, site in fit.sites().items()
+            if site.points is not None and key in known and key in names
         }
-        self.unknowns: list[str] = [
-            str(n) for n in self.posterior.data_vars if n not in self.functions
-        ]
+        self.unknowns: list[str] = [name for name in names if name not in self.functions]
         self._seen: dict[Any, Prediction | None] = {}
+        self._inputs: dict[str, Inputs | None] = {}
 
     # --- names ---
 
@@ -151,19 +155,61 @@ class Study:
     def has_data(self, outcome: str) -> bool:
         """Whether an outcome has values that differ: `zero = 0` is no datum worth a picture."""
         values = self.observed(outcome)
-        made = self.fit.idata["posterior_predictive"][outcome]
-        seen = values[np.isfinite(values)]
-        return values.shape == made.shape[2:] and bool(len(seen)) and bool(np.ptp(seen) > 0)
+        seen, shape = values[np.isfinite(values)], self.fit.shape_of(outcome)
+        return values.shape == shape and bool(len(seen)) and bool(np.ptp(seen) > 0)
+
+    @cached_property
+    def rows(self) -> dict[str, np.ndarray]:
+        """Of an index of many rows the places of some, by chance, in order; all of the others."""
+        fit, random = self.fit, np.random.default_rng(0)
+        apart = taken_apart(fit.bound, fit.program.DIMS, fit.rowwise)
+        many = {dim: fit.bound.sizes[dim] for dim in apart if fit.bound.sizes[dim] > _ROWS}
+        return {d: np.sort(random.choice(n, _ROWS, replace=False)) for d, n in many.items()}
 
     @cached_property
     def at_data(self) -> Prediction:
-        """Outcomes and components at the rows of the data."""
-        return self.fit.thinned(self._draws(0)).everything()
+        """Outcomes and components at the `rows` of the data."""
+        sizes = self.fit.bound.sizes
+        longest = max((len(self.rows.get(d, range(size))) for d, size in sizes.items()), default=1)
+        count = longest * (len(self.outcomes) + len(self.functions))
+        return self.fit.thinned(self._draws(0, numbers=count)).at_some(self.rows)
+
+    def seen_at(self, outcome: str) -> np.ndarray:
+        """The data of an outcome at the rows of `at_data`."""
+        return self.taken(outcome, self.observed(outcome))
+
+    def taken(self, outcome: str, values: np.ndarray) -> np.ndarray:
+        """Values of the shape of an outcome at the rows of `at_data`."""
+        for axis, dim in enumerate(self.fit.program.DIMS[outcome][: values.ndim]):
+            if dim in self.rows:
+                values = np.take(values, self.rows[dim], axis=axis)
+        return values
+
+    def cells(self, outcome: str) -> np.ndarray:
+        """Places of observed values in the flat outcome: all, or of many some by chance."""
+        seen = np.flatnonzero(np.isfinite(self.observed(outcome)))
+        if len(seen) <= _ROWS:
+            return seen
+        return np.sort(np.random.default_rng(0).choice(seen, _ROWS, replace=False))
+
+    def made_up(self, outcome: str) -> np.ndarray:
+        """What the fitted model makes of the cells of an outcome, [draw, cell]."""
+        return drawn(self.fit, outcome, self.cells(outcome))[0]
+
+    def of_how_many(self, outcome: str) -> str:
+        """What a title says where the cells are not all values."""
+        return _of(len(self.cells(outcome)), self.observed(outcome), "values")
+
+    def of_how_many_rows(self, outcome: str) -> str:
+        """What a title says where `at_data` is not at all rows."""
+        return _of(self.seen_at(outcome).size, self.observed(outcome), "rows")
 
     # --- over the inputs ---
 
     def inputs(self, key: str) -> Inputs | None:
-        return inputs_of(self.fit, key)
+        if key not in self._inputs:
+            self._inputs[key] = inputs_of(self.fit, key)
+        return self._inputs[key]
 
     def is_drawn_as(self, key: str, *shapes: Shape) -> bool:
         """Whether a quantity or outcome can be drawn over its inputs so."""
@@ -184,7 +230,7 @@ class Study:
         if found is not None:
             rows = rows_for(self.fit, inputs, shape)
         elif shape in ("curve", "coordinates"):
-            found, rows = self.at_data, rows_of_data(self.fit, inputs)
+            found, rows = self.at_data, rows_of_data(self.fit, inputs, self.rows.get(inputs.row))
         if found is None or rows is None:
             return None
         if key in found.probabilities:
@@ -212,7 +258,8 @@ class Study:
                 if self.inputs(key) == inputs and shape_of(self.fit, key, inputs) == shape
             ]
             columns = rows_for(self.fit, inputs, shape).columns
-            draws = self._draws(len(next(iter(columns.values()))) * len(keys))
+            new = len(next(iter(columns.values()))) * len(keys)
+            draws = self._draws(new, numbers=new)
             try:
                 self._seen[inputs, shape] = self.fit.thinned(draws).at(keys, columns)
             except MercerError:
@@ -220,9 +267,16 @@ class Study:
                 self._seen[inputs, shape] = None
         return self._seen[inputs, shape]
 
-    def _draws(self, new: int) -> int:
+    def _draws(self, new: int, *, numbers: int) -> int:
+        """For `new` rows beside those of the data, of which `numbers` are kept for each draw."""
         rows = max(sum(self.observed(outcome).size for outcome in self.outcomes), 1)
-        return int(np.clip(_WORK / (rows**2 * (rows + new)), *_DRAWS))
+        few = min(_WORK / (rows**2 * (rows + new)), _NUMBERS / max(numbers, 1))
+        return int(np.clip(few, *DRAWS))
+
+
+def _of(shown: int, values: np.ndarray, what: str) -> str:
+    count = int(np.isfinite(values).sum())
+    return "" if shown >= count else f" ({shown:,} of {count:,} {what}, by chance)"
 
 
 def _quantiles(draws: np.ndarray) -> Callable[[float], np.ndarray]:

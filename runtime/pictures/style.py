@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 # Okabe & Ito (2008): told apart with every common form of colour blindness, and printed in grey.
@@ -17,6 +18,7 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, YELLOW = "#56B4E9", "#E69F00", "#C9B800"
 INK, GREY, FAINT = "#222222", "#555555", "#D9D9D9"
 CYCLE = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, YELLOW, GREY)
+_COUNTS = LinearSegmentedColormap.from_list("counts", ["#DDDDDD", GREY])
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 
 DPI = 130
@@ -46,6 +48,11 @@ _STYLE: Any = {
     "text.parse_math": False,
     "axes.unicode_minus": True,
 }
+
+DOTS = 4000
+"""Dots of a panel at most: more run together, and are counted in a grid instead."""
+_MARKS = 1000
+"""Marks along an axis at most: as many as it has pixels."""
 
 
 @contextmanager
@@ -99,6 +106,37 @@ def legend_below(made: Figure, axes: Any, columns: int = 4) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         made.legend(handles, labels, loc="outside lower left", ncols=columns)
+
+
+def dots(panel: Any, x: np.ndarray, y: np.ndarray, marker: str, label: str, **look: Any) -> None:
+    """Points as dots; very many as a grid of hexagons, the darker the more points are in one."""
+    seen = np.isfinite(x) & np.isfinite(y)
+    if seen.sum() <= DOTS:
+        panel.plot(x, y, marker, label=label, markeredgewidth=0, **look)
+        return
+    panel.hexbin(
+        x[seen], y[seen], gridsize=(90, 30), bins="log", mincnt=1, cmap=_COUNTS, linewidths=0,
+        zorder=0.5,
+    )  # fmt: skip
+    panel.plot([], [], "h", color=GREY, label=f"{label}: the darker, the more")
+
+
+def some(count: int) -> np.ndarray:
+    """Which of `count` dots to draw where a grid would hide what is below: all, or some by chance,
+    as a map holds."""
+    if count <= _MARKS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, _MARKS, replace=False))
+
+
+def marks(x: np.ndarray) -> np.ndarray:
+    """Where to mark places along an axis: of very many some, evenly among them all."""
+    return x if len(x) <= _MARKS else np.sort(x)[evenly(len(x))]
+
+
+def evenly(count: int) -> np.ndarray:
+    """Places among `count` that come in order: all, or of very many some, evenly."""
+    return np.linspace(0, count - 1, min(count, _MARKS)).astype(int)
 
 
 def short(text: object, most: int = 24) -> str:

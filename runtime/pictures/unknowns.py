@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ _COLUMN = 30
 _ENDS = 5
 _CELLS = 30
 """Sides of a table of numbers that can be read."""
+_PLACES = 2000
+"""Unknown places that one figure shows."""
+_NORMAL = (1.959964, 0.674490)
+"""Standard deviations about the mean that hold 95 % and half of a normal law."""
 
 
 def draw_posterior(study: Study, _: str) -> Figure:
@@ -39,16 +44,17 @@ def draw_rank(study: Study, _: str) -> Figure:
 
 def draw_forest(study: Study, name: str) -> Figure:
     """Mean, half and 95 % interval of each entry of a labelled unknown."""
-    draws, labels, what = _entries(study, name)
+    labels, what = _labels(study, name)
+    entries = _intervals_of(study, name)
     columns = min(-(-len(labels) // _COLUMN), 2)
     rows = -(-len(labels) // columns)
     made = style.figure(7.5, 1.3 + 0.24 * rows, f"Posterior of {name}, for each {what}")
     panels = made.subplots(1, columns, squeeze=False, sharex=True)[0]
-    limits = style.limits_of(np.quantile(draws, (0.025, 0.975), axis=0), margin=0.05)
+    limits = style.limits_of(*entries.most, margin=0.05)
     for number, panel in enumerate(panels):
         part = slice(number * rows, (number + 1) * rows)
         places = np.arange(len(labels[part]))[::-1]
-        _intervals(panel, draws[:, part], places, is_flat=True)
+        _intervals(panel, entries.at(np.arange(len(labels))[part]), places, is_flat=True)
         panel.set_yticks(places, labels[part])
         panel.set_ylim(len(places) - rows - 0.6, len(places) - 0.4)
         panel.set_xlim(*limits)
@@ -62,11 +68,13 @@ def draw_forest(study: Study, name: str) -> Figure:
 
 def draw_caterpillar(study: Study, name: str) -> Figure:
     """More labels than can be named: in order of their means, the extreme ones by name."""
-    draws, labels, what = _entries(study, name)
-    order = np.argsort(draws.mean(axis=0), kind="stable")
+    labels, what = _labels(study, name)
+    entries = _intervals_of(study, name)
+    order = np.argsort(entries.mean, kind="stable")
     made = style.figure(7.5, 4.6, f"Posterior of {name}: {len(labels)} × {what}, in order")
     axes = made.subplots()
-    _intervals(axes, draws[:, order], np.arange(len(order)), is_flat=False)
+    places = style.evenly(len(order))
+    _intervals(axes, entries.at(order[places]), places, is_flat=False)
     lowest = style.joined(labels[i] for i in order[:_ENDS])
     highest = style.joined(labels[i] for i in order[::-1][:_ENDS])
     ends = [style.wrapped(f"lowest: {lowest}", 90), style.wrapped(f"highest: {highest}", 90)]
@@ -135,25 +143,42 @@ def draw_places(study: Study, name: str) -> Figure:
 
 def numbers(study: Study) -> list[str]:
     """The unknowns that are one number each and vary."""
-    return [n for n in study.unknowns if study.posterior[n].ndim == 2 and _varies(study, n)]
+    return [n for n in study.unknowns if _shape(study, n) == () and _varies(study, n)]
 
 
 def is_labelled(study: Study, name: str) -> bool:
-    return study.posterior[name].ndim == 3 and 1 < study.posterior[name].shape[2] <= _NAMED
+    shape = _shape(study, name)
+    return len(shape) == 1 and 1 < shape[0] <= _NAMED
 
 
 def is_long(study: Study, name: str) -> bool:
-    return study.posterior[name].ndim == 3 and study.posterior[name].shape[2] > _NAMED
+    shape = _shape(study, name)
+    return len(shape) == 1 and shape[0] > _NAMED
 
 
 def is_table(study: Study, name: str) -> bool:
-    shape = study.posterior[name].shape[2:]
-    return len(shape) == 2 and max(shape) <= _CELLS and min(shape) > 1
+    shape = _shape(study, name)
+    return _has_draws(study, name) and len(shape) == 2 and max(shape) <= _CELLS and min(shape) > 1
 
 
 def is_places(study: Study, name: str) -> bool:
-    shape = study.posterior[name].shape[2:]
-    return len(shape) == 2 and shape[1] == 2 and shape[0] > _CELLS // 2
+    shape = _shape(study, name)
+    return (
+        _has_draws(study, name)
+        and len(shape) == 2
+        and shape[1] == 2
+        and _CELLS // 2 < shape[0] <= _PLACES
+    )
+
+
+def _has_draws(study: Study, name: str) -> bool:
+    return name in study.posterior.data_vars
+
+
+def _shape(study: Study, name: str) -> tuple[int, ...]:
+    if _has_draws(study, name):
+        return study.posterior[name].shape[2:]
+    return study.fit.statistics()[name].shape[1:]
 
 
 def _varies(study: Study, name: str) -> bool:
@@ -161,29 +186,48 @@ def _varies(study: Study, name: str) -> bool:
     return bool(np.isfinite(values).any() and np.ptp(values[np.isfinite(values)]) > 0)
 
 
-def _entries(study: Study, name: str) -> tuple[np.ndarray, list[str], str]:
-    values = study.posterior[name]
-    dim = study.fit.program.DIMS.get(name, (str(values.dims[-1]),))[0]
-    return (
-        values.values.reshape(-1, values.shape[-1]),
-        study.labels(dim, values.shape[-1]),
-        "entry" if dim.isdigit() else dim,
-    )
+@dataclass(frozen=True)
+class Entries:
+    """The mean of each entry of an unknown, and the ends of what holds 95 % and half of it."""
+
+    mean: np.ndarray
+    most: np.ndarray
+    half: np.ndarray
+
+    def at(self, places: np.ndarray) -> Entries:
+        return Entries(self.mean[places], self.most[:, places], self.half[:, places])
 
 
-def _intervals(panel: Any, draws: np.ndarray, places: np.ndarray, *, is_flat: bool) -> None:
+def _intervals_of(study: Study, name: str) -> Entries:
+    """From the draws, or from mean and sd as of a normal law where these stand for them."""
+    if _has_draws(study, name):
+        values = study.posterior[name].values
+        draws = values.reshape(-1, values.shape[-1])
+        ends = np.quantile(draws, (0.025, 0.25, 0.75, 0.975), axis=0)
+        return Entries(draws.mean(axis=0), ends[[0, 3]], ends[[1, 2]])
+    mean, sd = study.fit.statistics()[name].values[:2]
+    return Entries(mean, *(np.stack([mean - z * sd, mean + z * sd]) for z in _NORMAL))
+
+
+def _labels(study: Study, name: str) -> tuple[list[str], str]:
+    """The labels of the entries of an unknown, and what they are labels of."""
+    count = _shape(study, name)[-1]
+    dim = study.fit.program.DIMS.get(name, (str(count),))[0]
+    return study.labels(dim, count), "entry" if dim.isdigit() else dim
+
+
+def _intervals(panel: Any, entries: Entries, places: np.ndarray, *, is_flat: bool) -> None:
     lines = panel.hlines if is_flat else panel.vlines
     thick = 1.0 if is_flat else float(np.clip(300 / len(places), 0.25, 1.0))
-    for low, high, width, alpha, what in (
-        (0.025, 0.975, 1.4, 0.6, "95 %"),
-        (0.25, 0.75, 4.0, 0.9, "50 %"),
+    for ends, width, alpha, what in (
+        (entries.most, 1.4, 0.6, "95 %"),
+        (entries.half, 4.0, 0.9, "50 %"),
     ):
-        ends = np.quantile(draws, (low, high), axis=0)
         lines(
             places, *ends, color=style.BLUE, linewidth=width * thick, alpha=alpha,
             label=f"{what} interval",
         )  # fmt: skip
-    centre = (draws.mean(axis=0), places) if is_flat else (places, draws.mean(axis=0))
+    centre = (entries.mean, places) if is_flat else (places, entries.mean)
     panel.plot(
         *centre, "o", color="white", markeredgecolor=style.INK, markersize=4.5 * thick,
         markeredgewidth=0.9 * thick, label="mean",

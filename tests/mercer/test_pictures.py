@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,9 +16,9 @@ from scipy.special import ndtr
 
 import mercer
 from mercer.runtime.pictures import Figures, Picture, pictures, plot_fit, save
-from mercer.runtime.pictures.kinds import KINDS
+from mercer.runtime.pictures.kinds import KINDS, PictureNotice
 from mercer.runtime.pictures.study import Study
-from mercer.runtime.pictures.style import style
+from mercer.runtime.pictures.style import dots, figure, style
 from mercer.runtime.pictures.unknowns import draw_caterpillar, draw_forest
 from mercer.runtime.pit import foretold_ranks
 from tests.mercer import seen
@@ -162,6 +163,42 @@ def test_figures_need_no_display_and_go_with_their_last_reference() -> None:
     del figures
     gc.collect()
     assert [ref() for ref in kept] == [None] * len(OF_CURVES)
+
+
+def test_a_picture_that_fails_is_missing_alone_and_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(study: Study, name: str) -> Figure:
+        raise ZeroDivisionError("of no use")
+
+    broken = [replace(k, draw=fails) if k.name == "predictive" else k for k in KINDS]
+    monkeypatch.setattr("mercer.runtime.pictures.kinds.KINDS", tuple(broken))
+    with pytest.warns(PictureNotice, match="no picture `predictive y`: ZeroDivisionError: of no"):
+        found = plot_fit(seen.curves())
+    assert set(found) == OF_CURVES - {"predictive y"}
+
+
+def test_very_many_points_are_counted_in_a_grid() -> None:
+    """None is lost: the counts of the hexagons are those of the points."""
+    x, y = np.random.default_rng(0).normal(size=(2, 20_000))
+    y[::10] = np.nan
+    axes = figure(4, 3).subplots()
+    dots(axes, x, y, "o", "data")
+    (grid,) = axes.collections
+    assert not any(len(line.get_xdata()) for line in axes.lines)
+    assert np.asarray(grid.get_array()).sum() == 18_000
+    assert len(np.asarray(grid.get_array())) < 4100
+
+
+def test_a_column_that_only_censors_splits_no_picture() -> None:
+    text = """data a[n], b[n] : Real
+data time[n] : Positive
+data died[n] : Bool
+rate ~ Normal(0, 1)
+time ~ Censored(Weibull(exp(rate * a * b), 1), above = 1 - died)
+"""
+    model = mercer.compile(text)
+    assert model.program().INPUTS == {"time": ("a", "b")}
 
 
 def test_names_that_are_one_to_a_file_system_give_two_files(

@@ -153,7 +153,7 @@ def test_the_command_ends_with_4_where_the_ranks_are_odd(
 
     monkeypatch.setattr(replicate, "simulate", wrong)
     words = ["recover", str(folder / "line.mercer"), str(folder / "data.csv")]
-    options = ["--simulations", "60", "--processes", "1", "-o", str(tmp_path / "found.nc")]
+    options = ["--simulations", "20", "--processes", "1", "-o", str(tmp_path / "found.nc")]
     assert run([*words, *options]) == 4
     told = capsys.readouterr()
     assert "too low" in told.out

@@ -87,7 +87,10 @@ def dense():
     return jax.jit(jax.value_and_grad(lambda p: _loss(_dense(p))))(PARAMETERS)
 
 
-@pytest.mark.parametrize(("blocks", "is_parallel"), [(1, False), (4, False), (4, True)])
+@pytest.mark.parametrize(
+    ("blocks", "is_parallel"),
+    [pytest.param(1, False, marks=pytest.mark.slow), (4, False), (4, True)],
+)
 def test_likelihood_and_score_are_those_of_the_joint_normal(
     monkeypatch, dense, blocks: int, is_parallel: bool
 ) -> None:

@@ -186,7 +186,7 @@ CASES = {
     ),
     "a power": one_function(lambda a, b: Matern32(lengthscale=a, scale=b) ** 2),
 }
-ALWAYS = ("labels", "derivatives")
+ALWAYS = ("labels",)
 TOLERANCE = {"Periodic": 2e-7, "Polynomial": 1e-8}  # of a series; of a prior with sd 30
 THETA = jnp.array([0.8, 1.3, 0.4])
 
@@ -273,6 +273,7 @@ def test_draws_at_the_data_have_the_moments_of_the_conditional() -> None:
     assert np.max(np.abs(errors)) < 6 * np.sqrt(2 / 20_000)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_differences() -> None:
     density = jax.jit(lambda t: engine_of(Markov, "a sum", t).log_density())
     slope = jax.jit(jax.grad(lambda t: engine_of(Markov, "a sum", t).log_density()))(THETA)

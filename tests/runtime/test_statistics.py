@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import jax
@@ -10,10 +11,15 @@ import pytest
 from scipy.special import logsumexp
 
 import mercer
+from mercer.compiler.rowwise import rowwise
+from mercer.report import report_of
 from mercer.runtime import checkpoint, posterior
 from mercer.runtime.batches import over_draws
 from mercer.runtime.checkpoint import begin
+from mercer.runtime.containers import group_names
+from mercer.runtime.drawn import drawn
 from mercer.runtime.fit import Fit
+from mercer.runtime.pit import foretold_ranks
 from mercer.runtime.reduce import LogMoments, Moments, Shares
 from tests.runtime.fits import fitted, regression, regression_data
 
@@ -191,3 +197,130 @@ def test_statistics_go_on_from_a_checkpoint(
     assert len(reported) > 50
     first, second = (jax.tree.leaves(one) for one in (found, whole))
     assert [a.tobytes() for a in first] == [b.tobytes() for b in second]
+
+
+CURVE = """data x[n] : Real
+data g[n] : Label(group)
+data y[n] : Real
+data yes[n] : Bool
+data kind[n] : Label(k)
+a ~ Normal(0, 1)
+b[group] ~ Normal(0, 1)
+c[k] ~ Normal(0, 1)
+s ~ HalfNormal(1)
+mu = a + b[g] * x
+y ~ Normal(mu, s)
+yes ~ Bernoulli(logits = a * x)
+kind ~ Categorical(logits = c * x)
+"""
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, np.ndarray]:
+    random = np.random.default_rng(2)
+    x = random.uniform(-1, 1, 400)
+    return {
+        "x": x,
+        "g": np.array(["p", "q"])[np.arange(400) % 2],
+        "y": x + random.normal(size=400),
+        "yes": random.uniform(size=400) < 0.5,
+        "kind": np.array(["u", "v", "w"])[random.integers(0, 3, 400)],
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(rows: dict[str, np.ndarray]) -> Fit:
+    return mercer.compile(CURVE).fit(rows, "map", chains=2, draws=40, progress=False)
+
+
+@pytest.fixture(scope="module")
+def few(rows: dict[str, np.ndarray]) -> Fit:
+    """The same fit with statistics in place of the draws of its rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(posterior, "KEPT_BYTES", 2e5)
+        return mercer.compile(CURVE).fit(rows, "map", chains=2, draws=40, progress=False)
+
+
+def test_a_fit_of_statistics_has_all_pictures_of_one_of_draws(few: Fit, whole: Fit) -> None:
+    assert "posterior_predictive" not in group_names(few.idata)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        names = set(whole.plot())
+        page = report_of(few)
+    assert page.count("<img") == len(names) and all(name in page for name in names)
+
+
+def test_draws_made_again_at_some_rows_are_those_of_the_fit(few: Fit, whole: Fit) -> None:
+    """Of another seed, so up to chance: means of 80 draws at 400 rows, and log densities."""
+    cells = np.arange(0, 400, 3)
+    again, kept = drawn(few, "y", cells), drawn(whole, "y", cells)
+    assert again[0].shape == kept[0].shape and again[1] is not None and kept[1] is not None
+    np.testing.assert_allclose(again[1], kept[1], rtol=1e-9)
+    np.testing.assert_array_equal(
+        kept[0], whole.idata["posterior_predictive"]["y"].values.reshape(80, 400)[:, cells]
+    )
+    error = kept[0].std() * np.sqrt(2 / kept[0].size)
+    assert abs(again[0].mean() - kept[0].mean()) < 5 * error
+    _, density = drawn(few, "yes", cells)
+    np.testing.assert_allclose(density, drawn(whole, "yes", cells)[1], rtol=1e-9)
+
+
+def test_ranks_of_some_rows_are_those_rows_of_all_ranks(few: Fit, whole: Fit) -> None:
+    values = whole.bound.arrays["y"]
+    cells = np.array([3, 50, 399])
+    every = foretold_ranks(whole, "y", values)
+    assert len(foretold_ranks(few, "y", values, cells=cells)) == 3
+    exact = fitted("gp_regr", regression_data())
+    seen = np.asarray(exact.bound.arrays["y"])
+    of_all = foretold_ranks(exact, "y", seen)
+    places = np.flatnonzero(np.isfinite(seen))
+    of_some = foretold_ranks(exact, "y", seen, cells=places[[0, 5, 9]])
+    np.testing.assert_allclose(of_some, of_all[[0, 5, 9]], rtol=1e-12)
+    assert len(every) == 400
+
+
+def test_a_prediction_in_blocks_is_that_in_one_piece(
+    whole: Fit, rows: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = {name: np.tile(rows[name], 4)[:1403] for name in ("x", "g")}
+    new["g"][::7] = "new"
+    one = whole.predict(new)
+    table = one.table(quantiles=(0.1, 0.5))
+    monkeypatch.setattr(posterior, "KEPT_BYTES", 1e6)
+    blocks = whole.predict(new)
+    seen = new["g"] != "new"  # at a new label each block draws anew
+    for name in ("y", "yes", "kind"):
+        np.testing.assert_allclose(blocks.means[name][seen], one.means[name][seen], rtol=1e-12)
+    np.testing.assert_allclose(blocks.sds["y"][seen], one.sds["y"][seen], rtol=1e-9)
+    np.testing.assert_allclose(blocks.probabilities["kind"], one.probabilities["kind"], rtol=1e-12)
+    for level in (0.1, 0.5, 0.975):
+        found = blocks.quantile("y", level)
+        np.testing.assert_allclose(found[seen], one.quantile("y", level)[seen], rtol=1e-8)
+    assert list(blocks.table(quantiles=(0.1, 0.5)).columns) == list(table.columns)
+    parts = [*whole.tables(new)]
+    assert len(parts) == 3 and [len(p) for p in parts] == [500, 500, 403]
+    joined = np.concatenate([p["y.mean"] for p in parts])
+    np.testing.assert_allclose(joined[seen], one.means["y"][seen], rtol=1e-12)
+
+
+def test_draws_of_too_many_rows_are_refused_with_what_to_do(
+    whole: Fit, rows: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posterior, "KEPT_BYTES", 1e5)
+    found = whole.predict({name: np.tile(rows[name], 4) for name in ("x", "g")})
+    assert "y" not in found.samples and len(found.samples) == 0
+    for asked in (lambda: found.draws, lambda: found.samples["y"]):
+        with pytest.raises(mercer.MercerError, match=r"M515.*(?s:.)*fit\.thinned"):
+            asked()
+
+
+def test_rows_that_the_model_joins_are_not_taken_apart() -> None:
+    def rowwise_of(text: str) -> set[str]:
+        return set(rowwise(mercer.compile(text).typed))
+
+    data = "data x[n], y[n] : Real\n"
+    assert rowwise_of(f"{data}b ~ Normal(0, 1)\ny ~ Normal(b * (x - mean(x)), 1)\n") == {"n"}
+    assert rowwise_of(f"{data}z[n] ~ Normal(0, 1)\ny ~ Normal(z, 1)\n") == {"n"}
+    assert rowwise_of(f"{data}z[n] ~ Normal(0, 1)\ny ~ Normal(z - mean(z), 1)\n") == set()
+    assert rowwise_of(f"{data}b ~ Normal(0, 1)\ny ~ Normal(b * y[n - 1] else 0, 1)\n") == set()
+    assert rowwise_of(CURVE) == {"n"}

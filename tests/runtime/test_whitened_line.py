@@ -84,6 +84,12 @@ def test_a_function_left_to_inference_goes_along_its_line_where_that_is_cheaper(
     assert any("whitened along the line" in s for s in plan.sentences) is is_along
 
 
-def test_many_values_along_a_line_are_fitted_by_a_normal_law() -> None:
+def test_many_rows_of_log_concave_outcomes_are_smoothed_about_the_mode() -> None:
     plan = Model.from_text(COUNTS.format(kernel="Matern32()")).plan({"n": 10**5})
-    assert plan.method == "svi"
+    assert (plan.method, plan.engine_name, plan.along) == ("map", "Markov", ())
+
+
+def test_many_values_of_any_other_outcome_are_fitted_by_a_normal_law() -> None:
+    text = COUNTS.replace("Count", "Real").replace("Poisson(exp(f(t)))", "StudentT(3, f(t), 1)")
+    plan = Model.from_text(text.format(kernel="Matern32()")).plan({"n": 10**5})
+    assert (plan.method, plan.along) == ("svi", ("f(t)",))
