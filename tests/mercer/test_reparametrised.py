@@ -130,3 +130,19 @@ s ~ HalfNormal(1)
 """
     with pytest.raises(mercer.MercerError, match="in a circle"):
         mercer.compile(text).plan()
+
+
+def test_new_entries_follow_the_function_that_their_prior_is_about() -> None:
+    """Log rates of rows scatter about a function; at a new row the function says where."""
+    text = """data t[n] : Real
+data k[n] : Count
+h ~ GP(RBF(lengthscale = 1, scale = 2))
+z[n] ~ Normal(h(t), 0.1)
+k ~ Poisson(exp(z))
+"""
+    t = np.linspace(-2.0, 2.0, 15)
+    data = {"t": t, "k": np.round(np.exp(2 + 1.5 * t))}
+    fit = mercer.compile(text).fit(data, "map", chains=1, draws=60, progress=False)
+    new = fit.predict({"t": [-1.5, 0.0, 1.5]})
+    ratio = np.log(new.means["k"] / np.exp(2 + 1.5 * np.array([-1.5, 0.0, 1.5])))
+    assert (np.abs(ratio) < 0.5).all()
