@@ -18,6 +18,7 @@ from mercer.compiler.blocks import (
     inducing_text,
     process_text,
     site_text,
+    weights_text,
 )
 from mercer.compiler.code import Body, Code
 from mercer.compiler.facts import copies, dims, inputs, labels, summaries, taken
@@ -26,7 +27,9 @@ from mercer.compiler.line import line_of
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.prior import given_text, law_text
+from mercer.compiler.shapes import functions_on_shapes, weights_name
 from mercer.compiler.walk import imputed, names_below, nodes, responses
+from mercer.compiler.waves import waves_arguments, write_waves
 from mercer.dsl.spaces import Label
 from mercer.stdlib import catalog
 
@@ -49,6 +52,9 @@ class _Emitter:
         self.points = {n: inducing_names(use) for n, use in plan.inducing.items() if use.at is None}
         names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
         names += self._inducing_arguments()
+        self.on_shapes = functions_on_shapes(self.structure)
+        self.waves = waves_arguments(self.structure)
+        names += [*self.waves, *(f"{name} shape" for name in model.shapes)]
         names += ["posterior mean", "posterior root"] if plan.batches else []
         keeps = [f"{o} keep" for o in model.observations]
         self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
@@ -105,6 +111,7 @@ class _Emitter:
             f"INFERENCE = Inference({self.plan.lane!r}, {self.plan.method!r}, {settings!r})",
             f"ENGINE = {engine or None}",
             *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
+            *([f"PREPARED = {self.prepared()!r}"] if self.waves else []),
             *self.variational(),
             f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
@@ -173,6 +180,10 @@ class _Emitter:
             for name, names in self.points.items()
         }
 
+    def prepared(self) -> tuple[str, ...]:
+        """What `prepare` makes of data anew wherever there are rows."""
+        return tuple(self.identifiers[n] for n in self.waves)
+
     def bound_arguments(self) -> list[str]:
         """What binding adds to the data: numbered indices, and the places of labels."""
         return [*self.index_arguments(), *self.labels]
@@ -202,6 +213,8 @@ class _Emitter:
                 entries.append(word)
             body.lines.append(f"{keep} = observed_rows({word}{_missing(observation)})")
             entries.append(keep)
+        write_waves(body)
+        entries += [self.identifiers[n] for n in self.waves]
         if self.ordering:
             self.write_orders(body)
             entries += [self.identifiers[n] for n in self.ordering]
@@ -264,7 +277,7 @@ class _Emitter:
         outcomes = list(model.observations)
         absent = [*outcomes, *(n for n in model.data if n in self.responses - set(outcomes))]
         reads = [*model.data, *self.bound_arguments(), *self.summaries.values()]
-        reads += self._inducing_arguments()
+        reads += [*self._inducing_arguments(), *self.waves]
         arguments = [self.identifiers[n] for n in reads if n not in absent]
         arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
@@ -278,8 +291,10 @@ class _Emitter:
             head = f"LATENT = ()\n\n\ndef model({_keywords(arguments)}):"
             return "\n".join([head, *_indented(body.lines)])
         at = "{}"
-        latent = [k for k, use in self.structure.sites.items() if use.owner in plan.latent]
-        rest = [k for k in latent if self.structure.sites[k].owner not in early]
+        owners = {k: use.owner for k, use in self.structure.sites.items()}
+        owners |= {weights_name(f): name for name, f in self.on_shapes.items()}
+        latent = [k for k, owner in owners.items() if owner in plan.latent]
+        rest = [k for k in latent if owners[k] not in early]
         at = "at" if early else at
         if rest:
             body.lines.append("places, wanted = sites(**known), quantities(**known)")
@@ -375,7 +390,12 @@ class _Emitter:
             for key, use in self.structure.sites.items()
         }
         points = self.plan.inducing.items()
-        return own | {f"{name} inducing": inducing_text(body, use) for name, use in points}
+        own |= {f"{name} inducing": inducing_text(body, use) for name, use in points}
+        return own | {weights_name(f): weights_text(body, f)[0] for f in self.sampled_weights()}
+
+    def sampled_weights(self) -> list[ir.Function]:
+        """The functions on shapes whose weights are left to inference."""
+        return [f for name, f in self.on_shapes.items() if name in self.plan.latent]
 
     def order_text(self, body: Body, names: list[str], local: tuple[str, ...] = ()) -> str:
         """`Timeline(...)`; "" without names."""
@@ -387,7 +407,7 @@ class _Emitter:
         entries = {}
         for key, form in found.items():
             entries[key] = affine_text(body, form, self._dims_of(key, body))
-        return entries
+        return entries | {weights_name(f): weights_text(body, f)[1] for f in self.sampled_weights()}
 
     def _dims_of(self, key: str, body: Body) -> tuple[str, ...]:
         """The dims of a quantity; a predictor always has that of the rows."""
@@ -457,6 +477,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "held_points",
         "observe",
     ),
+    "mercer.runtime.geometry": ("graph", "manifold"),
     "mercer.runtime.inference": ("Inference",),
     "mercer.runtime.rows": ("directions", "flat", "flat_code", "table", "vectors"),
     "mercer.runtime.scales": ("input_spread", "outcome_spread", "reduce_by"),
@@ -480,6 +501,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     ),
     "mercer.stdlib.operators": ("Directional", "Integrate", "Laplace"),
     "mercer.stdlib.points": ("PerLabel", "Points", "label_matrix"),
+    "mercer.stdlib.waves": ("wave_sd",),
 }
 
 

@@ -15,6 +15,7 @@ from mercer.compiler.inducing import InducingUse, inducing_of
 from mercer.compiler.line import latent_along, states_along
 from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.sampling import Step, circular, sentences_of, steps_of
+from mercer.compiler.shapes import modes_of, shape_of, waves_sentences, why_unfit, wrong_points
 from mercer.compiler.sizes import Sizes, count_of, rows_of
 from mercer.compiler.structure import Structure, analyse, owner_of
 from mercer.compiler.variational import (
@@ -227,7 +228,12 @@ def _cost(
     if structure.links:
         flops *= _ABOUT_MODE
     for name in latent:
-        if name in along:
+        shape = shape_of(structure.model.functions[name])
+        if shape is not None:  # sums of waves: no factorisation
+            uses = (s for s in structure.sites.values() if s.owner == name)
+            rows = sum(count_of(s.dims, sizes) for s in uses)
+            flops += 4.0 * rows * modes_of(structure.model, shape, sizes)
+        elif name in along:
             flops += _flops_along(structure, name, along[name], sizes)
         else:
             flops += _flops_whitened(structure, name, sizes)
@@ -319,6 +325,7 @@ def _sentences(
         )
         if engine.detail is not None:
             yield engine.detail(structure, sizes)
+    yield from waves_sentences(structure, sizes)
     asked = structure.asked.apart
     for name in latent:
         laws = {n: o.law for n, o in model.observations.items()}
@@ -326,8 +333,9 @@ def _sentences(
         over = _listed(n for n, law in laws.items() if name in names_below(model, law))
         as_asked = ", as asked" if name in asked else ""
         how = " along the line, in linear time," if name in along else ""
+        values = "values" if shape_of(model.functions[name]) is None else "weights"
         yield (
-            f"{name} is a random function under {over}: its values are whitened{how} and left to "
+            f"{name} is a random function under {over}: its {values} are whitened{how} and left to "
             f"inference{as_asked}."
         )
     if kept := [n for n in asked if n not in latent]:
@@ -387,6 +395,10 @@ def _function_priors(model: ir.TypedModel) -> Iterator[Diagnostic]:
         if function.entry != "GP":
             yield _refused("M301", f"the function prior `{function.entry}`", function.span)
             continue
+        if shape_of(function) is not None:
+            for code, span, what in why_unfit(model, function):
+                yield _refused(code, what, span)
+            continue
         for space in (function.type.domain, function.type.codomain):
             if not _is_plain(space):
                 yield _refused("M302", f"a GP over or to `{space}`", function.span)
@@ -406,6 +418,8 @@ def _is_plain(space: Space) -> bool:
 def _kernels(model: ir.TypedModel) -> Iterator[Diagnostic]:
     entries = catalog.kernels()
     for function in model.functions.values():
+        if shape_of(function) is not None:
+            continue
         for node in nodes(function):
             if isinstance(node, ir.KernelCall) and not getattr(entries[node.entry], "runs", True):
                 yield _refused("M303", f"the kernel `{node.entry}`", node.span)
@@ -436,9 +450,11 @@ def _finite(model: ir.TypedModel) -> Iterator[Diagnostic]:
 
 
 def _shapes(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for shape in model.shapes.values():
-        kind = type(shape.space).__name__
-        yield _refused("M308", f"`{getattr(shape.space, 'kind', kind)}`", shape.span)
+    for node in _expressions(model):
+        if isinstance(node, ir.Apply) and (owner := owner_of(node)) in model.functions:
+            on_shape = shape_of(model.functions[owner]) is not None
+            if on_shape and (what := wrong_points(model, node)):
+                yield _refused("M308", what, node.span)
 
 
 def _conditions(model: ir.TypedModel) -> Iterator[Diagnostic]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -113,6 +114,17 @@ class Bound:
             if isinstance(look, Look)
         }
 
+    def _density_at(
+        self,
+        known: Mapping[str, Any],
+        means: Mapping[str, Array],
+        name: str,
+        value: Any,
+        at: Mapping[str, Array],
+    ) -> Array:
+        """Log density of each row of an outcome, some predictors at given values."""
+        return seen_density(self.program.outcomes({**means, **at}, **known)[name], value)
+
     def _expected(
         self,
         known: Mapping[str, Any],
@@ -147,12 +159,7 @@ class Bound:
                 density, look = seen_density(outcome, value), None
             else:
                 kind, keys = program.PREDICTORS[name]
-
-                def density_at(
-                    at: Mapping[str, Array], name: str = name, value: Any = value
-                ) -> Array:
-                    return seen_density(program.outcomes({**means, **at}, **known)[name], value)
-
+                density_at = partial(self._density_at, known, means, name, value)
                 own = {k: views[k] for k in keys}
                 if kind == "quadrature":
                     density, look = _by_quadrature(density_at, own, means, probe)

@@ -96,7 +96,9 @@ def whitened(
 def roots_of(grams: Arrays, levels: tuple[float, ...]) -> tuple[Root, ...]:
     """The root of each covariance of inducing values."""
     factors = [factor(matrix, levels) for matrix in grams]
-    return tuple(Root(*f, solve_triangular(f.lower, jnp.eye(len(f.lower)))) for f in factors)
+    return tuple(
+        Root(f.lower, f.jitter, solve_triangular(f.lower, jnp.eye(len(f.lower)))) for f in factors
+    )
 
 
 def whiten(root: Root, cross: Array) -> Array:

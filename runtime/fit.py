@@ -21,7 +21,7 @@ from mercer.runtime.containers import group_names, summary_of
 from mercer.runtime.density import Arguments, arguments_of, keeps
 from mercer.runtime.draws import Draws
 from mercer.runtime.manyrows import joined, rows_at_once, taken_apart
-from mercer.runtime.newlabels import component_keys, rows_between
+from mercer.runtime.newlabels import component_keys, rows_between, shows
 from mercer.runtime.posterior import kept_values, rows_of
 from mercer.runtime.predict import Prediction, predict, prediction_of
 from mercer.runtime.statistics import SHARES, STATISTICS, is_of_outcomes
@@ -161,7 +161,10 @@ class Fit:
         """The functions and Gaussian unknowns that `component` can show."""
         sites, quantities = self._shown
         processes = [site.process for site in sites.values()]
-        return list(dict.fromkeys([*processes, *quantities]))
+        # The weights that a function on a shape is a sum of are no values of it.
+        own = [k for k in quantities if k not in sites or shows(sites[k], sites[k].process)]
+        named = [k for k in quantities if k in processes]
+        return list(dict.fromkeys([*processes, *named, *own]))
 
     def everything(self) -> Prediction:
         """Outcomes and components at the data of the fit, in one pass over the draws.
@@ -330,6 +333,6 @@ def _summaries(fit: Fit, arguments: Mapping[str, Any]) -> dict[str, Any]:
     word = {name: w for w, name in fit.program.NAMES.items()}
     data = {word.get(n, n) for n in fit.bound.arrays}
     data |= {*getattr(fit.program, "INDICES", ()), *getattr(fit.program, "LABELS", ())}
-    prepared = {*data, *keeps(fit.program).values()}
+    prepared = {*data, *keeps(fit.program).values(), *getattr(fit.program, "PREPARED", ())}
     named = {word.get(n.name, n.name) for n in fit.bound.needs.data}
     return {k: v for k, v in arguments.items() if k not in prepared | named}

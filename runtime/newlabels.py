@@ -136,10 +136,12 @@ class Rows:
 
     def merged(self, program: ModuleType, processes: Mapping[str, Any]) -> Merged:
         """Entries of the finite unknowns that are integrated out, and copies of functions."""
-        sizes, fit_entries, new_entries, factors = {}, {}, {}, {}
+        sizes, fit_entries, new_entries, factors, weights = {}, {}, {}, {}, {}
         for name, process in processes.items():
             own, taken = getattr(program, "COPIES", {}).get(name, ((), ()))
-            dims = program.DIMS.get(name, ()) if isinstance(process, Weights) else own
+            is_finite = isinstance(process, Weights)
+            is_function = name in getattr(program, "COPIES", {})
+            dims = program.DIMS.get(name, ()) if is_finite and not is_function else own
             if not self.is_as_fitted(tuple(d for d in taken if d)):
                 factors[name] = tuple(None if d is None else self.codes_of(d) for d in taken)
             if self.is_as_fitted(dims):
@@ -149,7 +151,9 @@ class Rows:
             sizes[name] = int(np.prod(shape))
             fit_entries[name] = _flat(old, shape)
             new_entries[name] = _flat([self.codes_of(d) for d in dims], shape)
-        return Merged(sizes, fit_entries, new_entries, factors)
+            if is_finite and is_function:
+                weights[name] = len(process.sd) // sizes[name]
+        return Merged(sizes, fit_entries, new_entries, factors, weights)
 
     def inputs(
         self, program: ModuleType, fit: Mapping[str, Any], new: Mapping[str, Any]
@@ -180,7 +184,12 @@ def component_keys(
     name: str, sites: Mapping[str, Site], quantities: Mapping[str, Any]
 ) -> list[str]:
     """The quantities that show one function or finite unknown."""
-    return [k for k in quantities if k == name or (k in sites and sites[k].process == name)]
+    return [k for k in quantities if k == name or (k in sites and shows(sites[k], name))]
+
+
+def shows(site: Site, name: str) -> bool:
+    """Whether a site has values of a function; the weights that these are sums of are none."""
+    return site.process == name and (site.points is not None or site.features is not None)
 
 
 def rows_between(fitted: Any, new: Any) -> Rows:

@@ -1,6 +1,6 @@
 """Products of matrices of which half is known: those with their own transpose, or with a triangle.
 
-XLA has only the whole product. In blocks of columns five eighths of its operations are enough, which
+XLA has only the whole product. In blocks of columns five eighths of its operations do, which
 is faster where the copies of the blocks stay in the cache.
 """
 

@@ -66,13 +66,16 @@ class KernelEntry(Entry):
     determines it (kernels of distances and inner products), as needed after `Real^inf`.
     `states(constants)`: how many numbers the state of the kernel on the line has, and whether they
     are constants in time; None where no finite linear system has this covariance.
+    `on_shapes`: it runs on surfaces and graphs, where it says how the variances of their waves fall
+    with frequency.
     `smoothness_of(constants)` replaces `smoothness` where it depends on a structural argument.
     """
 
     smoothness: float = math.inf
     input: Literal["vector", "number", "label", "shape"] = "vector"
     gram: bool = False
-    runs: bool = True  # False: known to the language, no implementation yet
+    runs: bool = True  # False: known to the language, no implementation yet but on shapes
+    on_shapes: bool = False
     smoothness_of: Callable[[dict[str, float]], float] | None = None
     states: States | None = None
 
