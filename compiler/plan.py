@@ -460,8 +460,8 @@ def _shapes(model: ir.TypedModel) -> Iterator[Diagnostic]:
     for node in _expressions(model):
         if isinstance(node, ir.Apply) and (owner := owner_of(node)) in model.functions:
             on_shape = shape_of(model.functions[owner]) is not None
-            if on_shape and (what := wrong_points(model, node)):
-                yield _refused("M308", what, node.span)
+            if on_shape and (wrong := wrong_points(model, node)):
+                yield _refused("M308", wrong, node.span)
 
 
 def _conditions(model: ir.TypedModel) -> Iterator[Diagnostic]:
