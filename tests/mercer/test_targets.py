@@ -23,7 +23,7 @@ import resource
 import sys
 
 from mercer.cli import run
-from mercer.runtime import run as driver
+from mercer.runtime import infer as driver
 
 
 def nothing_computed():
