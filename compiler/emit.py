@@ -121,6 +121,7 @@ class _Emitter:
             f"INPUTS = {_dict(inputs(self.structure))}",
             f"TAKEN = {taken(self.structure, self.summaries)!r}",
             f"IMPUTED = {imputed(self.model)!r}",
+            *([f"EARLY = {early!r}"] if (early := self._early()) else []),
         ]
         return "\n".join(lines)
 
@@ -346,6 +347,11 @@ class _Emitter:
             f"        keep={{{keeps}}},\n"
             "    )"
         )
+
+    def _early(self) -> tuple[str, ...]:
+        """The values of functions that the priors of other unknowns need."""
+        owners = {step.name for step in self.plan.steps if step.how == "whitened"}
+        return tuple(k for k, use in self.structure.sites.items() if use.owner in owners)
 
     def _keep(self, name: str) -> str:
         return self.identifiers[f"{name} keep"]

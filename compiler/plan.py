@@ -30,7 +30,7 @@ from mercer.compiler.variational import (
 )
 from mercer.compiler.walk import imputed, names_below, nodes
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.dsl.spaces import Bool, Count, Label, Real, Space, Tangent, Vector
+from mercer.dsl.spaces import Bool, Count, Interval, Label, Real, Space, Tangent, Vector
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
@@ -464,6 +464,36 @@ def _shapes(model: ir.TypedModel) -> Iterator[Diagnostic]:
                 yield _refused("M308", wrong, node.span)
 
 
+def _conditions(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    """Laws whose normalisation is not known under a condition."""
+    laws = [u.prior for u in model.unknowns.values()]
+    laws += [o.law for o in model.observations.values()]
+    for node in (n for law in laws for n in nodes(law)):
+        if isinstance(node, ir.Truncated | ir.Censored) and (word := _without_cdf(node.base)):
+            what = f"a bound of `{word}`, whose distribution function is not known,"
+            yield _refused("M312", what, node.span)
+    for unknown in model.unknowns.values():
+        law, space = unknown.prior, unknown.space
+        if not isinstance(law, ir.Distribution):
+            continue
+        kind = getattr(space, "kind", "")
+        if isinstance(space, Interval) and (word := _without_cdf(law)):
+            what = f"`{word}` on an interval, as its distribution function is not known,"
+            yield _refused("M312", what, law.span)
+        if kind == "ZeroSum" and law.entry not in ("Normal", "Flat"):
+            what = f"`{law.entry}` given that its draws add to zero (only `Normal` and `Flat` are)"
+            yield _refused("M312", what, law.span)
+        varies = {d for value in law.arguments.values() for d in value.type.dims}
+        if kind in ("Ordered", "ZeroSum") and varies & set(unknown.type.coordinates):
+            what = f"`{space}` with a prior of its own for each coordinate"
+            yield _refused("M312", what, law.span)
+
+
+def _without_cdf(law: ir.Law) -> str:
+    entry = catalog.distributions().get(getattr(law, "entry", ""))
+    return "" if entry is None or entry.has_cdf else entry.name
+
+
 def _imputed(model: ir.TypedModel) -> Iterator[Diagnostic]:
     for name in circular(model):
         what = f"imputing `{name}`, whose law needs it in a circle,"
@@ -493,6 +523,7 @@ _REFUSALS: tuple[Callable[[ir.TypedModel], Iterator[Diagnostic]], ...] = (
     _finite,
     _shapes,
     _imputed,
+    _conditions,
 )
 
 

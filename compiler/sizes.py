@@ -26,9 +26,10 @@ def count_of(dims: Iterable[str], sizes: Sizes) -> int:
 
 
 def rows_of(structure: Structure, sizes: Sizes) -> int:
-    """The rows of the joint Gaussian: those of all the outcomes that the block reaches."""
+    """The rows of all the outcomes that the block reaches."""
     observations = structure.model.observations
-    return sum(count_of(observations[o].type.dims, sizes) for o in structure.locations)
+    reached = (*structure.locations, *structure.predictors)
+    return sum(count_of(observations[o].type.dims, sizes) for o in reached)
 
 
 def functions_of(structure: Structure) -> list[ir.Function]:

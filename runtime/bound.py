@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -12,10 +14,10 @@ from jax import Array
 
 from mercer.runtime.cholesky import solve_triangular
 from mercer.runtime.conditional import observed_value
+from mercer.runtime.evidence import Moments, expected_evidence
 from mercer.runtime.expectation import (
     curvature,
     in_cells,
-    normal_expectation,
     positive_part,
     quadrature,
     seen_density,
@@ -48,7 +50,8 @@ class Sample(NamedTuple):
 
 
 class Look(NamedTuple):
-    """How one outcome looks at the whitened coordinates: R predictor cells, K of each row.
+    """How one outcome looks at the whitened coordinates: R predictor cells, K of each row. An
+    outcome that is Normal says all by its `Moments`.
 
     `curvature` [B, K, K] where draws give it; None: minus twice the derivative in the variance.
     """
@@ -74,7 +77,7 @@ class Bound:
 
     def expected(
         self, free: Free, probes: Mapping[str, Probe], law: Normal, sample: Sample, key: Array
-    ) -> tuple[Array, dict[str, Look]]:
+    ) -> tuple[Array, dict[str, Look | Moments]]:
         """E log p(y | v) of the rows of a sample, and how their outcomes look at v."""
         known, _ = self.known(free, sample)
         return self._expected(known, probes, law, sample.weights, key)
@@ -93,7 +96,7 @@ class Bound:
         sample: Sample,
         key: Array,
         scale: Array | float,
-    ) -> tuple[Array, dict[str, Look]]:
+    ) -> tuple[Array, dict[str, Look | Moments]]:
         """`scale` times the expectation, plus the log density of the priors: what free is moved by;
         the divergence of q does not depend on it."""
         known, prior = self.known(free, sample)
@@ -105,7 +108,22 @@ class Bound:
         shapes = jax.eval_shape(
             lambda *a: self.expected(a[0], {}, *a[1:])[1], free, law, sample, key
         )
-        return {name: Probe(*(jnp.zeros(look.linear.shape),) * 2) for name, look in shapes.items()}
+        return {
+            name: Probe(*(jnp.zeros(look.linear.shape),) * 2)
+            for name, look in shapes.items()
+            if isinstance(look, Look)
+        }
+
+    def _density_at(
+        self,
+        known: Mapping[str, Any],
+        means: Mapping[str, Array],
+        name: str,
+        value: Any,
+        at: Mapping[str, Array],
+    ) -> Array:
+        """Log density of each row of an outcome, some predictors at given values."""
+        return seen_density(self.program.outcomes({**means, **at}, **known)[name], value)
 
     def _expected(
         self,
@@ -114,7 +132,7 @@ class Bound:
         law: Normal,
         weights: Array,
         key: Array,
-    ) -> tuple[Array, dict[str, Look]]:
+    ) -> tuple[Array, dict[str, Look | Moments]]:
         program = self.program
         block = Variational(program.processes(**known), program.sites(**known), law)
         quantities = program.quantities(**known)
@@ -131,18 +149,17 @@ class Bound:
             nothing = Probe(jnp.zeros(()), jnp.zeros(()))
             probe = probes.get(name, nothing)
             if isinstance(outcome, Gaussian):
-                view = _viewed(block, outcome.mean)
-                density, look = _closed(view, outcome, value, probe)
-            elif name not in program.PREDICTORS:
+                each = jnp.broadcast_to(
+                    _along(weights, axis, outcome.mean.shape), outcome.mean.shape
+                )
+                density, looks[name] = _closed(block, outcome, value, each.reshape(-1))
+                total += density
+                continue
+            if name not in program.PREDICTORS:
                 density, look = seen_density(outcome, value), None
             else:
                 kind, keys = program.PREDICTORS[name]
-
-                def density_at(
-                    at: Mapping[str, Array], name: str = name, value: Any = value
-                ) -> Array:
-                    return seen_density(program.outcomes({**means, **at}, **known)[name], value)
-
+                density_at = partial(self._density_at, known, means, name, value)
                 own = {k: views[k] for k in keys}
                 if kind == "quadrature":
                     density, look = _by_quadrature(density_at, own, means, probe)
@@ -165,7 +182,7 @@ def moved(shifts: Mapping[str, Array], sample: Sample) -> dict[str, Array]:
 
 
 def natural_target(
-    looks: Mapping[str, Look],
+    looks: Mapping[str, Look | Moments],
     slopes: Mapping[str, Probe],
     weights: Array,
     scale: Array | float,
@@ -175,6 +192,11 @@ def natural_target(
     expected log density by the probes."""
     target = standard(size)
     for name, look in looks.items():
+        if isinstance(look, Moments):
+            target = Natural(
+                target.shift + scale * look.shift, target.precision + scale * look.inner
+            )
+            continue
         slope, features = slopes[name].mean, look.features
         if look.curvature is None:
             # A negative curvature would cost the precision its sign.
@@ -217,15 +239,31 @@ def _viewed(block: Variational, affine: Affine) -> _View:
     )
 
 
-def _closed(view: _View, outcome: Gaussian, value: Any, probe: Probe) -> tuple[Array, Look]:
-    shape = outcome.mean.shape
-    density = normal_expectation(
-        jnp.reshape(value, -1),
-        spread(outcome.noise, shape),
-        view.mean + probe.mean,
-        view.variance + probe.variance,
+def _closed(
+    block: Variational, outcome: Gaussian, value: Any, weights: Array
+) -> tuple[Array, Moments]:
+    """The sum over rows, without their variances one by one: see `mercer.runtime.evidence`."""
+    noise, target = spread(outcome.noise, outcome.mean.shape), rows(outcome.mean, block.sites)
+    value = jnp.reshape(value, -1)
+    seen = jnp.isfinite(value)
+    weights = jnp.where(seen, weights, 0.0)
+    scale = jnp.sqrt(weights) / noise
+    residual = (jnp.where(seen, value, 0.0) - target.constant) * scale
+    crosses, design = block.columns(target)
+    crosses = tuple(cross * scale[:, None] for cross in crosses)
+    law = block.law
+    found, moments = expected_evidence(
+        block.grams, crosses, design * scale[:, None], residual, law.mean, law.covariance
     )
-    return density.reshape(shape), Look(view.features, view.linear, view.variance, None)
+    constant = jnp.log(noise) + 0.5 * math.log(2 * math.pi)
+    constant += 0.5 * block.prior_variance(target) / noise**2
+    return found - weights @ constant, moments
+
+
+def _along(weights: Array, axis: int, shape: tuple[int, ...]) -> Array:
+    """The weight of the row of each cell of an outcome, flat."""
+    aligned = weights.reshape(tuple(-1 if k == axis else 1 for k in range(len(shape))))
+    return jnp.broadcast_to(aligned, shape).reshape(-1)
 
 
 def _by_quadrature(

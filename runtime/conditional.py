@@ -18,6 +18,7 @@ from jax import Array
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime import whitened
+from mercer.runtime.cholesky import inverse_from_factor
 from mercer.runtime.density import identifiers, keeps
 from mercer.runtime.inducing import Inducing
 from mercer.runtime.laplace import AboutMode, block_of
@@ -152,7 +153,8 @@ def _variational(
     if merged is not None:
         sites = {k: merged.site(s) for k, s in sites.items()}
         entries = {k: v for k, v in merged.fit_entries.items() if isinstance(own[k], Weights)}
-    law = Normal(*(jnp.asarray(known[word]) for word in program.POSTERIOR))
+    mean, root = (jnp.asarray(known[word]) for word in program.POSTERIOR)
+    law = Normal(mean, root, inverse_from_factor(root))
     block = Variational(own, sites, law, entries=entries)
     quantities = program.quantities(**known)
     return Conditional(program, predictor_names(program), block, block, quantities, {})

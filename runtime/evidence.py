@@ -1,21 +1,28 @@
-"""Features of rows into the log evidence of a linear regression on them, with its gradient.
+"""Features of rows into the evidence of a linear regression on them, with its gradient.
 
-    r = A v + e,   v ~ N(0, I),   e ~ N(0, I),   B = I + A'A [p, p],   w = B^-1 A'r
+    r = A v + e,   v ~ N(0, I),   e ~ N(0, I),   N = A'A [p, p]
 
 Columns of A are the whitened weights (`design`), and of each random function its covariances with
-its m inducing values, whitened: K L^-T, with `cross` K [n, m] and `gram` L L' [m, m]. The value is
+its m inducing values, whitened: K L^-T, with `cross` K [n, m] and `gram` L L' [m, m]. Under a law
+N(w, S) of v, with e = r - A w and E the identity on the columns of functions, the value
+
+    -(|e|^2 + tr((S - E) N)) / 2
+
+is the expected log density of the rows, less what does not depend on the features: E is the trace
+term of functions seen through inducing points. With G = S - E its gradient is
+
+    to K:        e (L^-T w)' - A G L^-1
+    to L L':     L^-T (P + P') L^-1 / 2,    P the lower triangle of G N - w (A'e)' with half its
+                 diagonal
+    to the design: e w' - A G,      to r: -e,
+
+one product [n, p] x [p, m] beyond the two that the value takes, where differentiating it piece by
+piece takes four. At the posterior, S^-1 = I + N and w = S A'r, it is also the gradient of
 
     log N(r; 0, I + A A') + |A_functions|^2 / 2,
 
-whose second part is what of the trace term of the collapsed bound (Titsias 2009, eq. 9) depends on
-the features. Its gradient is written out (E: the columns of functions, e = r - A w):
-
-    to K:    e (L^-T w)' + A (E - B^-1) L^-1
-    to L L': -L^-T (w w' + B + B^-1 - 2 E) L^-1 / 2
-    to the design: e w' - A B^-1,      to r: -e
-
-That is one product [n, p] x [p, m] beyond the two that the value takes, where differentiating the
-value piece by piece takes five. The pieces have derivative rules of their own, for Hessians.
+which is the collapsed bound (Titsias 2009, eq. 9) but for what does not depend on the features.
+The pieces of the rule have derivative rules of their own, for Hessians.
 """
 
 from __future__ import annotations
@@ -29,42 +36,76 @@ import jax.numpy as jnp
 from jax import Array
 
 from mercer.runtime.cholesky import Factor, factor, solve_triangular
+from mercer.runtime.products import gram, is_large, times_lower_transposed
 
 SPARSE = (1e-10, 1e-8, 1e-6, 1e-4)
 """Jitter of the covariance of inducing values: noise-free, and its inverse enters the gradient."""
 
-_PRECISE = (0.0,)  # I + A'A has no eigenvalue below 1
+PRECISE = (0.0,)
+"""None, for I + A'A: no eigenvalue is below 1."""
 
 Arrays = tuple[Array, ...]
+
+
+class Root(NamedTuple):
+    """The lower factor L of a covariance of inducing values, the jitter on its diagonal, L^-1."""
+
+    lower: Array
+    jitter: Array
+    inverse: Array
 
 
 class Regression(NamedTuple):
     """What all the verbs of an engine share."""
 
     features: Array  # A [n, p]
-    roots: tuple[Factor, ...]  # of the grams
-    precision: Array  # B [p, p]
-    factor: Factor  # of B
+    roots: tuple[Root, ...]  # of the grams
+    precision: Array  # I + N [p, p]
+    factor: Factor  # of the precision
     mean: Array  # w [p]
+
+
+class Moments(NamedTuple):
+    """What the rows say of v: A'r [p], and N = A'A [p, p]."""
+
+    shift: Array
+    inner: Array
 
 
 def regression(
     grams: Arrays, crosses: Arrays, design: Array, residual: Array, levels: tuple[float, ...]
 ) -> Regression:
-    """The posterior N(w, B^-1) of the whitened coordinates."""
-    roots = tuple(factor(gram, levels) for gram in grams)
-    whitened = [whiten(root, cross) for root, cross in zip(roots, crosses, strict=True)]
-    features = jnp.concatenate([*whitened, design], axis=1)
-    precision = jnp.eye(features.shape[1]) + features.T @ features
-    root = factor(precision, _PRECISE)
+    """The posterior N(w, S) of the whitened coordinates."""
+    features, roots = whitened(grams, crosses, design, levels)
+    precision = jnp.eye(features.shape[1]) + gram(features)
+    root = factor(precision, PRECISE)
     half = solve_triangular(root.lower, features.T @ residual)
     mean = solve_triangular(root.lower, half, transposed=True)
     return Regression(features, roots, precision, root, mean)
 
 
-def whiten(root: Factor, cross: Array) -> Array:
+def whitened(
+    grams: Arrays, crosses: Arrays, design: Array, levels: tuple[float, ...]
+) -> tuple[Array, tuple[Root, ...]]:
+    """The features A [n, p], and the roots of the grams."""
+    roots = roots_of(grams, levels)
+    blocks = [whiten(root, cross) for root, cross in zip(roots, crosses, strict=True)]
+    return jnp.concatenate([*blocks, design], axis=1), roots
+
+
+def roots_of(grams: Arrays, levels: tuple[float, ...]) -> tuple[Root, ...]:
+    """The root of each covariance of inducing values."""
+    factors = [factor(matrix, levels) for matrix in grams]
+    return tuple(
+        Root(f.lower, f.jitter, solve_triangular(f.lower, jnp.eye(len(f.lower)))) for f in factors
+    )
+
+
+def whiten(root: Root, cross: Array) -> Array:
     """K L^-T of covariances [n, m] with inducing values: features [n, m] of unit weights."""
-    return solve_triangular(root.lower, cross.T).T
+    if is_large(cross):
+        return solve_triangular(root.lower, cross.T).T
+    return times_lower_transposed(cross, root.inverse)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(4,))
@@ -75,7 +116,7 @@ def log_evidence(
     residual: Array,
     levels: tuple[float, ...] = SPARSE,
 ) -> Array:
-    """log N(r; 0, I + A A') + |A_functions|^2 / 2, as above."""
+    """log N(r; 0, I + A A') + |A_functions|^2 / 2."""
     found = regression(grams, crosses, design, residual, levels)
     return evidence_of(found, _count(crosses), residual)
 
@@ -84,35 +125,22 @@ def log_evidence(
 def _log_evidence_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) -> tuple[Any, Any]:
     grams, crosses, design, residual = primals
     found = regression(grams, crosses, design, residual, levels)
-    total, count = found.features.shape[1], _count(crosses)
+    count, size = _count(crosses), found.features.shape[1]
+    eye = jnp.eye(size)
+    half = solve_triangular(found.factor.lower, eye)
+    covariance = solve_triangular(found.factor.lower, half, transposed=True)
     error = residual - found.features @ found.mean
-    eye = jnp.eye(total)
-    inverse = _inverse(found.factor.lower, eye)
-    of_functions = eye.at[count:, count:].set(0.0)
-    tangent = -error @ tangents[3]
-    slope = jnp.outer(error, found.mean[count:]) - found.features @ inverse[:, count:]
-    tangent += jnp.sum(slope * tangents[2])
-    start = 0
-    for k, root in enumerate(found.roots):
-        own = slice(start, start + len(root.lower))
-        start = own.stop
-        weights = found.mean[own]
-        lower = root.lower
-
-        def right(matrix: Array, lower: Array = lower) -> Array:
-            """matrix L^-1"""
-            return solve_triangular(lower, matrix.T, transposed=True).T
-
-        back = solve_triangular(lower, weights, transposed=True)
-        slope = error[:, None] * back + found.features @ right((of_functions - inverse)[:, own])
-        tangent += jnp.sum(slope * tangents[1][k])
-        inner = jnp.outer(weights, weights) + (found.precision + inverse)[own, own]
-        inner = right(right(inner - 2 * jnp.eye(len(lower))).T)
-        change = tangents[0][k]
-        # The jitter follows the mean diagonal.
-        level = root.jitter / jnp.mean(jnp.diagonal(grams[k]))
-        shift = jax.lax.stop_gradient(level) * jnp.mean(jnp.diagonal(change))
-        tangent += -0.5 * (jnp.sum(inner * change) + shift * jnp.trace(inner))
+    tangent = _tangent(
+        found.features,
+        found.roots,
+        grams,
+        error=error,
+        mean=found.mean,
+        gap=_less(covariance, count),
+        pull=found.mean,  # A'e = A'r - N w = w
+        inner=found.precision - eye,
+        tangents=tangents,
+    )
     return evidence_of(found, count, residual), tangent
 
 
@@ -127,8 +155,93 @@ def evidence_of(found: Regression, count: int, residual: Array) -> Array:
     return -0.5 * square - log_determinant - constant + 0.5 * explained
 
 
-def _inverse(lower: Array, eye: Array) -> Array:
-    return solve_triangular(lower, solve_triangular(lower, eye), transposed=True)
+@partial(jax.custom_jvp, nondiff_argnums=(6,))
+def expected_evidence(
+    grams: Arrays,
+    crosses: Arrays,
+    design: Array,
+    residual: Array,
+    mean: Array,
+    covariance: Array,
+    levels: tuple[float, ...] = SPARSE,
+) -> tuple[Array, Moments]:
+    """-(|e|^2 + tr((S - E) N)) / 2 under N(mean, covariance), and the moments of the rows, which
+    are constants to a derivative."""
+    features, _ = whitened(grams, crosses, design, levels)
+    return _expected(features, residual, mean, _less(covariance, _count(crosses)))
+
+
+@expected_evidence.defjvp
+def _expected_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) -> tuple[Any, Any]:
+    grams, crosses, design, residual, mean, covariance = primals
+    features, roots = whitened(grams, crosses, design, levels)
+    gap = _less(covariance, _count(crosses))
+    value, moments = _expected(features, residual, mean, gap)
+    pull = moments.shift - moments.inner @ mean
+    tangent = _tangent(
+        features,
+        roots,
+        grams,
+        error=residual - features @ mean,
+        mean=mean,
+        gap=gap,
+        pull=pull,
+        inner=moments.inner,
+        tangents=tangents[:4],
+    )
+    tangent += pull @ tangents[4] - 0.5 * jnp.sum(moments.inner * tangents[5])
+    return (value, moments), (tangent, jax.tree.map(jnp.zeros_like, moments))
+
+
+def _expected(features: Array, residual: Array, mean: Array, gap: Array) -> tuple[Array, Moments]:
+    error = residual - features @ mean
+    inner = gram(features)
+    value = -0.5 * (error @ error + jnp.sum(gap * inner))
+    return value, Moments(features.T @ residual, inner)
+
+
+def _tangent(
+    features: Array,
+    roots: tuple[Root, ...],
+    grams: Arrays,
+    *,
+    error: Array,
+    mean: Array,
+    gap: Array,
+    pull: Array,
+    inner: Array,
+    tangents: Any,
+) -> Array:
+    """The gradient above, in a direction. `gap` is G, `pull` A'e, `inner` N."""
+    total = -error @ tangents[3]
+    start = 0
+    for root, matrix, matrix_change, change in zip(
+        roots, grams, tangents[0], tangents[1], strict=True
+    ):
+        inverse = root.inverse
+        own = slice(start, start + len(inverse))
+        start = own.stop
+        bent = gap[:, own] @ inverse  # [p, m]
+        back = mean[own] @ inverse
+        total += jnp.sum((error[:, None] * back - features @ bent) * change)
+        # dL = L Phi(L^-1 dK L^-T), Phi the lower triangle with half its diagonal (Murray 2016).
+        turned = gap[own] @ inner[:, own] - jnp.outer(mean[own], pull[own])
+        turned = jnp.tril(turned) - 0.5 * jnp.diag(jnp.diagonal(turned))
+        slope = inverse.T @ (turned + turned.T) @ inverse
+        # The jitter follows the mean diagonal.
+        level = jax.lax.stop_gradient(root.jitter / jnp.mean(jnp.diagonal(matrix)))
+        shift = level * jnp.mean(jnp.diagonal(matrix_change))
+        total += 0.5 * (jnp.sum(slope * matrix_change) + shift * jnp.trace(slope))
+    if start < features.shape[1]:
+        slope = jnp.outer(error, mean[start:]) - features @ gap[:, start:]
+        total += jnp.sum(slope * tangents[2])
+    return total
+
+
+def _less(covariance: Array, count: int) -> Array:
+    """S - E."""
+    index = jnp.arange(len(covariance))
+    return covariance - jnp.diag((index < count).astype(covariance.dtype))
 
 
 def _count(crosses: Arrays) -> int:

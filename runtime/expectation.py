@@ -1,10 +1,9 @@
 """Predictors with a Normal law into the expected log density of what is observed at them.
 
-Closed form where the outcome is Normal about one predictor; Gauss-Hermite quadrature where each
-cell of the outcome reads one number; else an average over draws. Each gives the value of every row,
-as a function of which the derivatives in mean and variance of a predictor are what a natural
-gradient needs; draws give the mean curvature themselves (Price's theorem: the derivative in the
-covariance is half the mean Hessian).
+Gauss-Hermite quadrature where each cell of the outcome reads one number, else an average over
+draws; what is Normal about a predictor has a closed form (`mercer.runtime.evidence`). Derivatives
+of quadrature in mean and variance are what a natural gradient needs; draws give the mean curvature
+themselves (Price's theorem: the derivative in the covariance is half the mean Hessian).
 """
 
 from __future__ import annotations
@@ -24,14 +23,6 @@ NODES = 20
 """Of the quadrature: exact for polynomials up to degree 39, and the tails of usual links."""
 
 At = Mapping[str, Array]
-
-
-def normal_expectation(value: Array, noise: Array, mean: Array, variance: Array) -> Array:
-    """E log N(y; eta, noise^2), eta ~ N(mean, variance), of each row; 0 where y is missing."""
-    seen = jnp.isfinite(value)
-    square = (jnp.where(seen, value, 0.0) - mean) ** 2 + variance
-    density = -0.5 * square / noise**2 - jnp.log(noise) - 0.5 * math.log(2 * math.pi)
-    return jnp.where(seen, density, 0.0)
 
 
 def quadrature(log_density: Callable[[Array], Array], mean: Array, variance: Array) -> Array:

@@ -176,9 +176,12 @@ class Fit:
         return self._predict(self.bound, tuple(self.components()), outcomes=True)
 
     def at_some(self, rows: Mapping[str, np.ndarray]) -> Prediction:
-        """Outcomes and components at some rows of the data of the fit: `rows[index]` of each."""
+        """Outcomes and components at some rows of the data of the fit: `rows[index]` of each.
+
+        With all draws, as `at`: of a fit that is thinned, as a rule.
+        """
         bound = cut(self.bound, rows) if rows else self.bound
-        return self._predict(bound, tuple(self.components()), outcomes=True)
+        return self._predict_at(bound, tuple(self.components()), outcomes=True)
 
     def at(self, keys: Iterable[str], new: Any = None) -> Prediction:
         """Outcomes and quantities by their full names (`f(x)`), at rows that hold what they need.
@@ -190,7 +193,7 @@ class Fit:
         wanted = {name for key in keys for name in self.needed_by(key)} if has_inputs else None
         bound = self.bound_to(new, wanted)
         parts = tuple(key for key in keys if key not in outcomes)
-        return self._predict(bound, parts, outcomes=len(parts) < len(keys))
+        return self._predict_at(bound, parts, outcomes=len(parts) < len(keys))
 
     def needed_by(self, key: str) -> tuple[str, ...]:
         """The data that an outcome or quantity needs at new rows; all, if the program is silent."""

@@ -81,15 +81,15 @@ class Inducing(WeightSpace):
     def jitter(self) -> Array:
         """The most that was added to the diagonal of a covariance of inducing values, relative to
         its mean."""
-        pairs = zip(self.regression.roots, self._grams, strict=True)
+        pairs = zip(self.regression.roots, self.grams, strict=True)
         levels = [root.jitter / jnp.mean(jnp.diagonal(gram)) for root, gram in pairs]
         return jnp.max(jnp.stack(levels))
 
     @shared_property
-    def _grams(self) -> Arrays:
+    def grams(self) -> Arrays:
         return tuple(_covariance(self.processes, site, site) for site in self.inducing.values())
 
-    def _columns(self, quantity: Rows) -> tuple[Arrays, Array]:
+    def columns(self, quantity: Rows) -> tuple[Arrays, Array]:
         crosses = []
         for name, site in self.inducing.items():
             blocks = [
@@ -99,14 +99,14 @@ class Inducing(WeightSpace):
             ]
             empty = jnp.zeros((len(quantity.constant), site.size))
             crosses.append(sum(blocks[1:], blocks[0]) if blocks else empty)
-        return tuple(crosses), super()._columns(quantity)[1]
+        return tuple(crosses), super().columns(quantity)[1]
 
     def rest(self, target: Rows, features: Array, *, full: bool = False) -> Array:
         own = features[:, : sum(site.size for site in self.inducing.values())]
         if full:
             return rows_covariance(self._functions, target, target) - own @ own.T
         # Rounding may leave -1e-17 where the points explain all.
-        variance = rows_variance(self._functions, target)
+        variance = self.prior_variance(target)
         return jnp.maximum(variance - jnp.sum(own**2, axis=1), 0.0)
 
     def at_site(self, key: Array | None, site: Site, value: Array) -> Array:
@@ -136,10 +136,14 @@ class Inducing(WeightSpace):
     def _functions(self) -> Processes:
         return {name: self.processes[name] for name in self.inducing}
 
+    def prior_variance(self, target: Rows) -> Array:
+        """Of the functions' part of each row, [n]."""
+        return rows_variance(self._functions, target)
+
     @shared_property
     def _prior_variance(self) -> Array:
-        """Of the functions' part of each observed row, [n]."""
-        parts = [rows_variance(self._functions, part) for part in self.data.parts]
+        """That of all observed rows, [n]."""
+        parts = [self.prior_variance(part) for part in self.data.parts]
         return jnp.concatenate([jnp.zeros(0), *parts])
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from mercer.runtime.cholesky import factor, solve_triangular
+from mercer.runtime.cholesky import factor, inverse_from_factor, solve_triangular
 
 
 class Natural(NamedTuple):
@@ -29,10 +29,11 @@ class Natural(NamedTuple):
 
 
 class Normal(NamedTuple):
-    """q by its mean m [p] and the lower factor of its precision [p, p]."""
+    """q by its mean m [p], the lower factor of its precision, and its covariance S [p, p]."""
 
     mean: Array
     root: Array
+    covariance: Array
 
 
 def standard(size: int) -> Natural:
@@ -41,10 +42,11 @@ def standard(size: int) -> Natural:
 
 
 def solved(q: Natural) -> Normal:
-    """Mean and root: one factorisation. No eigenvalue of the precision is below 1."""
+    """Mean, root and covariance: one factorisation. No eigenvalue of the precision is below 1."""
     root = factor(q.precision, (0.0,)).lower
     half = solve_triangular(root, q.shift)
-    return Normal(solve_triangular(root, half, transposed=True), root)
+    mean = solve_triangular(root, half, transposed=True)
+    return Normal(mean, root, inverse_from_factor(root))
 
 
 def mixed(q: Natural, target: Natural, length: Array | float) -> Natural:
@@ -57,12 +59,11 @@ def mixed(q: Natural, target: Natural, length: Array | float) -> Natural:
 
 def divergence(q: Normal) -> Array:
     """KL(q, N(0, I)) = (tr S + |m|^2 - p - log|S|) / 2."""
-    size = len(q.mean)
-    inverse = solve_triangular(q.root, jnp.eye(size))
     log_determinant = 2.0 * jnp.sum(jnp.log(jnp.diagonal(q.root)))
-    return 0.5 * (jnp.sum(inverse**2) + q.mean @ q.mean - size + log_determinant)
+    trace = jnp.trace(q.covariance)
+    return 0.5 * (trace + q.mean @ q.mean - len(q.mean) + log_determinant)
 
 
 def variance(q: Normal, features: Array) -> Array:
     """phi' S phi of each of the features [n, p]."""
-    return jnp.sum(solve_triangular(q.root, features.T) ** 2, axis=0)
+    return jnp.sum((features @ q.covariance) * features, axis=1)

@@ -56,9 +56,18 @@ class Rows:
         )
 
     def extended(
-        self, program: ModuleType, key: Array, draw: Mapping[str, Array], new: Mapping[str, Any]
+        self,
+        program: ModuleType,
+        key: Array,
+        draw: Mapping[str, Array],
+        new: Mapping[str, Any],
+        values: Mapping[str, Array] | None,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """One draw at the labels of the new rows, and over all labels of fit and new rows."""
+        """One draw at the labels of the new rows, and over all labels of fit and new rows.
+
+        `values`: of the functions at the new rows that priors need; None: nothing is drawn yet, and
+        0 stands where a draw will.
+        """
         at_new, merged = dict(draw), dict(draw)
         changed = {}
         for name in draw:
@@ -72,7 +81,9 @@ class Rows:
             for n, dims in changed.items()
             if any(self.size(d) > self.fitted.get(_base(d), 0) for d in dims)
         }
-        fresh = self._prior(program, key, draw, new, changed) if has_new else {}
+        is_drawn = bool(has_new) and values is not None
+        known = {**draw, **(values or {})}
+        fresh = self._prior(program, key, known, new, changed) if is_drawn else {}
         columns, words = getattr(program, "IMPUTED", ()), identifiers(program)
         for name, dims in changed.items():
             places = np.ix_(*(self.codes_of(d) for d in dims))
@@ -99,8 +110,8 @@ class Rows:
         changed: Mapping[str, Any],
     ) -> dict[str, Array]:
         """Draws of the changed unknowns from their priors, given the parents that are known."""
-        # Values of functions belong to the rows of the fit: they are no parents of an entry.
-        named = set(program.NAMES.values())
+        # Values of other functions belong to the rows of the fit: they are no parents.
+        named = {*program.NAMES.values(), *early_of(program)}
         parents = {k: v for k, v in draw.items() if k in named and k not in changed}
         try:
             model = seed(substitute(program.model, data=parents), key)
@@ -163,6 +174,11 @@ class Rows:
                     everything = everything.at[places].set(new[word])
                 found[word] = everything.at[tuple(slice(n) for n in old.shape)].set(old)
         return found
+
+
+def early_of(program: ModuleType) -> tuple[str, ...]:
+    """The values of functions that the priors of other unknowns need."""
+    return tuple(getattr(program, "EARLY", ()))
 
 
 def component_keys(

@@ -11,8 +11,8 @@ import numpyro
 from jax import Array
 from numpyro import distributions as dist
 
-from mercer.runtime.cholesky import Factor, factor
-from mercer.runtime.evidence import SPARSE, Regression
+from mercer.runtime.cholesky import Factor
+from mercer.runtime.evidence import SPARSE, Regression, roots_of
 from mercer.runtime.inducing import Inducing
 from mercer.runtime.natural import Normal
 from mercer.runtime.shared import shared_property
@@ -48,8 +48,8 @@ class Variational(Inducing):
     @shared_property
     def regression(self) -> Regression:
         """q, in the place of the posterior that all rows would give."""
-        roots = tuple(factor(gram, self.levels) for gram in self._grams)
-        mean, root = self._placed()
+        roots = roots_of(self.grams, self.levels)
+        mean, root, _ = self._placed()
         nothing = jnp.zeros((0, len(mean)))
         return Regression(nothing, roots, root @ root.T, Factor(root, jnp.zeros(())), mean)
 
@@ -63,8 +63,12 @@ class Variational(Inducing):
             start += size
         own = jnp.concatenate(places)
         # In increasing order, so that the root stays a lower triangle.
-        root = jnp.eye(start).at[own[:, None], own].set(self.law.root)
-        return Normal(jnp.zeros(start).at[own].set(self.law.mean), root)
+        mean = jnp.zeros(start).at[own].set(self.law.mean)
+        root, covariance = (
+            jnp.eye(start).at[own[:, None], own].set(known)
+            for known in (self.law.root, self.law.covariance)
+        )
+        return Normal(mean, root, covariance)
 
 
 def observe_through_inducing(

@@ -78,7 +78,7 @@ class WeightSpace:
     def log_density(self) -> Array:
         """log density of all the observations together."""
         noise, (crosses, design) = jnp.sum(jnp.log(self.data.noise)), self._scaled
-        return log_evidence(self._grams, crosses, design, self._residual, self.levels) - noise
+        return log_evidence(self.grams, crosses, design, self._residual, self.levels) - noise
 
     def condition(self, sites: Sites, affine: Affine, *, full: bool = False) -> tuple[Array, Array]:
         """Mean and variance (`full`: covariance [N, N]) of an affine vector given the data."""
@@ -137,16 +137,16 @@ class WeightSpace:
     def regression(self) -> Regression:
         """The posterior of the whitened weights, shared by the verbs."""
         crosses, design = self._scaled
-        return regression(self._grams, crosses, design, self._residual, self.levels)
+        return regression(self.grams, crosses, design, self._residual, self.levels)
 
     # --- what random functions add to ---
 
     @shared_property
-    def _grams(self) -> Arrays:
+    def grams(self) -> Arrays:
         """Covariances of the inducing values of each random function."""
         return ()
 
-    def _columns(self, quantity: Rows) -> tuple[Arrays, Array]:
+    def columns(self, quantity: Rows) -> tuple[Arrays, Array]:
         """Covariances with inducing values [n, m], and coefficients [n, p] of the whitened
         weights, side by side."""
         named = {part.site.process for part in quantity.parts}
@@ -181,7 +181,7 @@ class WeightSpace:
 
     def features(self, quantity: Rows) -> Array:
         """Coefficients [n, p] of all whitened coordinates."""
-        crosses, design = self._columns(quantity)
+        crosses, design = self.columns(quantity)
         roots = self.regression.roots
         whitened = [whiten(root, cross) for root, cross in zip(roots, crosses, strict=True)]
         return jnp.concatenate([*whitened, design], axis=1)
@@ -189,10 +189,10 @@ class WeightSpace:
     @shared_property
     def _scaled(self) -> tuple[Arrays, Array]:
         """The columns at all observed rows, in units of the noise."""
-        parts = [self._columns(part) for part in self.data.parts]
+        parts = [self.columns(part) for part in self.data.parts]
         scale = (1.0 / self.data.noise)[:, None]
         if not parts:
-            crosses = tuple(jnp.zeros((0, len(gram))) for gram in self._grams)
+            crosses = tuple(jnp.zeros((0, len(gram))) for gram in self.grams)
             return crosses, jnp.zeros((0, sum(self._sizes.values())))
         crosses = tuple(_stacked(list(each)) * scale for each in zip(*(c for c, _ in parts)))
         return crosses, _stacked([design for _, design in parts]) * scale

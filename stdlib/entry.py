@@ -90,7 +90,8 @@ class DistributionEntry(Entry):
     location to the real line for default scales: identity, log, logit. `event`: number of
     coordinates dims of one draw (0 a number, 1 a vector, 2 a matrix). `concave`: arguments in whose
     predictor the log density is smooth and concave, and how the argument is made of it
-    (identity, exp, logistic).
+    (identity, exp, logistic). `has_cdf`: its distribution function is known, so that it can be
+    truncated, censored or conditioned on an interval.
     """
 
     support: str = "Real"
@@ -100,6 +101,7 @@ class DistributionEntry(Entry):
     event: int = 0
     is_discrete: bool = False
     concave: Mapping[str, str] = field(default_factory=dict)
+    has_cdf: bool = True
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ Nothing here is of size n^2: neighbours come from a tree, the graph is a list of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array, coo_matrix, csr_array
+from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
@@ -50,7 +51,8 @@ def proximity(points: np.ndarray, neighbours: int, *, name: str = "the cloud") -
             f"{name} has {n} points, and each needs {neighbours} neighbours",
             mend=f"give more points, or `neighbours = {max(n - 1, 1)}` or fewer",
         )
-    distance, nearest = nearest_points(points, points, neighbours + 1)
+    tree: Any = KDTree(points)
+    distance, nearest = tree.query(points, k=neighbours + 1)
     if (same := distance[:, 1] == 0).any():
         row = int(np.flatnonzero(same)[0])
         other = next(int(j) for j in nearest[row] if j != row)
@@ -68,14 +70,6 @@ def proximity(points: np.ndarray, neighbours: int, *, name: str = "the cloud") -
     found = Proximity(code // n, code % n, distance.ravel()[place], nearest, distance)
     _check_connected(found, name)
     return found
-
-
-def nearest_points(
-    points: np.ndarray, others: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Distances [n, count] to the nearest of `points` from each of `others` [n, D], and which."""
-    distance, place = KDTree(points).query(others, k=count)
-    return np.asarray(distance), np.asarray(place)
 
 
 def graph_neighbourhoods(graph: Proximity, count: int) -> np.ndarray:
@@ -110,12 +104,12 @@ def graph_neighbourhoods(graph: Proximity, count: int) -> np.ndarray:
     return found
 
 
-def symmetric(graph: Proximity, weights: np.ndarray) -> csr_array:
+def symmetric(graph: Proximity, weights: np.ndarray) -> Any:
     """The symmetric matrix [n, n] with `weights` [e] at the edges."""
     n = graph.count
     row = np.concatenate([graph.first, graph.second])
     column = np.concatenate([graph.second, graph.first])
-    return coo_array((np.concatenate([weights, weights]), (row, column)), shape=(n, n)).tocsr()
+    return coo_matrix((np.concatenate([weights, weights]), (row, column)), shape=(n, n)).tocsr()
 
 
 def components(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:

@@ -8,13 +8,12 @@ of its coordinates, whatever the number of points.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.sparse import diags, identity
-from scipy.sparse.linalg import aslinearoperator, eigsh, splu
+from scipy.sparse.linalg import LinearOperator, eigsh, splu
 
 _DENSE = 400
 """Up to so many unknowns all pairs are found at once."""
@@ -63,14 +62,6 @@ def lowest_waves(
     return Waves(np.maximum(frequencies, 0.0), values, width, roughness)
 
 
-class _Solver(NamedTuple):
-    """A linear map by what it does to a vector."""
-
-    matvec: Callable[[np.ndarray], np.ndarray]
-    shape: tuple[int, int]
-    dtype: type = float
-
-
 def _shifted(matrix: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The lowest pairs of a positive semi-definite matrix, in order."""
     size = matrix.shape[0]
@@ -82,7 +73,8 @@ def _shifted(matrix: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
         diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},
     )
-    inverse = aslinearoperator(_Solver(solver.solve, (size, size)))
+    operator: Any = LinearOperator  # its stub hides the arguments
+    inverse = operator((size, size), matvec=solver.solve, dtype=float)
     start = np.random.default_rng(0).normal(size=size)  # the same waves each time
     values, vectors = eigsh(matrix, k=count, sigma=shift, OPinv=inverse, v0=start, which="LM")
     order = np.argsort(values)
