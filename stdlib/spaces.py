@@ -66,7 +66,7 @@ SPACES = (
         "Manifold",
         "A surface known through points.",
         _takes("cloud", "Real^k"),
-        _takes("dim", "Count", 2.0),
+        Parameter("dim", "Count", None, False, structural=True, doc="left out: estimated"),
         _takes("neighbours", "Count", 10.0),
         _takes("modes", "Count", float(MODES)),
     ),
