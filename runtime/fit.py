@@ -220,6 +220,13 @@ class Fit:
         known = known_of(self.program, self.arguments.all(), draw)
         return conditional(self.program, known, draw).laws
 
+    def arguments_at(self, bound: Any) -> Arguments:
+        """What the program is given at other data; what is taken once stays as it was."""
+        if bound is self.bound:
+            return self.arguments
+        every = {**self.arguments.arrays, **self.arguments.static}
+        return arguments_of(self.program, bound, summaries=_summaries(self, every))
+
     def argument(self, name: str) -> Any:
         """What the program was given of one name of the model, or computed from data for it."""
         words = {n: w for w, n in self.program.NAMES.items()}
@@ -310,14 +317,10 @@ class Fit:
         self, bound: Any, parts: tuple[str, ...], *, outcomes: bool, of: int = 0
     ) -> Prediction:
         """Prediction number `of`, whose draws are independent of those of the others."""
-        arguments = self.arguments
-        if bound is not self.bound:
-            every = {**self.arguments.arrays, **self.arguments.static}
-            arguments = arguments_of(self.program, bound, summaries=_summaries(self, every))
         return predict(
             self.program,
             self.arguments,
-            arguments,
+            self.arguments_at(bound),
             self.draws(),
             rows_between(self.bound, bound),
             shape=(self.sampled.chains, self.sampled.draws),
