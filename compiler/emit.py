@@ -500,6 +500,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "weighted",
     ),
     "mercer.stdlib.operators": ("Directional", "Integrate", "Laplace"),
+    "mercer.stdlib.roots": ("root",),
     "mercer.stdlib.points": ("PerLabel", "Points", "label_matrix"),
     "mercer.stdlib.waves": ("wave_sd",),
 }
