@@ -30,7 +30,7 @@ from mercer.compiler.variational import (
 )
 from mercer.compiler.walk import imputed, names_below, nodes
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.dsl.spaces import Bool, Count, Interval, Label, Real, Space, Vector
+from mercer.dsl.spaces import Bool, Count, Interval, Label, Real, Space, Tangent, Vector
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
@@ -450,11 +450,18 @@ def _finite(model: ir.TypedModel) -> Iterator[Diagnostic]:
 
 
 def _shapes(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    for data in model.data.values():
+        if isinstance(data.space, Tangent) and data.name in model.observations:
+            what = f"an outcome in `{data.space}`"
+            mend = (
+                f"declare it as vectors of the space around `{data.space.shape}`, such as `Real^3`"
+            )
+            yield _refused("M308", what, data.span, mend)
     for node in _expressions(model):
         if isinstance(node, ir.Apply) and (owner := owner_of(node)) in model.functions:
             on_shape = shape_of(model.functions[owner]) is not None
-            if on_shape and (what := wrong_points(model, node)):
-                yield _refused("M308", what, node.span)
+            if on_shape and (wrong := wrong_points(model, node)):
+                yield _refused("M308", wrong, node.span)
 
 
 def _conditions(model: ir.TypedModel) -> Iterator[Diagnostic]:

@@ -130,6 +130,8 @@ def why_unfit(model: ir.TypedModel, function: ir.Function) -> Iterator[tuple[str
     """What about a function on a shape has no engine yet: a code, the place, and what it is."""
     shape = shape_of(function)
     assert shape is not None
+    if shape.kind not in ("Manifold", "Graph"):
+        yield "M308", model.shapes[shape.name].span, f"`{shape.kind}`"
     codomain = function.type.codomain
     fits = isinstance(codomain, Real | Vector) or codomain == Tangent(shape)
     if not fits or (isinstance(codomain, Vector) and codomain.size == "inf"):

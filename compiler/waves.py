@@ -16,7 +16,7 @@ from mercer.compiler.shapes import (
 from mercer.compiler.structure import Structure
 from mercer.dsl.spaces import coordinates_of
 
-_WORDS = {"Manifold": "manifold", "Graph": "graph", "Mesh": "mesh"}
+_WORDS = {"Manifold": "manifold", "Graph": "graph"}
 
 
 def waves_arguments(structure: Structure) -> list[str]:

@@ -152,7 +152,7 @@ class Rows:
             fit_entries[name] = _flat(old, shape)
             new_entries[name] = _flat([self.codes_of(d) for d in dims], shape)
             if is_finite and is_function:
-                weights[name] = len(process.sd) // sizes[name]
+                weights[name] = np.size(process.sd) // sizes[name]
         return Merged(sizes, fit_entries, new_entries, factors, weights)
 
     def inputs(

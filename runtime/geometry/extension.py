@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import bsr_matrix
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.geometry.tangents import turns
@@ -68,7 +68,7 @@ def extension(
     Raises MercerError M435 where a point is further away from the cloud than that.
     """
     count = min(neighbours, len(cloud) - 1)
-    distance, nearest = cKDTree(cloud).query(points, k=count + 1)
+    distance, nearest = KDTree(cloud).query(points, k=count + 1)
     far = distance[:, 0] > reach[nearest[:, 0]]
     if far.any():
         row = int(np.argmax(far))

@@ -91,5 +91,5 @@ _KEPT: Kept[Graph] = Kept(4)
 def graph(first: Any, second: Any, *, name: str = "the graph") -> Graph:
     """The graph of two columns of codes; of the same ones, that made before."""
     ends = np.stack([np.asarray(first, np.int64), np.asarray(second, np.int64)])
-    key = (hashlib.sha256(ends).hexdigest(), ends.shape, name)
+    key = (hashlib.sha256(ends.tobytes()).hexdigest(), ends.shape, name)
     return _KEPT.get(key, lambda: Graph(*ends, name=name))

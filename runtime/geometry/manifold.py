@@ -164,7 +164,7 @@ def manifold(
     """The manifold of a cloud; of the same points and settings, the one made before."""
     points = np.ascontiguousarray(cloud, float)
     settings = (None if dim is None else int(dim), int(neighbours), int(modes), name)
-    key = (hashlib.sha256(points).hexdigest(), points.shape, settings)
+    key = (hashlib.sha256(points.tobytes()).hexdigest(), points.shape, settings)
     return _KEPT.get(
         key,
         lambda: Manifold(

@@ -6,11 +6,12 @@ Nothing here is of size n^2: neighbours come from a tree, the graph is a list of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 
@@ -50,7 +51,7 @@ def proximity(points: np.ndarray, neighbours: int, *, name: str = "the cloud") -
             f"{name} has {n} points, and each needs {neighbours} neighbours",
             mend=f"give more points, or `neighbours = {max(n - 1, 1)}` or fewer",
         )
-    distance, nearest = cKDTree(points).query(points, k=neighbours + 1)
+    distance, nearest = KDTree(points).query(points, k=neighbours + 1)
     if (same := distance[:, 1] == 0).any():
         row = int(np.flatnonzero(same)[0])
         other = next(int(j) for j in nearest[row] if j != row)
@@ -102,7 +103,7 @@ def graph_neighbourhoods(graph: Proximity, count: int) -> np.ndarray:
     return found
 
 
-def symmetric(graph: Proximity, weights: np.ndarray) -> csr_matrix:
+def symmetric(graph: Proximity, weights: np.ndarray) -> Any:
     """The symmetric matrix [n, n] with `weights` [e] at the edges."""
     n = graph.count
     row = np.concatenate([graph.first, graph.second])

@@ -9,9 +9,10 @@ of its coordinates, whatever the number of points.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.sparse import csc_matrix, diags, identity
+from scipy.sparse import diags, identity
 from scipy.sparse.linalg import LinearOperator, eigsh, splu
 
 _DENSE = 400
@@ -37,7 +38,7 @@ class Waves:
 
 
 def lowest_waves(
-    laplacian: csc_matrix, masses: np.ndarray, count: int, *, width: int = 1, roughness: float = 0.0
+    laplacian: Any, masses: np.ndarray, count: int, *, width: int = 1, roughness: float = 0.0
 ) -> Waves:
     """The `count` lowest waves of a Laplacian [n * width, n * width]; `masses` [n] of the points.
 
@@ -47,7 +48,7 @@ def lowest_waves(
     if laplacian.shape[0] != len(mass):
         raise ValueError(f"laplacian: {len(mass)} rows are wanted, got {laplacian.shape[0]}")
     root = 1.0 / np.sqrt(mass)
-    scaled = diags(root) @ laplacian @ diags(root)
+    scaled: Any = diags(root) @ laplacian @ diags(root)
     scaled = ((scaled + scaled.T) * 0.5).tocsc()
     size = scaled.shape[0]
     count = min(count, size)
@@ -61,7 +62,7 @@ def lowest_waves(
     return Waves(np.maximum(frequencies, 0.0), values, width, roughness)
 
 
-def _shifted(matrix: csc_matrix, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _shifted(matrix: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The lowest pairs of a positive semi-definite matrix, in order."""
     size = matrix.shape[0]
     shift = -_SHIFT * matrix.diagonal().mean() * count / size
@@ -72,7 +73,8 @@ def _shifted(matrix: csc_matrix, count: int) -> tuple[np.ndarray, np.ndarray]:
         diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},
     )
-    inverse = LinearOperator((size, size), matvec=solver.solve, dtype=float)
+    operator: Any = LinearOperator  # its stub hides the arguments
+    inverse = operator((size, size), matvec=solver.solve, dtype=float)
     start = np.random.default_rng(0).normal(size=size)  # the same waves each time
     values, vectors = eigsh(matrix, k=count, sigma=shift, OPinv=inverse, v0=start, which="LM")
     order = np.argsort(values)

@@ -20,15 +20,15 @@ RNG = np.random.default_rng(11)
 X = RNG.normal(size=(N, 2))
 T = np.sort(RNG.uniform(0, 4, N))
 CODES = np.arange(N) % GROUPS
+CLOUD = RNG.normal(size=(40, 3))
+CLOUD /= np.linalg.norm(CLOUD, axis=1)[:, None]
+FIELD = {"cloud": CLOUD, "x": CLOUD[:N]}
 CHILDREN = {"mom_hs": CODES % 2, "mom_iq": 100 + 15 * T}
-
-TURNS = RNG.normal(size=(60, 3))
-CLOUD = TURNS / np.linalg.norm(TURNS, axis=1, keepdims=True)
 
 INPUTS: dict[str, dict[str, Any]] = {
     "co2": {"t": 1990 + T},
     "eight_schools": {"sigma": 1 + T},
-    "field": {"cloud": CLOUD, "x": CLOUD[:N]},
+    "field": FIELD,
     "gp_pois_regr": {"x": T},
     "gp_regr": {"x": T},
     "kidscore": CHILDREN,
@@ -37,11 +37,7 @@ INPUTS: dict[str, dict[str, Any]] = {
     "swing": {"year": T, "state": CODES},
     "gallery/additive": {"x": X, "t": T},
     "gallery/bradley_terry": {"winner": CODES, "loser": (CODES + 1) % GROUPS},
-    "gallery/bym2": {
-        "a": np.array([0, 1, 2, 3]),
-        "b": np.array([1, 2, 3, 4]),
-        "exposure": np.array([1.0, 2.0, 1.5, 0.5, 3.0]),
-    },
+    "gallery/bym2": {"a": np.arange(N), "b": (np.arange(N) + 1) % N, "exposure": 1 + T},
     "gallery/change_point": {"x": X, "t": T},
     "gallery/coregional": {"x": T},
     "gallery/currents": {"lon": X[:, 0], "lat": X[:, 1]},
@@ -54,7 +50,7 @@ INPUTS: dict[str, dict[str, Any]] = {
         "female": CODES == 1,
         "prev": T,
     },
-    "gallery/field_by_animal": {"cloud": CLOUD, "x": CLOUD[:N], "animal": CODES},
+    "gallery/field_by_animal": FIELD | {"animal": CODES},
     "gallery/horseshoe": {"x": X},
     "gallery/kidscore_z": CHILDREN,
     "gallery/latent_inputs": {},
@@ -88,12 +84,10 @@ GIVEN: dict[str, dict[str, Any]] = {
 
 RUNNABLE = [name for name in NAMES if name not in REFUSED]
 QUICK = ("gallery/survival",)
-SURFACES = ("field", "gallery/bym2", "gallery/field_by_animal")
-"""Models on graphs and surfaces, which the interpreter does not read."""
-
-
-def parameters(names: list[str]) -> list[Any]:
-    return [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in names]
+PARAMETERS = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in RUNNABLE]
+ON_SHAPES = ("field", "gallery/bym2", "gallery/field_by_animal")
+"""Models that the interpreter cannot read, as it knows no shapes: `tests/runtime/test_geometry.py`
+and `test_graph_waves.py` hold their densities against another engine and closed forms."""
 
 
 def data_of(name: str, model: mercer.Model) -> dict[str, Any]:
@@ -110,7 +104,7 @@ def test_every_model_that_runs_has_data_here() -> None:
     assert sorted(INPUTS) == sorted(RUNNABLE)
 
 
-@pytest.mark.parametrize("name", parameters(RUNNABLE))
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_a_model_is_simulated_and_fitted(name: str) -> None:
     model = mercer.load(MODELS / f"{name}.mercer")
     fit = model.fit(data_of(name, model), "nuts", chains=1, warmup=15, draws=10, progress=False)
@@ -120,7 +114,7 @@ def test_a_model_is_simulated_and_fitted(name: str) -> None:
     assert set(model.typed.unknowns) <= set(fit.idata["posterior"].data_vars)
 
 
-@pytest.mark.parametrize("name", parameters([n for n in RUNNABLE if n not in SURFACES]))
+@pytest.mark.parametrize("name", [p for p in PARAMETERS if p.values[0] not in ON_SHAPES])
 def test_its_program_has_the_density_that_the_interpreter_reads(name: str) -> None:
     path = MODELS / f"{name}.mercer"
     text, model = path.read_text(encoding="utf-8"), mercer.load(path)
