@@ -10,7 +10,7 @@ neither of the last two.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import bsr_matrix
@@ -68,7 +68,8 @@ def extension(
     Raises MercerError M435 where a point is further away from the cloud than that.
     """
     count = min(neighbours, len(cloud) - 1)
-    distance, nearest = KDTree(cloud).query(points, k=count + 1)
+    tree: Any = KDTree(cloud)
+    distance, nearest = tree.query(points, k=count + 1)
     far = distance[:, 0] > reach[nearest[:, 0]]
     if far.any():
         row = int(np.argmax(far))

@@ -51,7 +51,8 @@ def proximity(points: np.ndarray, neighbours: int, *, name: str = "the cloud") -
             f"{name} has {n} points, and each needs {neighbours} neighbours",
             mend=f"give more points, or `neighbours = {max(n - 1, 1)}` or fewer",
         )
-    distance, nearest = KDTree(points).query(points, k=neighbours + 1)
+    tree: Any = KDTree(points)
+    distance, nearest = tree.query(points, k=neighbours + 1)
     if (same := distance[:, 1] == 0).any():
         row = int(np.flatnonzero(same)[0])
         other = next(int(j) for j in nearest[row] if j != row)
