@@ -5,7 +5,6 @@ The functions of the program, and what each is for, are described in docs/emitte
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
 from mercer.compiler import typed as ir
@@ -22,13 +21,14 @@ from mercer.compiler.blocks import (
 )
 from mercer.compiler.code import Body, Code
 from mercer.compiler.facts import copies, dims, inputs, labels, summaries, taken
+from mercer.compiler.imports import WORDS, import_lines
 from mercer.compiler.joint import write_steps
 from mercer.compiler.line import line_of
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.shapes import functions_on_shapes, weights_name
-from mercer.compiler.walk import imputed, names_below, nodes, responses
+from mercer.compiler.walk import imputed, names_below, responses
 from mercer.compiler.waves import waves_arguments, write_waves
 from mercer.dsl.spaces import Label
 from mercer.stdlib import catalog
@@ -63,7 +63,7 @@ class _Emitter:
         self.ordering = [*(_TIMELINE if self.line else [])]
         self.ordering += [name for names in self.orders.values() for name in names]
         keeps += self.ordering
-        taken = {w for words in _IMPORTS.values() for w in words} | set(catalog.kernels())
+        taken = WORDS | set(catalog.kernels())
         self.identifiers = identifiers(dict.fromkeys([*names, *keeps]), taken)
 
     # --- the module ---
@@ -91,20 +91,7 @@ class _Emitter:
         lines += ["import jax.numpy as jnp", "import numpy as np", "import numpyro"]
         lines += ["from numpyro import distributions as dist", ""]
         engine = self.plan.engine_name
-        for module, words in _IMPORTS.items():
-            used = [w for w in words if _uses(body, w) or w == engine]
-            if used:
-                lines.append(f"from {module} import {', '.join(used)}")
-        kernels = sorted(
-            {
-                node.entry
-                for function in model.functions.values()
-                for node in nodes(function)
-                if isinstance(node, ir.KernelCall)
-            }
-        )
-        if kernels:
-            lines.append(f"from mercer.stdlib.kernels import {', '.join(kernels)}")
+        lines += import_lines(body, model, engine)
         settings = dict(self.plan.settings)
         lines += [
             "",
@@ -460,51 +447,6 @@ def _order_names(prefix: str) -> list[str]:
 _TIMELINE = _order_names("timeline")
 """What `prepare` finds of the order of rows along a line, and the laws of the outcomes hold."""
 
-_IMPORTS: dict[str, tuple[str, ...]] = {
-    "mercer.runtime.gaussian": (
-        "Affine",
-        "Dense",
-        "Gaussian",
-        "Inducing",
-        "Linked",
-        "Markov",
-        "RandomFunction",
-        "Site",
-        "Term",
-        "Timeline",
-        "WeightSpace",
-        "Weights",
-        "held_points",
-        "observe",
-    ),
-    "mercer.runtime.geometry": ("graph", "manifold"),
-    "mercer.runtime.inference": ("Inference",),
-    "mercer.runtime.rows": ("directions", "flat", "flat_code", "table", "vectors"),
-    "mercer.runtime.scales": ("input_spread", "outcome_spread", "reduce_by"),
-    "mercer.runtime.reparametrised": ("sample_between", "sample_non_centred"),
-    "mercer.runtime.variational": ("observe_through_inducing",),
-    "mercer.runtime.statements": (
-        "observe_each",
-        "observed_rows",
-        "sample_missing",
-        "sample_whitened",
-    ),
-    "mercer.runtime.timeline": ("Reading", "timeline"),
-    "mercer.stdlib.laws": (
-        "censored",
-        "conditioned",
-        "flat_prior",
-        "pushed",
-        "truncated",
-        "vector_law",
-        "weighted",
-    ),
-    "mercer.stdlib.operators": ("Directional", "Integrate", "Laplace"),
-    "mercer.stdlib.roots": ("root",),
-    "mercer.stdlib.points": ("PerLabel", "Points", "label_matrix"),
-    "mercer.stdlib.waves": ("wave_sd",),
-}
-
 
 def _missing(observation: ir.Observation) -> str:
     """How an outcome says what is missing."""
@@ -514,10 +456,6 @@ def _missing(observation: ir.Observation) -> str:
     entry = catalog.distributions()[law.entry] if isinstance(law, ir.Distribution) else None
     is_whole = entry is not None and entry.event and entry.name != "MultivariateNormal"
     return f", whole={observation.name!r}" if is_whole else ""
-
-
-def _uses(text: str, word: str) -> bool:
-    return word == "Inference" or re.search(rf"\b{word}\b", text) is not None
 
 
 def _keywords(words: list[str], star: bool = True) -> str:
