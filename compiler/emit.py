@@ -36,6 +36,8 @@ def emit(plan: Plan) -> str:
 
 
 class _Emitter(DataFunctions):
+    """The module, its head, and the functions that unknowns and data make together."""
+
     # --- the module ---
 
     def module(self) -> str:
