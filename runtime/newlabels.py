@@ -81,9 +81,9 @@ class Rows:
             for n, dims in changed.items()
             if any(self.size(d) > self.fitted.get(_base(d), 0) for d in dims)
         }
-        is_drawn = bool(has_new) and values is not None
-        known = {**draw, **(values or {})}
-        fresh = self._prior(program, key, known, new, changed) if is_drawn else {}
+        fresh: dict[str, Array] = {}
+        if has_new and values is not None:
+            fresh = self._prior(program, key, {**draw, **values}, new, changed)
         columns, words = getattr(program, "IMPUTED", ()), identifiers(program)
         for name, dims in changed.items():
             places = np.ix_(*(self.codes_of(d) for d in dims))

@@ -83,7 +83,7 @@ GIVEN: dict[str, dict[str, Any]] = {
 """Outcomes where a simulation is not asked for, or must be told how many coordinates there are."""
 
 RUNNABLE = [name for name in NAMES if name not in REFUSED]
-QUICK = ("gallery/bradley_terry", "gallery/survival", "gallery/warped", "gallery/radon_correlated")
+QUICK = ("gallery/survival",)
 PARAMETERS = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in RUNNABLE]
 ON_SHAPES = ("field", "gallery/bym2", "gallery/field_by_animal")
 """Models that the interpreter cannot read, as it knows no shapes: `tests/runtime/test_geometry.py`

@@ -132,6 +132,7 @@ s ~ HalfNormal(1)
         mercer.compile(text).plan()
 
 
+@pytest.mark.slow
 def test_new_entries_follow_the_function_that_their_prior_is_about() -> None:
     """Log rates of rows scatter about a function; at a new row the function says where."""
     text = """data t[n] : Real
