@@ -308,17 +308,21 @@ def _sentences(
     model = structure.model
     block = [n for n in model.order if n in structure.block]
     outcomes = _listed(structure.locations)
+    is_one = len(block) == 1
+    are, they_are = ("is", "it is") if is_one else ("are", "they are")
     if engine is not None and structure.links:
         how = engine.sentence.removeprefix("exactly, ")
+        it = ("it", "its") if is_one else ("them", "their")
         yield (
-            f"{_listed(block)} are Gaussian, and {_listed(structure.links)} log-concave in what is "
-            "linear in them: they are integrated out approximately, by the Normal law about their "
-            f"mode given all else (Laplace); each step of Newton's method to it goes {how}."
+            f"{_listed(block)} {are} Gaussian, and {_listed(structure.links)} log-concave in what "
+            f"is linear in {it[0]}: {they_are} integrated out approximately, by the Normal law "
+            f"about {it[1]} mode given all else (Laplace); each step of Newton's method to it goes "
+            f"{how}."
         )
     elif engine is not None:
         yield (
-            f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
-            f"{engine.sentence}."
+            f"{_listed(block)} {'enters' if is_one else 'enter'} {outcomes} linearly and {are} "
+            f"Gaussian: {they_are} integrated out {engine.sentence}."
         )
         if engine.detail is not None:
             yield engine.detail(structure, sizes)
