@@ -308,17 +308,23 @@ def _sentences(
     model = structure.model
     block = [n for n in model.order if n in structure.block]
     outcomes = _listed(structure.locations)
+    enter, are, they, them, their = (
+        ("enters", "is", "it", "it", "its")
+        if len(block) == 1
+        else ("enter", "are", "they", "them", "their")
+    )
     if engine is not None and structure.links:
         how = engine.sentence.removeprefix("exactly, ")
         yield (
-            f"{_listed(block)} are Gaussian, and {_listed(structure.links)} log-concave in what is "
-            "linear in them: they are integrated out approximately, by the Normal law about their "
-            f"mode given all else (Laplace); each step of Newton's method to it goes {how}."
+            f"{_listed(block)} {are} Gaussian, and {_listed(structure.links)} log-concave in what "
+            f"is linear in {them}: {they} {are} integrated out approximately, by the Normal law "
+            f"about {their} mode given all else (Laplace); each step of Newton's method to it goes "
+            f"{how}."
         )
     elif engine is not None:
         yield (
-            f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
-            f"{engine.sentence}."
+            f"{_listed(block)} {enter} {outcomes} linearly and {are} Gaussian: {they} {are} "
+            f"integrated out {engine.sentence}."
         )
         if engine.detail is not None:
             yield engine.detail(structure, sizes)
