@@ -178,72 +178,54 @@ def gpytorch_natural(clock: Clock) -> None:
     gpytorch(clock, natural=True)
 
 
-def gpjax(clock: Clock, natural: bool = False) -> None:
+def gpjax(seconds: list[float]) -> dict[str, Any]:
+    """By its own `fit`, which begins anew at every call: so many steps as the seconds allow."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    import equinox as eqx
     import gpjax as peer
     import jax.numpy as jnp
     import optax
 
-    x, y, at, _, z = data()
+    x, y, at, target, z = data()
     kernel = peer.kernels.RBF(
         lengthscale=jnp.full(D, START["lengthscale"]), variance=START["scale"] ** 2, n_dims=D
     )
     prior = peer.gps.Prior(kernel, peer.mean_functions.Zero())
     noise = peer.likelihoods.Gaussian(obs_stddev=jnp.asarray(START["noise"]))
-    families = peer.variational_families
-    family = families.VariationalGaussian if natural else families.WhitenedVariationalGaussian
-    q = family(model=prior * noise, inducing_inputs=jnp.asarray(z))
+    start = peer.variational_families.WhitenedVariationalGaussian(
+        model=prior * noise, inducing_inputs=jnp.asarray(z)
+    )
     train = peer.Dataset(X=jnp.asarray(x), y=jnp.asarray(y)[:, None])
-    keys = jax.random.split(jax.random.key(0), 100_000)
-    chunk = 10
 
-    def loss(q: Any, batch: Any) -> Any:
-        return -peer.objectives.elbo(q, batch)
+    def fitted(steps: int) -> tuple[Any, float]:
+        begun = time.process_time()
+        q, history = peer.fit(
+            model=start,
+            objective=lambda q, batch: -peer.objectives.elbo(q, batch),
+            train_data=train,
+            optim=optax.adam(RATE),
+            num_iters=steps,
+            batch_size=BATCH,
+            verbose=False,
+        )
+        jax.block_until_ready(history)
+        return q, time.process_time() - begun
 
-    # One compiled call of its own `fit` for each ten steps; Adam begins anew in none of them, as
-    # its state cannot be given: so its loop is written out, with its own batches and updates.
-    optimiser = optax.adam(RATE)
-    state = optimiser.init(eqx.filter(q, eqx.is_array))
-
-    @eqx.filter_jit
-    def steps(q: Any, state: Any, keys: Any) -> Any:
-        moving, still = eqx.partition(q, eqx.is_array)
-
-        def one(carry: Any, key: Any) -> Any:
-            moving, state = carry
-            batch = (
-                peer.fit.get_batch(train, BATCH, key)
-                if hasattr(peer.fit, "get_batch")
-                else (sys.modules["gpjax.fit"].get_batch(train, BATCH, key))
-            )
-            _, slope = eqx.filter_value_and_grad(loss)(eqx.combine(moving, still), batch)
-            change, state = optimiser.update(slope, state, moving)
-            return (eqx.apply_updates(moving, change), state), None
-
-        (moving, state), _ = jax.lax.scan(one, (moving, state), keys)
-        return eqx.combine(moving, still), state
-
-    @eqx.filter_jit
-    def predicted(q: Any) -> Any:
+    _, few = fitted(20)
+    _, more = fitted(220)
+    rate = 200 / (more - few)  # compilation apart
+    found = []
+    for limit in seconds:
+        q, _ = fitted(int(rate * limit))
         law = q.predict(jnp.asarray(at))
-        return law.mean, jnp.diagonal(law.covariance()) + noise_of(q) ** 2
-
-    def noise_of(q: Any) -> Any:
-        value = q.model.likelihood.obs_stddev
-        return getattr(value, "value", value)
-
-    def held_out() -> tuple[np.ndarray, np.ndarray]:
-        mean, variance = predicted(q)
-        return np.asarray(mean).reshape(-1), np.asarray(variance)
-
-    for start in range(0, len(keys), chunk):
-        q, state = steps(q, state, keys[start : start + chunk])
-        jax.block_until_ready(eqx.filter(q, eqx.is_array))
-        if not clock(held_out, chunk):
-            return
+        noise_now = peer.parameters.val(q.model.likelihood.obs_stddev)
+        mean, variance = (
+            np.asarray(law.mean).reshape(-1),
+            np.asarray(jnp.diagonal(law.covariance())),
+        )
+        found.append(density(target, mean, variance + float(noise_now) ** 2))
+    return {"steps": rate, "held_out": found}
 
 
 ENGINES = (mercer, gpytorch, gpytorch_natural, gpjax)
@@ -261,14 +243,17 @@ PACKAGES = {
 
 def measure(engine: str, seconds: list[float]) -> dict[str, Any]:
     """Steps a second, and held-out densities after CPU seconds of steps."""
+    versions = {name: version(name) for name in PACKAGES[engine]}
+    if engine == "gpjax":
+        return {**gpjax(seconds), "versions": versions}
     target = data()[3]
     left, found = list(seconds), []
-    spent = counted = 0.0
+    spent = 0.0
     steps = 0
     mark: float | None = None
 
     def clock(held_out: Callable[[], tuple[np.ndarray, np.ndarray]], count: int) -> bool:
-        nonlocal spent, counted, steps, mark
+        nonlocal spent, steps, mark
         now = time.process_time()
         if mark is None:  # the first steps compile
             held_out()
@@ -277,19 +262,19 @@ def measure(engine: str, seconds: list[float]) -> dict[str, Any]:
         spent += now - mark
         steps += count
         while left and spent >= left[0]:
-            mean, variance = held_out()
-            square = (target - mean) ** 2 / variance
-            found.append(float(np.mean(0.5 * (np.log(2 * np.pi * variance) + square))))
+            found.append(density(target, *held_out()))
             left.pop(0)
         mark = time.process_time()
         return bool(left)
 
     globals()[engine](clock)
-    return {
-        "steps": steps / spent,
-        "held_out": found,
-        "versions": {name: version(name) for name in PACKAGES[engine]},
-    }
+    return {"steps": steps / spent, "held_out": found, "versions": versions}
+
+
+def density(target: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> float:
+    """The mean negative log density of what was held out."""
+    square = (target - mean) ** 2 / variance
+    return float(np.mean(0.5 * (np.log(2 * np.pi * variance) + square)))
 
 
 def collapsed() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Products of matrices of which half is known: those with their own transpose, or with a triangle.
 
-XLA has only the whole product. In blocks of columns five eighths of its operations are enough, which
-is faster where the copies of the blocks stay in the cache.
+XLA has only the whole product. In blocks of columns five eighths of its operations are enough,
+which is faster where the copies of the blocks stay in the cache.
 """
 
 from __future__ import annotations
