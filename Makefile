@@ -10,17 +10,19 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 
-.PHONY: demo test lint slow golden clean help
+.PHONY: demo test lint slow golden docs examples clean help
 
 help:
 	@echo "make demo    fit the CO2 model to the Mauna Loa record and draw its forecast"
 	@echo "make test    lint and run the tests"
 	@echo "make slow    also the tests that take minutes"
 	@echo "make lint    ruff, mypy and pyright"
+	@echo "make docs    build the documentation into site/"
+	@echo "make examples  run all examples, and keep the picture of each in its folder"
 	@echo "make golden  write the golden files of error messages anew, to be read as a diff"
 
 demo: $(STAMP)
-	@$(PY) examples/co2/run.py
+	@$(PY) -m examples.run co2
 
 test: $(STAMP) lint
 	@$(ONE) $(PY) -m pytest -q -n 2 --dist loadfile -m "not slow"
@@ -34,8 +36,15 @@ lint: $(STAMP)
 golden: $(STAMP)
 	@MERCER_GOLDEN=write $(PY) -m pytest -q tests/bad; git diff --stat -- tests/bad
 
+docs: $(STAMP)
+	@$(PY) -m mkdocs build --strict --quiet
+	@echo "The site is site/index.html"
+
+examples: $(STAMP)
+	@$(PY) -m examples.run --all
+
 clean:
-	rm -rf build dist *.egg-info out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist *.egg-info out site .mypy_cache .ruff_cache .pytest_cache
 
 $(STAMP): pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11, 3.12 or 3.13 is needed, and was not found."; exit 1; fi

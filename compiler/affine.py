@@ -86,6 +86,8 @@ class _Reader:
                 return self.scaled(self.read(operand), -1.0)
             case ir.Elementwise(_, _, "multiply", (left, right)):
                 if self.names(left) and self.names(right):
+                    for side in (left, right):  # what is not affine by itself comes first
+                        self.read(side)
                     raise NotAffine(self._weaker(self.names(left), self.names(right)))
                 inside, factor = (left, right) if self.names(left) else (right, left)
                 return self.scaled(self.read(inside), factor)
@@ -128,8 +130,8 @@ class _Reader:
         while isinstance(reference, ir.Derivative | ir.Laplacian | ir.Integral):
             reference = reference.of
         assert isinstance(reference, ir.FunctionRef)
-        if self.names(expr.point) or any(self.names(at) for _, at in reference.at):
-            raise NotAffine(self.names(expr))
+        if place := self.names((expr.point, reference.at)):
+            raise NotAffine(place)  # given its points the function is Gaussian
         function = self.model.functions[reference.name]
         dims = self.sorted_dims(expr.type.dims)
         own = Term(SiteUse(expr.text, reference.name, dims, expr), dims)

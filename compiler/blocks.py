@@ -58,8 +58,8 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
             raise AssertionError(f"no text for {type(kernel).__name__}")
 
 
-def site_text(body: Body, use: SiteUse) -> str:
-    """`Site(process, points, size)`."""
+def site_text(body: Body, use: SiteUse, order: str = "") -> str:
+    """`Site(process, points, size)`; `order`: the text of its order along a line."""
     size = body.shape(use.dims)
     count = _product(body, use.dims)
     if use.apply is None:
@@ -76,7 +76,8 @@ def site_text(body: Body, use: SiteUse) -> str:
     operators = _operators(body, use, use.apply.function, function)
     if operators:
         words.append(f"operators=({', '.join(operators)},)")
-    return f"Site({use.owner!r}, Points({', '.join(words)}), size={count})"
+    along = f", order={order}" if order else ""
+    return f"Site({use.owner!r}, Points({', '.join(words)}), size={count}{along})"
 
 
 def inducing_names(use: InducingUse) -> list[str]:
@@ -138,6 +139,29 @@ def affine_text(body: Body, form: Affine, dims: Dims) -> str:
     )
 
 
+def index_text(body: Body, term: Term, dims: Dims) -> str | None:
+    """Which values of its site a term reads, row by row; None where row i reads value i."""
+    sums = body.order(term.sums)
+    grid = (*dims, *sums)
+    rows, over = body.shape(dims), body.shape(sums)
+    if not sums and term.access == dims and term.site.dims == dims:
+        return None
+    codes = []
+    for own, access in zip(term.site.dims, term.access, strict=True):
+        code = (
+            Code(f"jnp.arange({body.size(own)})", (access,))
+            if isinstance(access, str)
+            else body.value(access)
+        )
+        codes.append(f"({body.arranged(code, grid).text}, {body.size(own)})")
+    whole = f"({rows[1:-1].rstrip(',')}{', ' if dims and sums else ''}{over[1:-1].rstrip(',')}"
+    whole += ",)" if dims or sums else ")"
+    index = f"flat_code({whole}, {', '.join(codes)})" if codes else f"flat(0, {whole})"
+    if sums:
+        index += f".reshape(-1, {_product(body, sums)})"
+    return index
+
+
 def flat_text(body: Body, code: Code, dims: Dims, full: bool = False) -> str:
     """A value over `dims` as a vector of its rows; a number stays one, unless `full`."""
     if code.dims == dims and len(dims) == 1:
@@ -159,20 +183,8 @@ def _term_text(body: Body, term: Term, dims: Dims) -> str:
         else:
             text = f"table({code.text}, {rows}, {over})" if sums else flat_text(body, code, dims)
             words.append(f"coefficient={text}")
-    if sums or term.access != dims or term.site.dims != dims:
-        codes = []
-        for own, access in zip(term.site.dims, term.access, strict=True):
-            code = (
-                Code(f"jnp.arange({body.size(own)})", (access,))
-                if isinstance(access, str)
-                else body.value(access)
-            )
-            codes.append(f"({body.arranged(code, grid).text}, {body.size(own)})")
-        whole = f"({rows[1:-1].rstrip(',')}{', ' if dims and sums else ''}{over[1:-1].rstrip(',')}"
-        whole += ",)" if dims or sums else ")"
-        index = f"flat_code({whole}, {', '.join(codes)})" if codes else f"flat(0, {whole})"
-        if sums:
-            index += f".reshape(-1, {_product(body, sums)})"
+    index = index_text(body, term, dims)
+    if index is not None:
         words.append(f"index={index}")
     return f"Term({', '.join(words)})"
 

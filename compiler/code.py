@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
 from mercer.compiler.structure import Structure, owner_of
-from mercer.compiler.walk import in_order, names_below, responses
+from mercer.compiler.walk import in_order, responses
 from mercer.dsl.spaces import Dim, Label
 from mercer.stdlib import catalog
 
@@ -130,7 +130,6 @@ class Body:
                 return self.reduce(expr)
             case ir.Apply():
                 key = repr(expr.text)
-                self.reads["at"] = None
                 return Code(f"at[{key}]", self.order(expr.type.dims))
             case ir.Spread(_, _, "input", argument):
                 parts = argument.fields if isinstance(argument, ir.Point) else (argument,)
@@ -164,7 +163,6 @@ class Body:
                 self.lines.append(f"{word} = {text}  # line {definition.span.line}")
             return word
         if name in self.structure.block and name in self.model.unknowns:
-            self.reads["at"] = None
             return f"at[{name!r}]"
         return self.read(name)
 
@@ -214,9 +212,11 @@ class Body:
         return Code(f"{base.inside(_ATOM)}[{places}]", result)
 
     def reduce(self, expr: ir.Reduce) -> Code:
-        inner = self.value(expr.argument)
         if expr.function == "size":
             return Code(" * ".join(f"{self.size(d)}" for d in expr.over) or "1", (), 2)
+        if product := self.contracted(expr):
+            return product
+        inner = self.value(expr.argument)
         axes = tuple(inner.dims.index(d) for d in expr.over if d in inner.dims)
         dims = tuple(d for d in inner.dims if d not in expr.over)
         where = str(axes[0]) if len(axes) == 1 else str(axes)
@@ -233,6 +233,23 @@ class Body:
             kept = tuple(group if d in expr.over else d for d in inner.dims)
             return self.arranged(Code(text, kept), self.order(kept))
         return Code(template.format(inner.text + everything), dims)
+
+    def contracted(self, expr: ir.Reduce) -> Code | None:
+        """A sum over what both factors of a product have: one contraction, no table of products."""
+        inside = expr.argument
+        if expr.function != "sum" or expr.by or not isinstance(inside, ir.Elementwise):
+            return None
+        if inside.function != "multiply":
+            return None
+        left, right = (self.value(a) for a in inside.arguments)
+        if not all(d in left.dims and d in right.dims for d in expr.over):
+            return None
+        every = list(dict.fromkeys((*left.dims, *right.dims)))
+        letter = dict(zip(every, "abcdefghijklmnopqrstuvwxyz", strict=False))
+        dims = self.order([d for d in every if d not in expr.over])
+        words = ["".join(letter[d] for d in part) for part in (left.dims, right.dims, dims)]
+        rule = f"{words[0]},{words[1]}->{words[2]}"
+        return Code(f"jnp.einsum({rule!r}, {left.text}, {right.text})", dims)
 
     def arranged(self, code: Code, dims: Dims, full: bool = False) -> Code:
         """`code` with the axes of `dims`, in that order; missing ones get length 1.
@@ -257,18 +274,6 @@ class Body:
 def label_name(index: str, label: str | float) -> str:
     """The name of the argument that holds the place of a label which the data fix."""
     return f"{index} {label if isinstance(label, str) else f'{label:g}'}"
-
-
-def is_summary(model: ir.TypedModel, expr: object) -> bool:
-    """Whether `expr` is computed from data by reducing: taken once, at the fit, and kept."""
-    if isinstance(expr, ir.Spread):
-        return True
-    if not isinstance(expr, ir.Reduce) or not names_below(model, expr.argument):
-        return False
-    below = names_below(model, expr.argument)
-    return all(n in model.data or n in model.definitions for n in below) and all(
-        model.definitions[n].is_data for n in below if n in model.definitions
-    )
 
 
 def applied_function(model: ir.TypedModel, apply: ir.Apply) -> ir.Function:

@@ -13,17 +13,20 @@ from mercer.compiler.affine import Affine
 from mercer.compiler.blocks import (
     affine_text,
     flat_text,
+    index_text,
     inducing_names,
     inducing_text,
     process_text,
     site_text,
 )
-from mercer.compiler.code import Body, Code, is_summary
-from mercer.compiler.facts import copies, dims, inputs, labels, taken
+from mercer.compiler.code import Body, Code
+from mercer.compiler.facts import copies, dims, inputs, labels, summaries, taken
+from mercer.compiler.joint import write_steps
+from mercer.compiler.line import line_of
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
-from mercer.compiler.prior import law_text, prior_text
-from mercer.compiler.walk import names_below, nodes, responses
+from mercer.compiler.prior import given_text, law_text
+from mercer.compiler.walk import imputed, names_below, nodes, responses
 from mercer.dsl.spaces import Label
 from mercer.stdlib import catalog
 
@@ -39,9 +42,8 @@ class _Emitter:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.structure = plan.structure
-        self.model = plan.structure.model
-        model = self.model
-        self.summaries = self._summaries()
+        self.model = model = plan.structure.model
+        self.summaries = summaries(model)
         self.responses = responses(model)
         self.labels = labels(model)
         self.points = {n: inducing_names(use) for n, use in plan.inducing.items() if use.at is None}
@@ -49,6 +51,12 @@ class _Emitter:
         names += self._inducing_arguments()
         names += ["posterior mean", "posterior root"] if plan.batches else []
         keeps = [f"{o} keep" for o in model.observations]
+        self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
+        owners = {key: plan.structure.sites[key].owner for key in plan.along}
+        self.orders = {key: _order_names(f"{owner} order") for key, owner in owners.items()}
+        self.ordering = [*(_TIMELINE if self.line else [])]
+        self.ordering += [name for names in self.orders.values() for name in names]
+        keeps += self.ordering
         taken = {w for words in _IMPORTS.values() for w in words} | set(catalog.kernels())
         self.identifiers = identifiers(dict.fromkeys([*names, *keeps]), taken)
 
@@ -98,13 +106,14 @@ class _Emitter:
             f"ENGINE = {engine or None}",
             *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
             *self.variational(),
-            f"INDICES = {tuple(self.index_arguments())!r}",
+            f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
             f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
             f"DIMS = {_dict(self.dims())}",
             f"COPIES = {_dict(copies(self.model))}",
             f"INPUTS = {_dict(inputs(self.structure))}",
             f"TAKEN = {taken(self.structure, self.summaries)!r}",
+            f"IMPUTED = {imputed(self.model)!r}",
         ]
         return "\n".join(lines)
 
@@ -192,18 +201,49 @@ class _Emitter:
                 entries.append(word)
             body.lines.append(f"{keep} = observed_rows({word}{_missing(observation)})")
             entries.append(keep)
+        if self.ordering:
+            self.write_orders(body)
+            entries += [self.identifiers[n] for n in self.ordering]
         lines = [f"def prepare({self.data_arguments()}):"]
-        summaries = [w for w in self.summaries.values() if w in body.reads]
-        if summaries:
+        needed = [w for w in self.summaries.values() if w in body.reads]
+        if needed:
             words = ", ".join(a.split("=")[0] for a in self.data_arguments()[3:].split(", "))
             given = ", ".join(f"{w}={w}" for w in words.split(", "))
             lines.append(f"    taken = summaries({given})")
-            lines += [
-                f'    {self.identifiers[w]} = taken["{self.identifiers[w]}"]' for w in summaries
-            ]
+            lines += [f'    {self.identifiers[w]} = taken["{self.identifiers[w]}"]' for w in needed]
         lines += _indented(body.lines)
         lines.append("    return {" + ", ".join(f'"{w}": {w}' for w in entries) + "}")
         return "\n".join(lines)
+
+    def write_orders(self, body: Body) -> None:
+        """The statements of `prepare` that sort rows along a line."""
+        sites, block = self.structure.sites, self.structure.block
+        if self.line is not None:
+            readings = []
+            for name, (term, is_own) in self.line.readings.items():
+                dims = body.order(self.model.observations[name].type.dims)
+                words = [repr(term.site.key)]
+                if index := index_text(body, term, dims):
+                    words.append(f"index={index}")
+                words += ["is_own=True"] if is_own else []
+                readings.append(f"({self.identifiers[name]}, Reading({', '.join(words)}))")
+            keys = [k for k, use in sites.items() if use.apply and use.owner in block]
+            self.write_order(body, keys, readings, _TIMELINE, self.line.apart)
+        for key, names in self.orders.items():
+            self.write_order(body, [key], [f"({key!r}, Reading({key!r}))"], names, True)
+
+    def write_order(
+        self, body: Body, keys: list[str], readings: list[str], names: list[str], apart: bool
+    ) -> None:
+        places = [f"{key!r}: {site_text(body, self.structure.sites[key])}" for key in keys]
+        body.lines += [
+            "order = timeline(",
+            f"    {{{', '.join(places)}}},",
+            f"    [{', '.join(readings)}],",
+            f"    apart={apart},",
+            ")",
+            *(f"{self.identifiers[n]} = order.{n.split()[-1]}" for n in names),
+        ]
 
     def summaries_function(self) -> str:
         body = Body(self.structure, self.identifiers, {})
@@ -214,39 +254,12 @@ class _Emitter:
         lines = [f"def summaries({self.data_arguments()}):", *_indented(body.lines)]
         return "\n".join([*lines, "    return {" + ", ".join(entries) + "}"])
 
-    def _summaries(self) -> dict[ir.Expr, str]:
-        """Reductions over data, each once, with a name."""
-        found: dict[ir.Expr, str] = {}
-        model = self.model
-        places: list[object] = [u.prior for u in model.unknowns.values()]
-        places += [d.value for d in model.definitions.values()]
-        places += [o.law for o in model.observations.values()]
-        places += list(model.functions.values())
-        for place in places:
-            for node in nodes(place):
-                if isinstance(node, ir.Expr) and is_summary(model, node) and node not in found:
-                    word = node.function if isinstance(node, ir.Reduce) else "spread"
-                    inner = node.argument if isinstance(node, ir.Reduce | ir.Spread) else node
-                    of = inner.name if isinstance(inner, ir.Ref) else str(len(found) + 1)
-                    name = f"{word} of {of}"
-                    while name in found.values():
-                        name += "_"
-                    found[node] = name
-        return found
-
     # --- the joint density ---
 
     def model_function(self) -> str:
         body = self.body()
         model, plan = self.model, self.plan
-        for name in model.order:
-            if name in plan.sampled:
-                unknown = model.unknowns[name]
-                text = prior_text(body, unknown)
-                word = self.identifiers[name]
-                body.lines.append(
-                    f"{word} = numpyro.sample({name!r}, {text})  # line {unknown.span.line}"
-                )
+        early = write_steps(body, plan)
         outcomes = list(model.observations)
         absent = [*outcomes, *(n for n in model.data if n in self.responses - set(outcomes))]
         reads = [*model.data, *self.bound_arguments(), *self.summaries.values()]
@@ -254,9 +267,10 @@ class _Emitter:
         arguments = [self.identifiers[n] for n in reads if n not in absent]
         arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
+        arguments += [f"{self.identifiers[n]}=None" for n in self.ordering]
         if plan.batches is not None:
             arguments += [f"{self.identifiers[f'posterior {k}']}=None" for k in ("mean", "root")]
-        known = [self.identifiers[n] for n in (*reads, *plan.sampled)]
+        known = [self.identifiers[n] for n in (*reads, *self.ordering, *plan.sampled)]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
         if self.structure.predictors:
             body.lines.append(self.through_inducing(outcomes))
@@ -264,13 +278,16 @@ class _Emitter:
             return "\n".join([head, *_indented(body.lines)])
         at = "{}"
         latent = [k for k, use in self.structure.sites.items() if use.owner in plan.latent]
-        if latent:
+        rest = [k for k in latent if self.structure.sites[k].owner not in early]
+        at = "at" if early else at
+        if rest:
             body.lines.append("places, wanted = sites(**known), quantities(**known)")
+            missing = " if k not in at" if early else ""
             body.lines.append(
-                "at = sample_whitened(\n"
+                f"at {'|=' if early else '='} sample_whitened(\n"
                 "        processes(**known),\n"
-                "        {k: places[k] for k in LATENT},\n"
-                "        {k: wanted[k] for k in LATENT},\n"
+                f"        {{k: places[k] for k in LATENT{missing}}},\n"
+                f"        {{k: wanted[k] for k in LATENT{missing}}},\n"
                 "    )"
             )
             at = "at"
@@ -293,7 +310,7 @@ class _Emitter:
                 "    )"
             )
         for name, observation in model.observations.items():
-            if name not in joint:
+            if name not in (*joint, *imputed(model)):
                 line = f"  # line {observation.span.line}"
                 text = f"observe_each({name!r}, laws[{name!r}], "
                 body.lines.append(f"{text}{self.identifiers[name]}, {self._keep(name)}){line}")
@@ -347,9 +364,17 @@ class _Emitter:
         }
 
     def sites(self, body: Body) -> dict[str, str]:
-        own = {key: site_text(body, use) for key, use in self.structure.sites.items()}
+        own = {
+            key: site_text(body, use, self.order_text(body, self.orders.get(key, [])))
+            for key, use in self.structure.sites.items()
+        }
         points = self.plan.inducing.items()
         return own | {f"{name} inducing": inducing_text(body, use) for name, use in points}
+
+    def order_text(self, body: Body, names: list[str], local: tuple[str, ...] = ()) -> str:
+        """`Timeline(...)`; "" without names."""
+        words = [body.read(n) for n in names] + ([f"local={local!r}"] if local else [])
+        return f"Timeline({', '.join(words)})" if names else ""
 
     def quantities(self, body: Body) -> dict[str, str]:
         found: dict[str, Affine] = dict(self.structure.quantities)
@@ -370,18 +395,27 @@ class _Emitter:
 
     def outcomes(self, body: Body) -> dict[str, str]:
         entries = {}
+        along = ""
+        if self.line is not None:
+            text = self.order_text(body, _TIMELINE, self.line.local)
+            body.lines.append(f"order = {text}")
+            along = ", timeline=order"
         for parts in self.structure.predictors.values():
             body.given |= {p: Code(f"at[{k!r}]", self._dims_of(k, body)) for k, p in parts.items()}
         for name, observation in self.model.observations.items():
             dims = body.order(observation.type.dims)
             law = observation.law
-            if name in self.structure.locations and isinstance(law, ir.Distribution):
+            if name in self.structure.links:
+                mean = affine_text(body, self.structure.locations[name], dims)
+                given = given_text(body, self.structure.links[name].law, dims, observation.type)
+                entries[name] = f"Linked({mean}, {given}{along})"
+            elif name in self.structure.locations and isinstance(law, ir.Distribution):
                 mean = affine_text(body, self.structure.locations[name], dims)
                 scale = law.arguments.get("scale")
                 noise = "1.0" if scale is None else self._noise(body, scale, dims)
-                entries[name] = f"Gaussian({mean}, noise={noise})"
+                entries[name] = f"Gaussian({mean}, noise={noise}{along})"
             else:
-                entries[name] = law_text(body, law, dims, observation.type)
+                entries[name] = law_text(body, law, dims, observation.type, is_whole=True)
         return entries
 
     def _noise(self, body: Body, scale: ir.Expr, dims: tuple[str, ...]) -> str:
@@ -392,15 +426,26 @@ class _Emitter:
         return {name: body.reference(name) for name in kept}
 
 
+def _order_names(prefix: str) -> list[str]:
+    """The names of the arrays of a `Timeline`."""
+    return [f"{prefix} {part}" for part in ("node", "row", "place", "first")]
+
+
+_TIMELINE = _order_names("timeline")
+"""What `prepare` finds of the order of rows along a line, and the laws of the outcomes hold."""
+
 _IMPORTS: dict[str, tuple[str, ...]] = {
     "mercer.runtime.gaussian": (
         "Affine",
         "Dense",
         "Gaussian",
         "Inducing",
+        "Linked",
+        "Markov",
         "RandomFunction",
         "Site",
         "Term",
+        "Timeline",
         "WeightSpace",
         "Weights",
         "held_points",
@@ -409,12 +454,15 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     "mercer.runtime.inference": ("Inference",),
     "mercer.runtime.rows": ("directions", "flat", "flat_code", "table", "vectors"),
     "mercer.runtime.scales": ("input_spread", "outcome_spread", "reduce_by"),
+    "mercer.runtime.reparametrised": ("sample_between", "sample_non_centred"),
     "mercer.runtime.variational": ("observe_through_inducing",),
     "mercer.runtime.statements": (
         "observe_each",
         "observed_rows",
+        "sample_missing",
         "sample_whitened",
     ),
+    "mercer.runtime.timeline": ("Reading", "timeline"),
     "mercer.stdlib.laws": (
         "censored",
         "conditioned",

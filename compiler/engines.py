@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
 from mercer.compiler.inducing import inducing_of, unfit_for_inducing
+from mercer.compiler.line import line_of, states_of, waves_of, why_no_line
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.stdlib.kernels.stationary import SHORTEST, harmonics, left_out
 
 MEMORY = 8e9
 """Bytes that `auto` allows the matrices of an engine: what a laptop has to spare."""
@@ -28,7 +30,7 @@ class Engine:
 
     `refuses(structure)` says why it cannot serve a block, or None. `flops` and `bytes` are those
     of one log density with its gradient. `sentence` is what `explain` says, after the names of
-    what is integrated out and "they are integrated out".
+    what is integrated out and "they are integrated out"; `detail` adds a sentence of its own.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Engine:
     bytes: Callable[[Structure, Sizes], float]
     sentence: str
     is_exact: bool = True
+    detail: Callable[[Structure, Sizes | None], str] | None = None
 
 
 def choose_engine(structure: Structure, sizes: Sizes | None) -> Engine | None:
@@ -72,12 +75,12 @@ def _asked(structure: Structure) -> Engine | None:
         if problems:
             raise MercerError(problems, structure.model.sources)
         return None
-    engine = next(e for e in ENGINES if e.asked_by == next(iter(words)))
-    why = engine.refuses(structure)
-    if why is not None:
+    found = [e for e in ENGINES if e.asked_by == next(iter(words))]
+    reasons = [engine.refuses(structure) for engine in found]
+    if None not in reasons:
         directive = next(iter(directives.values()))
-        raise MercerError([_unfit(directive, why)], structure.model.sources)
-    return engine
+        raise MercerError([_unfit(directive, str(reasons[-1]))], structure.model.sources)
+    return found[reasons.index(None)]
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -115,6 +118,69 @@ def _dense_bytes(structure: Structure, sizes: Sizes) -> float:
     return 8.0 * 5 * rows_of(structure, sizes) ** 2
 
 
+def _no_exact_line(structure: Structure) -> str | None:
+    why = why_no_line(structure)
+    if why is None and waves_of(structure):
+        why = "`Periodic` is on a line only a series of waves"
+    return why
+
+
+def _only_waves(structure: Structure) -> str | None:
+    why = why_no_line(structure)
+    return "its states are exact" if why is None and not waves_of(structure) else why
+
+
+def _line_numbers(structure: Structure, sizes: Sizes) -> tuple[int, int]:
+    """The numbers of a state, and the columns that the filter carries: values and weights."""
+    states = states_of(structure)
+    moving, constant = (
+        sum(size * count_of(dims, sizes) for size, dims in part)
+        for part in (states.moving, states.constant)
+    )
+    local = line_of(structure).local  # a chain reads one entry of such an unknown
+    sites = [site for site in structure.sites.values() if not site.apply]
+    weights = sum(1 if s.owner in local else count_of(s.dims, sizes) for s in sites)
+    return moving, 1 + constant + weights
+
+
+def _line_flops(structure: Structure, sizes: Sizes) -> float:
+    # Fitted to times of this engine on one core, in units of a factorisation's operations, but for
+    # the first number: that is for its longer compilation, which few rows do not repay.
+    numbers, columns = _line_numbers(structure, sizes)
+    step = 1500.0 + 150.0 * numbers**3 + columns * (250.0 * numbers + 5.0 * columns)
+    return 3e6 + rows_of(structure, sizes) * step
+
+
+def _line_bytes(structure: Structure, sizes: Sizes) -> float:
+    numbers, columns = _line_numbers(structure, sizes)
+    return 8.0 * rows_of(structure, sizes) * (12 * numbers**2 + 6 * columns * (numbers + 1))
+
+
+def _line_detail(structure: Structure, sizes: Sizes | None) -> str:
+    numbers, columns = _line_numbers(structure, sizes or {})
+    text = f"The state along the line has {numbers} number{'s' if numbers > 1 else ''}"
+    if columns > 1 and sizes is not None:
+        text += f", and {columns - 1} weights that do not change stand beside it"
+    known = waves_of(structure)
+    if not known:
+        return f"{text}: time and memory grow as the number of rows."
+    errors = []
+    for kernel in known:
+        value = kernel.arguments.get("lengthscale")
+        length = value.value if isinstance(value, ir.Constant) else None
+        order = harmonics(length)
+        share = left_out(order, length or SHORTEST)
+        where = "" if length else f" as long as its lengthscale is above {SHORTEST:g}"
+        errors.append(
+            f"`Periodic` is its first {order} waves, which leaves out {share:.0e} of its "
+            f"variance{where}"
+        )
+    return f"{text}. {'; '.join(dict.fromkeys(errors))}."
+
+
+_ALONG = "by filtering and smoothing along the line, in linear time"
+
+
 def _columns(structure: Structure, sizes: Sizes) -> int:
     """The columns of the normal equations: inducing values and finite unknowns."""
     points = sum(inducing.size(sizes) for inducing in inducing_of(structure, sizes).values())
@@ -147,6 +213,25 @@ ENGINES: tuple[Engine, ...] = (
         _dense_flops,
         _dense_bytes,
         "exactly, as one joint Gaussian with one Cholesky factorisation",
+    ),
+    Engine(
+        "Markov",
+        "Kalman",
+        _no_exact_line,
+        _line_flops,
+        _line_bytes,
+        f"exactly, {_ALONG}",
+        detail=_line_detail,
+    ),
+    Engine(
+        "Markov",
+        "Kalman",
+        _only_waves,
+        _line_flops,
+        _line_bytes,
+        f"{_ALONG}, all but exactly",
+        is_exact=False,
+        detail=_line_detail,
     ),
     Engine(
         "Inducing",

@@ -8,9 +8,17 @@ from dataclasses import astuple
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine
 from mercer.compiler.blocks import domain_factors
-from mercer.compiler.code import is_summary, label_name
+from mercer.compiler.code import label_name
 from mercer.compiler.structure import Structure
-from mercer.compiler.walk import children, in_order, names_below, nodes, responses
+from mercer.compiler.walk import (
+    children,
+    imputed,
+    in_order,
+    is_summary,
+    names_below,
+    nodes,
+    responses,
+)
 from mercer.dsl.spaces import Dim, Label
 
 
@@ -23,6 +31,26 @@ def dims(structure: Structure) -> dict[str, tuple[Dim, ...]]:
             found[name] = in_order(model, declared.type.dims)
     for key, use in structure.sites.items():
         found.setdefault(key, use.dims)
+    return found
+
+
+def summaries(model: ir.TypedModel) -> dict[ir.Expr, str]:
+    """Reductions over data, which are taken once, each with a name: `mean of x`."""
+    found: dict[ir.Expr, str] = {}
+    places: list[object] = [u.prior for u in model.unknowns.values()]
+    places += [d.value for d in model.definitions.values()]
+    places += [o.law for o in model.observations.values()]
+    places += list(model.functions.values())
+    for place in places:
+        for node in nodes(place):
+            if isinstance(node, ir.Expr) and is_summary(model, node) and node not in found:
+                word = node.function if isinstance(node, ir.Reduce) else "spread"
+                inner = node.argument if isinstance(node, ir.Reduce | ir.Spread) else node
+                of = inner.name if isinstance(inner, ir.Ref) else str(len(found) + 1)
+                name = f"{word} of {of}"
+                while name in found.values():
+                    name += "_"
+                found[node] = name
     return found
 
 
@@ -64,14 +92,19 @@ def inputs(structure: Structure) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     made_of = {key: _parts(model, form) for key, form in structure.quantities.items()}
     for name, observation in model.observations.items():
+        law = observation.law
+        while isinstance(law, ir.Censored | ir.Weighted):
+            law = law.base  # which records are censored, or count twice, moves no true value
         if name in structure.locations:
             made_of[name] = _parts(model, structure.locations[name])
-        elif isinstance(observation.law, ir.Distribution):
-            made_of[name] = [v for k, v in observation.law.arguments.items() if k != "scale"]
+        elif isinstance(law, ir.Distribution):
+            is_located = "loc" in law.arguments  # a Weibull has nothing but its scale
+            arguments = law.arguments.items()
+            made_of[name] = [v for k, v in arguments if not (is_located and k == "scale")]
         else:
-            made_of[name] = [observation.law]
+            made_of[name] = [law]
     for key, parts in made_of.items():
-        below = _below(model, parts) - responses(model)
+        below = _below(model, parts) - (responses(model) - set(imputed(model)))
         found[key] = tuple(n for n in model.data if n in below)
     return found
 

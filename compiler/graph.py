@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from mercer.compiler import typed as ir
 from mercer.compiler.expand import Lambda
-from mercer.compiler.scope import Scoped
+from mercer.compiler.scope import Scoped, names_in
 from mercer.compiler.walk import children
+from mercer.compiler.words import is_kernel, values_in
 from mercer.dsl import syntax
 from mercer.dsl.spaces import Dim
 from mercer.stdlib import catalog
@@ -24,7 +25,7 @@ def circles(scoped: Scoped) -> list[list[str]]:
     places = {}
     bodies: list[tuple[str, Any, Any]] = [
         (n, d.value, d.target.span) for n, d in scoped.definitions.items()
-    ] + [(n, (d.signature, d.prior), d.target.span) for n, d in scoped.unknowns.items()]
+    ] + [(n, d, d.target.span) for n, d in scoped.unknowns.items()]
     for name, body, span in bodies:
         places[name] = span
         needs[name] = set(_needed(body, scoped))
@@ -59,10 +60,15 @@ def _needed(node: Any, scoped: Scoped) -> Iterator[str]:
         case syntax.Lookup(base, items):
             if not any(_is_before(item, scoped) for item in items):
                 yield from _needed(base, scoped)
-            if not _is_kernel(base):
+            if not is_kernel(base):
                 yield from _needed(items, scoped)
         case syntax.Call(syntax.Name("D"), arguments):
             yield from _needed(arguments[:1], scoped)
+        case syntax.Tilde(_, signature, prior):
+            yield from _needed_by_space(signature, scoped)
+            yield from _needed(tuple(values_in(prior)), scoped)
+        case syntax.Argument(value, operator="~"):
+            yield from _needed(tuple(values_in(value)), scoped)
         case tuple():
             for item in node:
                 yield from _needed(item, scoped)
@@ -71,20 +77,18 @@ def _needed(node: Any, scoped: Scoped) -> Iterator[str]:
                 yield from _needed(getattr(node, part), scoped)
 
 
+def _needed_by_space(node: Any, scoped: Scoped) -> Iterator[str]:
+    """As `_needed`, where a space stands: a word of the library means that space."""
+    named = {n.id for n in names_in(node)} - set(catalog.spaces())
+    yield from (n for n in _needed(node, scoped) if n in named)
+
+
 def _is_before(item: syntax.Expression, scoped: Scoped) -> bool:
     return (
         isinstance(item, syntax.Binary)
         and item.operator == "-"
         and isinstance(item.left, syntax.Name)
         and item.left.id not in (*scoped.data, *scoped.unknowns, *scoped.definitions)
-    )
-
-
-def _is_kernel(base: syntax.Expression) -> bool:
-    return (
-        isinstance(base, syntax.Call)
-        and isinstance(base.function, syntax.Name)
-        and base.function.id in catalog.kernels()
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
-from mercer.compiler.structure import Structure
+from mercer.compiler.structure import Structure, moving_point
 from mercer.dsl.spaces import Dim, Product, Vector, coordinates_of
 
 TOGETHER = 400
@@ -76,6 +76,11 @@ def unfit_for_inducing(structure: Structure) -> str | None:
     uses = inducing_of(structure, None)
     if not uses:
         return "there is no random function in it"
+    if structure.links:
+        return f"`{next(iter(structure.links))}` is not Gaussian, so that there is no bound"
+    key = moving_point(structure)
+    if key and any(use.at is None for use in uses.values()):
+        return f"the points of `{key}` are unknown, so that none can be chosen among them"
     for use in uses.values():
         if use.at is not None and (why := _wrong_points(use.function, use.at)):
             return why

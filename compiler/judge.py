@@ -84,6 +84,8 @@ class Judgements(ABC):
         self.things: dict[str, Thing] = {}
         self.derivatives: list[ir.FunctionExpr] = []
         self.linear: dict[str, tuple[ir.Expr, ir.Expr]] = {}  # linear maps: weights, bias
+        self.networks: dict[str, Any] = {}
+        self.shown: dict[ir.Expr, str] = {}  # values of linear maps and networks: how they read
 
     # --- what the rules give each other ------------------------------------------------------
 
@@ -199,6 +201,20 @@ class Judgements(ABC):
         """A random linear map at a point: its weights and its bias, written out."""
 
     # --- helpers -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def is_network(self, name: str) -> bool:
+        """Whether `name` is a neural network."""
+
+    @abstractmethod
+    def apply_network(
+        self, function: ir.FunctionRef, values: Sequence[ir.Expr], span: Span
+    ) -> ir.Expr:
+        """The value of a neural network at a point."""
+
+    @abstractmethod
+    def refuse_slope(self, function: ir.FunctionRef, span: Span) -> Failed:
+        """Reports that a network has no derivative here."""
 
     def each(self, items: Iterable[Any], judge: Callable[[Any], T]) -> list[T]:
         """Judges all the items before it fails, so that their mistakes are told together."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mercer.compiler import typed as ir
-from mercer.compiler.code import is_summary
 from mercer.compiler.sizes import Sizes, size_of
 from mercer.compiler.structure import Structure
-from mercer.compiler.walk import children
+from mercer.compiler.walk import children, imputed, is_summary
 from mercer.dsl.spaces import Dim
 
 
@@ -31,6 +30,7 @@ def rows_index(structure: Structure, sizes: Sizes) -> tuple[Dim | None, str]:
 def _bound_together(model: ir.TypedModel, dim: Dim) -> str | None:
     """Why the rows of `dim` cannot be taken apart."""
     owned = {n: u.type.dims for n, u in model.unknowns.items()}
+    owned |= {n: model.data[n].type.dims for n in imputed(model)}
     owned |= {n: f.type.dims for n, f in model.functions.items()}
     for name, dims in owned.items():
         if dim in dims or f"{dim}'" in dims:

@@ -6,7 +6,7 @@ unknown. A sampler or optimiser by name keeps its unknown from being integrated 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,31 +16,34 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 Method = Literal["nuts", "map", "svi"]
 
 METHODS: tuple[Method, ...] = ("nuts", "map", "svi")
-_ENGINES = ("Exact", "Inducing")  # the words `asked_by` of `mercer.compiler.engines`
+_ENGINES = ("Exact", "Kalman", "Inducing")  # the words `asked_by` of `mercer.compiler.engines`
 
 
 @dataclass(frozen=True)
 class Overrides:
     """`method`: of what is left to inference, or "auto". `settings`: by method. `engines`:
     unknowns that must be integrated out, and by what. `apart`: unknowns that must not be.
+    `laplace`: unknowns to be integrated out about their mode.
     """
 
     method: str = "auto"
     settings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     engines: Mapping[str, ir.Directive] = field(default_factory=dict)
     apart: Mapping[str, ir.Directive] = field(default_factory=dict)
+    laplace: Mapping[str, ir.Directive] = field(default_factory=dict)
 
 
 def overrides(model: ir.TypedModel) -> Overrides:
-    """What the model asks for; of two lines on one thing the later counts.
+    """What the model asks for.
 
     Raises MercerError M320 for a method without engine, M321 for one that cannot be had here.
     """
-    problems: list[Diagnostic] = []
+    problems = list(_twice(model.directives))
     method, by = "auto", None
     settings: dict[str, dict[str, float]] = {}
     engines: dict[str, ir.Directive] = {}
     apart: dict[str, ir.Directive] = {}
+    laplace: dict[str, ir.Directive] = {}
     for directive in sorted(model.directives, key=lambda d: bool(d.name)):
         word, name = directive.method.lower(), directive.name
         if word in METHODS:
@@ -53,20 +56,21 @@ def overrides(model: ir.TypedModel) -> Overrides:
             }
             if name:
                 apart[name] = directive
-        elif directive.method not in (*_ENGINES, "Whitened"):
+        elif directive.method not in (*_ENGINES, "Whitened", "Laplace"):
             problems.append(_no_engine(directive))
         elif not name:
             problems.append(_without_name(directive))
         elif directive.method in _ENGINES:
             engines[name] = directive
+        elif directive.method == "Laplace":
+            laplace[name] = directive
         elif name in model.functions:
             apart[name] = directive
         else:
             problems.append(_not_whitened(directive))
-    problems += [_both(apart[n], engines[n]) for n in apart if n in engines]
     if problems:
         raise MercerError(problems, model.sources)
-    return Overrides(method, settings, engines, apart)
+    return Overrides(method, settings, engines, apart, laplace)
 
 
 def _no_engine(directive: ir.Directive) -> Diagnostic:
@@ -75,8 +79,8 @@ def _no_engine(directive: ir.Directive) -> Diagnostic:
         f"`{directive.method}` has no engine yet",
         directive.span,
         why="the method is known; this version cannot run it.",
-        mend="write `NUTS()`, `MAP()`, `SVI()`, `Exact()`, `Inducing()` or `Whitened()`, or leave "
-        "the line out.",
+        mend="write `NUTS()`, `MAP()`, `SVI()`, `Exact()`, `Kalman()`, `Inducing()`, "
+        "`Laplace()` or `Whitened()`, or leave the line out.",
     )
 
 
@@ -111,11 +115,17 @@ def _not_whitened(directive: ir.Directive) -> Diagnostic:
     )
 
 
-def _both(apart: ir.Directive, engine: ir.Directive) -> Diagnostic:
-    return Diagnostic(
-        "M321",
-        f"`{apart.name}` cannot be integrated out and left to inference",
-        apart.span,
-        why=f"line {engine.span.line} asks for `{engine.method}`, this line for `{apart.method}`.",
-        mend="keep one of the two lines.",
-    )
+def _twice(directives: Iterable[ir.Directive]) -> Iterator[Diagnostic]:
+    first: dict[str | None, ir.Directive] = {}
+    for directive in directives:
+        before = first.setdefault(directive.name, directive)
+        if before is not directive:
+            what = f"`{directive.name}`" if directive.name else "the whole model"
+            yield Diagnostic(
+                "M321",
+                f"the inference of {what} is asked for twice",
+                directive.span,
+                why=f"line {before.span.line} asks for `{before.method}`, "
+                f"this line for `{directive.method}`.",
+                mend="keep one of the two lines.",
+            )

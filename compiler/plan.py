@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from mercer.compiler import typed as ir
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of
+from mercer.compiler.line import latent_along, states_along
 from mercer.compiler.overrides import METHODS, Method
-from mercer.compiler.sizes import count_of, rows_of
-from mercer.compiler.structure import Structure, owner_of
+from mercer.compiler.sampling import Step, circular, sentences_of, steps_of
+from mercer.compiler.sizes import Sizes, count_of, rows_of
+from mercer.compiler.structure import Structure, analyse, owner_of
 from mercer.compiler.variational import (
     DRAWS,
     Batches,
@@ -25,9 +27,9 @@ from mercer.compiler.variational import (
     no_batches,
     other_method,
 )
-from mercer.compiler.walk import names_below, nodes
+from mercer.compiler.walk import imputed, names_below, nodes
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.dsl.spaces import Bool, Count, Interval, Label, Real, Space, Vector
+from mercer.dsl.spaces import Bool, Count, Label, Real, Space, Vector
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
@@ -42,6 +44,7 @@ _LEAST_DRAWS = 25
 
 _FLOPS_A_SECOND = 1e10  # of one factorisation in float64 on two cores of a laptop
 _GRADIENTS = 4 * 1000 * 15  # four chains, 1,000 iterations, some 15 steps in each
+_ABOUT_MODE = 4.0  # densities of an engine that one about the mode takes: Newton steps, gradients
 
 
 @dataclass(frozen=True)
@@ -49,19 +52,24 @@ class Plan:
     """`engine` integrates the block out; None: there is no block. `latent` are the functions that
     are whitened and sampled, `sampled` the other unknowns that are left to `method`. `inducing`:
     the inducing points of each function, where the engine has them. `draws`: fewer of each chain
-    than usual, where each is costly. `batches`: how variational inference takes the rows, where it
-    is the method.
+    than usual, where each is costly. `steps`: what is drawn, in which order and how. `batches`: how
+    variational inference takes the rows, where it is the method. `along`: the sites of those latent
+    functions that are whitened along a line. `asked`: the method that was asked for from outside
+    the model, or "auto".
     """
 
     structure: Structure
     engine: Engine | None
     latent: tuple[str, ...]
     sampled: tuple[str, ...]
+    steps: tuple[Step, ...]
     method: Method
     sentences: tuple[str, ...]
     inducing: Mapping[str, InducingUse] = field(default_factory=dict)
     draws: int | None = None
     batches: Batches | None = None
+    along: tuple[str, ...] = ()
+    asked: str = "auto"
 
     @property
     def engine_name(self) -> str:
@@ -109,15 +117,22 @@ def plan(
     used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
     latent = tuple(f for f in structure.latent if f in used)
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
-    cost = _cost(structure, engine, latent, sizes)
+    steps = steps_of(structure, sizes)
+    early = {step.name for step in steps}
+    along = _along(structure, [n for n in latent if n not in early], sizes)
+    cost = _cost(structure, engine, latent, along, sizes)
+    if latent and asked == "auto" and cost is not None and _seconds(cost) > SECONDS_FOR_NUTS:
+        quick = analyse(model, is_quick=True)
+        if quick.links and (_cost_about_mode(quick, sizes) or cost) <= PATIENCE:
+            return plan(quick, sizes)
     if cost is not None and cost > PATIENCE and _may_take_batches(structure, asked):
         found = batches_of(structure, sizes)
         if not isinstance(found, str):
             return _in_batches(*found, sizes)
-    chosen, reason = _method(asked, cost, latent, sampled, sizes)
-    inducing = {} if engine is None or engine.is_exact else inducing_of(structure, sizes)
+    chosen, reason = _method(asked, cost, latent, along, sampled)
+    inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
     draws = _draws(structure, engine, chosen, cost)
-    sentences = [*_sentences(structure, engine, latent, sampled, sizes, cost)]
+    sentences = [*_sentences(structure, engine, latent, along, sampled, sizes, cost, steps)]
     if inducing:
         sentences.insert(1, _of_inducing(inducing, sizes))
     sentences.append(reason)
@@ -126,13 +141,25 @@ def plan(
             f"What is integrated out is drawn anew for each draw, which takes about as long as a "
             f"density: {draws} draws are taken for each of the chains, not {_USUAL_DRAWS}."
         )
-    return Plan(structure, engine, latent, sampled, chosen, tuple(sentences), inducing, draws)
+    return Plan(
+        structure,
+        engine,
+        latent,
+        sampled,
+        steps,
+        chosen,
+        tuple(sentences),
+        inducing,
+        draws,
+        along=tuple(along.values()),
+    )
 
 
 def _may_take_batches(structure: Structure, asked: str) -> bool:
     """Whether nothing that the model asks for stands against variational inference."""
     engines = {d.method for d in structure.asked.engines.values()}
-    return asked in ("auto", "svi") and engines <= {"Inducing"} and not structure.asked.apart
+    apart = structure.asked.apart or structure.asked.laplace
+    return asked in ("auto", "svi") and engines <= {"Inducing"} and not apart
 
 
 def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int] | None) -> Plan:
@@ -149,39 +176,81 @@ def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int]
         engine_of_batches(),
         (),
         sampled,
+        steps_of(structure, sizes),
         "svi",
         tuple(sentences),
         inducing,
         draws,
-        batches,
+        batches=batches,
     )
 
 
 # --- choice -------------------------------------------------------------------------------------
 
 
+def _along(
+    structure: Structure, latent: list[str], sizes: Mapping[str, int] | None
+) -> dict[str, str]:
+    """The sites of the functions that are whitened along a line: where that is cheaper."""
+    found = {n: key for n in latent if (key := latent_along(structure, n))}
+    if sizes is None:
+        return {}
+    return {
+        n: key
+        for n, key in found.items()
+        if _flops_along(structure, n, key, sizes) < _flops_whitened(structure, n, sizes)
+    }
+
+
+def _flops_along(structure: Structure, name: str, key: str, sizes: Mapping[str, int]) -> float:
+    # The first number stands for the longer compilation, which few rows do not repay.
+    step = 1500.0 + 150.0 * states_along(structure, name) ** 3
+    return 3e6 + count_of(structure.sites[key].dims, sizes) * step
+
+
+def _flops_whitened(structure: Structure, name: str, sizes: Mapping[str, int]) -> float:
+    uses = (s for s in structure.sites.values() if s.owner == name)
+    return 4.3 * sum(count_of(s.dims, sizes) for s in uses) ** 3
+
+
 def _cost(
     structure: Structure,
     engine: Engine | None,
     latent: tuple[str, ...],
+    along: Mapping[str, str],
     sizes: Mapping[str, int] | None,
 ) -> float | None:
     """Floating point operations of one log density with its gradient; None without sizes."""
     if sizes is None:
         return None
     flops = engine.flops(structure, sizes) if engine else 0.0
+    if structure.links:
+        flops *= _ABOUT_MODE
     for name in latent:
-        uses = (s for s in structure.sites.values() if s.owner == name)
-        flops += 4.3 * sum(count_of(s.dims, sizes) for s in uses) ** 3
+        if name in along:
+            flops += _flops_along(structure, name, along[name], sizes)
+        else:
+            flops += _flops_whitened(structure, name, sizes)
     return flops + 1e5
+
+
+def _cost_about_mode(structure: Structure, sizes: Sizes | None) -> float | None:
+    """The same where all functions of the model are integrated out, some about their mode."""
+    rest = {owner_of(s.apply) for s in structure.sites.values() if s.apply} - structure.block
+    return None if rest else _cost(structure, choose_engine(structure, sizes), (), {}, sizes)
+
+
+def _seconds(cost: float) -> float:
+    """How long NUTS takes, estimated."""
+    return cost * _GRADIENTS / _FLOPS_A_SECOND
 
 
 def _method(
     asked: str,
     cost: float | None,
     latent: tuple[str, ...],
+    along: Mapping[str, str],
     sampled: tuple[str, ...],
-    sizes: Mapping[str, int] | None,
 ) -> tuple[Method, str]:
     for known in METHODS:
         if asked == known:
@@ -190,13 +259,21 @@ def _method(
         return "nuts", "Nothing is left to sample: the posterior is exact."
     if cost is None:
         return "nuts", "With few rows what remains is sampled by NUTS; give data for a costed plan."
-    seconds = cost * _GRADIENTS / _FLOPS_A_SECOND
+    seconds = _seconds(cost)
     if seconds <= SECONDS_FOR_NUTS:
         text = f"Sampling by NUTS is estimated at {_duration(seconds)}, so it is sampled."
         return "nuts", text
-    return "map", (
+    over = (
         f"Sampling by NUTS is estimated at {_duration(seconds)}, over the {SECONDS_FOR_NUTS:.0f} s "
-        "that `auto` allows: the mode is found by L-BFGS, and the uncertainty around it by "
+        "that `auto` allows: "
+    )
+    if along:  # of so many values the curvature would be a matrix too large
+        return "svi", (
+            f"{over}the nearest Normal law in unconstrained space is fitted by stochastic "
+            "gradients. `--infer nuts` samples all the same."
+        )
+    return "map", (
+        f"{over}the mode is found by L-BFGS, and the uncertainty around it by "
         "Laplace's approximation. `--infer nuts` samples all the same."
     )
 
@@ -219,26 +296,38 @@ def _sentences(
     structure: Structure,
     engine: Engine | None,
     latent: tuple[str, ...],
+    along: Mapping[str, str],
     sampled: tuple[str, ...],
     sizes: Mapping[str, int] | None,
     cost: float | None,
+    steps: tuple[Step, ...],
 ) -> Iterator[str]:
     model = structure.model
     block = [n for n in model.order if n in structure.block]
     outcomes = _listed(structure.locations)
-    if engine is not None:
+    if engine is not None and structure.links:
+        how = engine.sentence.removeprefix("exactly, ")
+        yield (
+            f"{_listed(block)} are Gaussian, and {_listed(structure.links)} log-concave in what is "
+            "linear in them: they are integrated out approximately, by the Normal law about their "
+            f"mode given all else (Laplace); each step of Newton's method to it goes {how}."
+        )
+    elif engine is not None:
         yield (
             f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
             f"{engine.sentence}."
         )
+        if engine.detail is not None:
+            yield engine.detail(structure, sizes)
     asked = structure.asked.apart
     for name in latent:
-        over = _listed(
-            o for o, d in model.observations.items() if name in names_below(model, d.law)
-        )
+        laws = {n: o.law for n, o in model.observations.items()}
+        laws |= {n: u.prior for n, u in model.unknowns.items()}
+        over = _listed(n for n, law in laws.items() if name in names_below(model, law))
         as_asked = ", as asked" if name in asked else ""
+        how = " along the line, in linear time," if name in along else ""
         yield (
-            f"{name} is a random function under {over}: its values are whitened and left to "
+            f"{name} is a random function under {over}: its values are whitened{how} and left to "
             f"inference{as_asked}."
         )
     if kept := [n for n in asked if n not in latent]:
@@ -249,6 +338,7 @@ def _sentences(
         yield f"One log density with its gradient takes about {cost:.1e} operations."
     if sampled:
         yield f"Left to inference: {_listed(sampled)}."
+    yield from sentences_of(steps)
     yield from _of_defaults(model)
 
 
@@ -325,15 +415,11 @@ def _compositions(model: ir.TypedModel) -> Iterator[Diagnostic]:
     for node in _expressions(model):
         if not isinstance(node, ir.Apply):
             continue
-        below = names_below(model, node.point)
-        inner = sorted(below & set(model.functions))
-        unknown = sorted(below & set(model.unknowns))
+        inner = sorted(names_below(model, node.point) & set(model.functions))
         if inner:
             yield _refused(
                 "M304", f"a deep composition (`{owner_of(node)}` of `{inner[0]}`)", node.span
             )
-        elif unknown:
-            yield _refused("M305", f"an unknown input (`{unknown[0]}`) of a function", node.span)
 
 
 def _recurrences(model: ir.TypedModel) -> Iterator[Diagnostic]:
@@ -356,19 +442,15 @@ def _shapes(model: ir.TypedModel) -> Iterator[Diagnostic]:
 
 
 def _imputed(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for name, observation in model.observations.items():
-        used = set().union(*(names_below(model, o.law) for o in model.observations.values()))
-        if name in used:
-            yield _refused("M310", f"imputing `{name}`, which is used elsewhere,", observation.span)
-
-
-def _bounds(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for unknown in model.unknowns.values():
-        if isinstance(unknown.space, Interval) and any(
-            bound is not None and names_below(model, bound) & set(model.unknowns)
-            for bound in (unknown.low, unknown.high)
-        ):
-            yield _refused("M311", f"an unknown bound of `{unknown.name}`", unknown.span)
+    for name in circular(model):
+        what = f"imputing `{name}`, whose law needs it in a circle,"
+        yield _refused("M310", what, model.observations[name].span)
+    for name in imputed(model):
+        law = model.observations[name].law
+        entry = catalog.distributions().get(getattr(law, "entry", ""))
+        if entry is not None and entry.event:
+            what = f"imputing `{name}`, whose rows are drawn as a whole,"
+            yield _refused("M310", what, model.observations[name].span)
 
 
 def _expressions(model: ir.TypedModel) -> Iterator[object]:
@@ -388,7 +470,6 @@ _REFUSALS: tuple[Callable[[ir.TypedModel], Iterator[Diagnostic]], ...] = (
     _finite,
     _shapes,
     _imputed,
-    _bounds,
 )
 
 

@@ -33,6 +33,8 @@ class ApplicationRules(SignatureRules):
         thing = self.thing(node)
         if not isinstance(thing, ir.FunctionExpr) or isinstance(thing, Word | Written):
             raise self.problems.report("M225", "an unknown function is expected here", node.span)
+        if isinstance(thing, ir.FunctionRef) and self.is_network(thing.name):
+            raise self.refuse_slope(thing, node.span)
         if isinstance(thing, ir.FunctionRef) and self.is_linear(thing.name):
             raise self.problems.report(
                 "M236",
@@ -120,7 +122,7 @@ class ApplicationRules(SignatureRules):
     def apply(self, function: ir.FunctionExpr, point: Sequence[ir.Expr], span: Span) -> ir.Expr:
         if isinstance(function, ir.Integral):
             kind = self.result_type(function, (), set())
-            text = show_expression(function)
+            text = show_expression(function, self.shown)
             return ir.Apply(kind, span, function, (), text)
         domain = function.type.domain
         factors = domain.factors if isinstance(domain, Product) else (domain,)
@@ -158,12 +160,19 @@ class ApplicationRules(SignatureRules):
                 mend=f"look the argument up as `[{dim}']`" if not dim.isdigit() else None,
                 notes=self.function_notes(function),
             )
-        if isinstance(function, ir.FunctionRef) and self.is_linear(function.name):
-            return self.apply_linear(function, values, span)
         kept = {d for v in values for d in v.type.coordinates if (id(v), d) not in consumed}
         kind = self.result_type(function, lifted, kept)
-        text = f"{show_expression(function)}({', '.join(show_expression(v) for v in values)})"
+        words = [show_expression(v, self.shown) for v in values]
+        text = f"{show_expression(function, self.shown)}({', '.join(words)})"
+        if isinstance(function, ir.FunctionRef) and self.is_linear(function.name):
+            return self.shown_as(text, self.apply_linear(function, values, span))
+        if isinstance(function, ir.FunctionRef) and self.is_network(function.name):
+            return self.shown_as(text, self.apply_network(function, values, span))
         return ir.Apply(kind, span, function, tuple(values), text)
+
+    def shown_as(self, text: str, value: ir.Expr) -> ir.Expr:
+        self.shown.setdefault(value, text)
+        return value
 
     def result_type(
         self, function: ir.FunctionExpr, lifted: Sequence[Dim], kept: set[Dim]
@@ -198,6 +207,13 @@ class ApplicationRules(SignatureRules):
 
     def match(self, value: ir.Expr, factor: Space, function: ir.FunctionExpr) -> tuple[Dim, ...]:
         """The dims of `value` that a point of `factor` takes; an error if it is none."""
+        if isinstance(value, ir.Text):
+            raise self.problems.report(
+                "M221",
+                f"`{factor}` is wanted here, and this is a string",
+                value.span,
+                notes=self.function_notes(function),
+            )
         kind = value.type
         own = coordinates_of(factor)
         fits: bool
@@ -215,7 +231,7 @@ class ApplicationRules(SignatureRules):
             fits = True
         else:
             fits = set(own) <= set(kind.dims)
-        if fits and not own and not isinstance(value, ir.Text):
+        if fits and not own:
             # Over coordinates it lifts only because the signature asks for a number.
             return ()
         if fits:

@@ -8,7 +8,7 @@ from mercer.compiler import typed as ir
 from mercer.compiler.expand import Lambda, replaced
 from mercer.compiler.judge import Home, Word
 from mercer.compiler.rules_arguments import in_place_parts
-from mercer.compiler.rules_linear import LinearRules
+from mercer.compiler.rules_networks import NetworkRules
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
     INFINITE,
@@ -30,7 +30,7 @@ from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
 
-class MapRules(LinearRules):
+class MapRules(NetworkRules):
     def other(
         self,
         name: str,
@@ -39,7 +39,7 @@ class MapRules(LinearRules):
         node: syntax.Call,
         bound: Mapping[str, syntax.Argument],
     ) -> ir.Function:
-        """`Multilinear`, `Equivariant`, `Network`: their weights are an unknown `name.weights`."""
+        """`Multilinear`, `Equivariant`: their weights are an unknown `name.weights`."""
         tilde = self.scoped.unknowns[name]
         self.check_shape(name, kind, entry, node.span)
         shape = ValueType(Real())
@@ -92,7 +92,6 @@ class MapRules(LinearRules):
         vectors = all(isinstance(f, Real | Vector) for f in (*factors, codomain))
         fits = {
             "Multilinear": vectors,
-            "Network": vectors and not isinstance(domain, Product),
             "Equivariant": isinstance(domain, Image | Field)
             and isinstance(codomain, Image | Field | Vector),
         }.get(entry, True)

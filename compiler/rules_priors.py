@@ -31,7 +31,7 @@ from mercer.stdlib import catalog
 class PriorRules(MapRules):
     def function_declared(self, name: str) -> None:
         """`name : A -> B ~ prior` becomes a `Function`, or the weights of a linear map."""
-        if name in self.functions or name in self.linear or name in self.failed:
+        if name in {*self.functions, *self.linear, *self.networks, *self.failed}:
             return
         tilde = self.scoped.unknowns[name]
         kind = self.signature(name)
@@ -46,6 +46,9 @@ class PriorRules(MapRules):
             function = self.process(name, kind, entry.name, node, bound)
         elif entry.name == "Linear":
             self.linear_map(name)
+            return
+        elif entry.name == "Network":
+            self.network(name)
             return
         elif entry.name == "Flow":
             function = self.flow(name, kind, node, bound)

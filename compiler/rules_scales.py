@@ -84,7 +84,8 @@ class ScaleRules(LawRules):
     def is_kernel(self, node: syntax.Expression, depth: int = 0) -> bool:
         match node:
             case syntax.Call(syntax.Name(name)):
-                return name in catalog.kernels() and name not in self.scoped.unknowns
+                applied = name in self.scoped.unknowns and self.is_random_function(name)
+                return name in catalog.kernels() and not applied
             case syntax.Lookup(base):
                 return self.is_kernel(base, depth)
             case syntax.Binary("+" | "*", left, right):

@@ -9,6 +9,7 @@ from typing import Any
 from mercer.compiler import typed as ir
 from mercer.compiler.problems import Failed
 from mercer.compiler.rules_reductions import ReductionRules
+from mercer.compiler.words import values_in
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
     Field,
@@ -135,8 +136,9 @@ class SignatureRules(ReductionRules):
 
     def bodies(self) -> Iterator[syntax.Expression]:
         """What is written on the right: outcomes first, since they say what functions meet."""
-        yield from (d.prior for d in self.scoped.observations.values())
-        yield from (d.prior for d in self.scoped.unknowns.values())
+        for declared in (self.scoped.observations, self.scoped.unknowns):
+            for tilde in declared.values():
+                yield from values_in(tilde.prior)
         yield from (d.value for d in self.scoped.definitions.values())
 
     def integrals(self, name: str) -> Iterator[syntax.Call]:

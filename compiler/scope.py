@@ -10,10 +10,10 @@ from typing import Any
 from mercer.compiler.expand import Expander, Lambda
 from mercer.compiler.problems import Failed, Problems
 from mercer.compiler.uses import used_defs
+from mercer.compiler.words import is_law
 from mercer.dsl import syntax
 from mercer.dsl.diagnostic import Diagnostic
 from mercer.dsl.span import Source, Span
-from mercer.stdlib import catalog
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class _Resolver:
         defs = self.collect_defs()
         self.collect()
         self.collect_dims()
-        expander = Expander(defs, self.problems, _is_law)
+        expander = Expander(defs, self.problems, is_law)
         self.definitions = self.expanded(self.definitions, expander)
         self.tildes = self.expanded(self.tildes, expander)
         for name, chosen in defs.items():  # an abbreviation that nothing uses is checked too
@@ -263,7 +263,3 @@ def names_in(node: Any) -> Iterator[syntax.Name]:
 def _name_span(target: syntax.Target) -> Span:
     start = target.span
     return Span(start.file, start.line, start.column, start.line, start.column + len(target.name))
-
-
-def _is_law(name: str) -> bool:
-    return name in catalog.distributions() or name in ("Truncated", "Censored", "Weighted")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
 from mercer.compiler import typed as ir
 
 INFIX = {
@@ -19,9 +23,19 @@ INFIX = {
 }
 
 
-def show_expression(node: ir.Expr | ir.FunctionExpr) -> str:
-    """The canonical text: pipes and named arguments are gone, every call is positional."""
-    return _show(node, 0)
+def show_expression(
+    node: ir.Expr | ir.FunctionExpr, names: Mapping[ir.Expr, str] = MappingProxyType({})
+) -> str:
+    """The canonical text: pipes and named arguments are gone, every call is positional.
+
+    `names`: the texts of what was a call before it became something else (a linear map).
+    """
+    return _Shower(names).show(node, 0)
+
+
+def show_distribution(law: ir.Distribution) -> str:
+    """A distribution with its arguments in their order."""
+    return f"{law.entry}({_Shower({}).listed(tuple(law.arguments.values()))})"
 
 
 def show_types(typed: ir.TypedModel) -> str:
@@ -50,75 +64,82 @@ def show_types(typed: ir.TypedModel) -> str:
     return "\n".join([*lines, f"{'dims':<{width}}  {', '.join(typed.dims)}".rstrip()])
 
 
-def _show(node: ir.Expr | ir.FunctionExpr, level: int) -> str:
-    match node:
-        case ir.Constant(_, _, value):
-            text = f"{value:.17g}"
-            short = repr(value).removesuffix(".0")
-            return _within(short if float(short) == value else text, 6 if value < 0 else 9, level)
-        case ir.Text(_, _, value):
-            return f'"{value}"'
-        case ir.Ref(_, _, name) | ir.Labels(_, _, name) | ir.Opaque(_, _, name):
-            return name
-        case ir.LabelConstant(_, _, _, label):
-            return _label(label)
-        case ir.Gather(_, _, base, _, at):
-            return f"{_show(base, 8)}[{_show(at, 0)}]"
-        case ir.Rename(_, _, base, _, new):
-            return f"{_show(base, 8)}[{new}]"
-        case ir.Lag(_, _, base, dim, by):
-            return f"{_show(base, 8)}[{dim} - {by}]"
-        case ir.Else(_, _, first, second):
-            return _within(f"{_show(first, 2)} else {_show(second, 3)}", 2, level)
-        case ir.Elementwise(_, _, "negative", (operand,)):
-            return _within(f"-{_show(operand, 6)}", 6, level)
-        case ir.Elementwise(_, _, word, (left, right)) if word in INFIX:
-            sign, own = INFIX[word]
-            power = word == "power"
-            a, b = _show(left, own + power), _show(right, own + (not power))
-            return _within(f"{a}^{b}" if power else f"{a} {sign} {b}", own, level)
-        case ir.Elementwise(_, _, word, arguments):
-            return f"{word}({_list(arguments)})"
-        case ir.Reduce(_, _, word, argument, over, by):
-            if by is not None:
-                return f"{word}({_show(argument, 0)}, by = {_show(by, 0)})"
-            if set(over) == set(argument.type.dims):
-                return f"{word}({_show(argument, 0)})"
-            return f"{word}({_show(argument, 0)}, {', '.join(over)})"
-        case ir.Spread(_, _, kind, argument, link):
-            tail = f", {link}" if kind == "outcome" and link != "identity" else ""
-            return f"spread({_show(argument, 0)}{tail})"
-        case ir.Stack(_, _, _, parts):
-            return f"[{_list(parts)}]"
-        case ir.Point(_, _, parts):
-            names = getattr(node.type.space, "names", ())
-            if not names:
-                return f"({_list(parts)})"
-            pairs = zip(names, parts, strict=True)
-            return "(" + ", ".join(f"{n} = {_show(p, 0)}" for n, p in pairs) + ")"
-        case ir.Coordinate(_, _, base, position):
-            names = getattr(base.type.space, "names", ())
-            return f"{_show(base, 8)}.{names[position] if names else position + 1}"
-        case ir.Apply(_, _, _, _, text):
-            return text
-        case ir.FunctionRef(_, _, name, at):
-            return name + (f"[{', '.join(_show(e, 0) for _, e in at)}]" if at else "")
-        case ir.Derivative(_, _, of, factor, coordinate):
-            if factor is None:
-                return f"D({_show(of, 0)})"
-            names = getattr(of.type.domain, "names", ())
-            word = names[factor] if names and coordinate is None else str((coordinate or 0) + 1)
-            return f"D({_show(of, 0)}, {word})"
-        case ir.Laplacian(_, _, of):
-            return f"Laplacian({_show(of, 0)})"
-        case ir.Integral(_, _, of, low, high):
-            return f"Integral({_show(of, 0)}, {_show(low, 0)}, {_show(high, 0)})"
-        case _:
-            return getattr(node, "name", "a function")
+@dataclass(frozen=True)
+class _Shower:
+    names: Mapping[ir.Expr, str]
 
+    def show(self, node: ir.Expr | ir.FunctionExpr, level: int) -> str:
+        if isinstance(node, ir.Expr) and node in self.names:
+            return self.names[node]
+        match node:
+            case ir.Constant(_, _, value):
+                text = f"{value:.17g}"
+                short = repr(value).removesuffix(".0")
+                return _within(
+                    short if float(short) == value else text, 6 if value < 0 else 9, level
+                )
+            case ir.Text(_, _, value):
+                return f'"{value}"'
+            case ir.Ref(_, _, name) | ir.Labels(_, _, name) | ir.Opaque(_, _, name):
+                return name
+            case ir.LabelConstant(_, _, _, label):
+                return _label(label)
+            case ir.Gather(_, _, base, _, at):
+                return f"{self.show(base, 8)}[{self.show(at, 0)}]"
+            case ir.Rename(_, _, base, _, new):
+                return f"{self.show(base, 8)}[{new}]"
+            case ir.Lag(_, _, base, dim, by):
+                return f"{self.show(base, 8)}[{dim} - {by}]"
+            case ir.Else(_, _, first, second):
+                return _within(f"{self.show(first, 2)} else {self.show(second, 3)}", 2, level)
+            case ir.Elementwise(_, _, "negative", (operand,)):
+                return _within(f"-{self.show(operand, 6)}", 6, level)
+            case ir.Elementwise(_, _, word, (left, right)) if word in INFIX:
+                sign, own = INFIX[word]
+                power = word == "power"
+                a, b = self.show(left, own + power), self.show(right, own + (not power))
+                return _within(f"{a}^{b}" if power else f"{a} {sign} {b}", own, level)
+            case ir.Elementwise(_, _, word, arguments):
+                return f"{word}({self.listed(arguments)})"
+            case ir.Reduce(_, _, word, argument, over, by):
+                if by is not None:
+                    return f"{word}({self.show(argument, 0)}, by = {self.show(by, 0)})"
+                if set(over) == set(argument.type.dims):
+                    return f"{word}({self.show(argument, 0)})"
+                return f"{word}({self.show(argument, 0)}, {', '.join(over)})"
+            case ir.Spread(_, _, kind, argument, link):
+                tail = f", {link}" if kind == "outcome" and link != "identity" else ""
+                return f"spread({self.show(argument, 0)}{tail})"
+            case ir.Stack(_, _, _, parts):
+                return f"[{self.listed(parts)}]"
+            case ir.Point(_, _, parts):
+                names = getattr(node.type.space, "names", ())
+                if not names:
+                    return f"({self.listed(parts)})"
+                pairs = zip(names, parts, strict=True)
+                return "(" + ", ".join(f"{n} = {self.show(p, 0)}" for n, p in pairs) + ")"
+            case ir.Coordinate(_, _, base, position):
+                names = getattr(base.type.space, "names", ())
+                return f"{self.show(base, 8)}.{names[position] if names else position + 1}"
+            case ir.Apply(_, _, _, _, text):
+                return text
+            case ir.FunctionRef(_, _, name, at):
+                return name + (f"[{', '.join(self.show(e, 0) for _, e in at)}]" if at else "")
+            case ir.Derivative(_, _, of, factor, coordinate):
+                if factor is None:
+                    return f"D({self.show(of, 0)})"
+                names = getattr(of.type.domain, "names", ())
+                word = names[factor] if names and coordinate is None else str((coordinate or 0) + 1)
+                return f"D({self.show(of, 0)}, {word})"
+            case ir.Laplacian(_, _, of):
+                return f"Laplacian({self.show(of, 0)})"
+            case ir.Integral(_, _, of, low, high):
+                return f"Integral({self.show(of, 0)}, {self.show(low, 0)}, {self.show(high, 0)})"
+            case _:
+                return getattr(node, "name", "a function")
 
-def _list(parts: tuple[ir.Expr, ...]) -> str:
-    return ", ".join(_show(p, 0) for p in parts)
+    def listed(self, parts: tuple[ir.Expr, ...]) -> str:
+        return ", ".join(self.show(p, 0) for p in parts)
 
 
 def _within(text: str, own: int, level: int) -> str:

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
+from mercer.compiler.links import Link, asked_in_vain, links_of
 from mercer.compiler.overrides import Overrides, overrides
 from mercer.compiler.predictors import predictor_key, predictors_of
-from mercer.compiler.walk import in_order, names_below, nodes
+from mercer.compiler.walk import imputed, in_order, names_below, nodes
+from mercer.dsl.diagnostic import MercerError
 from mercer.dsl.spaces import Real, Vector
 
 
@@ -26,7 +28,9 @@ class Structure:
     reaches. `quantities`: that of each unknown and function of the block itself. `sites`: by key,
     the sites of the block and of the functions outside it. `latent`: functions outside the block.
     `asked`: what the model's `infer` says. `predictors`: by name, the affine parts of the other
-    outcomes, where the block is what variational inference sees at once.
+    outcomes, where the block is what variational inference sees at once. `links`: of each outcome
+    that is not Gaussian given the block, how the block enters it, where it is integrated out about
+    its mode.
     """
 
     model: ir.TypedModel
@@ -37,31 +41,42 @@ class Structure:
     latent: tuple[str, ...]
     asked: Overrides
     predictors: Mapping[str, Mapping[str, ir.Expr]] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
 
 
-def analyse(model: ir.TypedModel, *, is_variational: bool = False) -> Structure:
+def analyse(
+    model: ir.TypedModel, *, is_variational: bool = False, is_quick: bool = False
+) -> Structure:
     """The structure of a typed model. Raises MercerError M32x where its `infer` cannot be had.
 
     `is_variational`: a Gaussian unknown is in the block also where an outcome is not Normal, or
-    not affine in it, if its law is made of what is.
+    not affine in it, if its law is made of what is. `is_quick`: with all in the block that can be
+    integrated out about its mode (Laplace), and not only what the model's `infer` asks for.
     """
     asked = overrides(model)
-    block = frozenset(_candidates(model)) - set(asked.apart)
+    candidates = frozenset(_candidates(model)) - set(asked.apart)
+    about_mode = candidates if is_quick else frozenset(asked.laplace)
+    block = candidates
     while True:
-        taken = _forbidden(model, block, is_variational)
+        taken = _forbidden(model, block, about_mode, is_variational)
         if not taken:
             break
         block -= taken
+    links = links_of(model, block, about_mode)
     used = frozenset().union(*(names_below(model, o.law) for o in model.observations.values()))
     reached = block & _closure(model, block, used)
     reaching = {
         n: o.law for n, o in model.observations.items() if names_below(model, o.law) & reached
     }
-    locations = {
-        name: affine_in(model, law.arguments["loc"], reached)
+    entering = {name: links[name].predictor for name in reaching if name in links} | {
+        name: law.arguments["loc"]
         for name, law in reaching.items()
         if isinstance(law, ir.Distribution) and _is_gaussian(model, law, reached)
     }
+    locations = {
+        name: affine_in(model, entering[name], reached) for name in reaching if name in entering
+    }
+    latent = tuple(f for f in model.functions if f not in reached)
     applies = _applies(model)
     quantities: dict[str, Affine] = {}
     sites: dict[str, SiteUse] = {}
@@ -75,9 +90,10 @@ def analyse(model: ir.TypedModel, *, is_variational: bool = False) -> Structure:
         if owner in reached:
             quantities[text] = affine_in(model, apply, reached)
         elif model.functions[owner].entry == "GP":
-            # Latent: its own prior mean and one site; other unknowns are values there.
+            # Latent: its own prior mean and its site, with the sites of functions in that mean;
+            # other unknowns are values there.
             with suppress(NotAffine):  # a composition, which the plan refuses by name
-                quantities[text] = affine_in(model, apply, frozenset({owner}))
+                quantities[text] = affine_in(model, apply, frozenset(latent))
     predictors: dict[str, dict[str, ir.Expr]] = {}
     for name in (n for n in reaching if n not in locations):
         parts = predictors_of(model, reaching[name], reached)[0]
@@ -87,8 +103,9 @@ def analyse(model: ir.TypedModel, *, is_variational: bool = False) -> Structure:
     for form in (*locations.values(), *quantities.values()):
         for term in form.terms:
             sites[term.site.key] = term.site
-    latent = tuple(f for f in model.functions if f not in reached)
-    return Structure(model, reached, locations, quantities, sites, latent, asked, predictors)
+    if asked.laplace and (problems := asked_in_vain(model, asked, reached, links)):
+        raise MercerError(problems, model.sources)
+    return Structure(model, reached, locations, quantities, sites, latent, asked, predictors, links)
 
 
 def owner_of(apply: ir.Apply) -> str:
@@ -97,6 +114,18 @@ def owner_of(apply: ir.Apply) -> str:
     while isinstance(function, ir.Derivative | ir.Laplacian | ir.Integral):
         function = function.of
     return function.name if isinstance(function, ir.FunctionRef) else ""
+
+
+def moving_point(structure: Structure) -> str | None:
+    """A site of the block whose points are not data, but unknown or made of what is unknown."""
+    model = structure.model
+    random = {*model.unknowns, *model.functions, *imputed(model)}
+    for key, site in structure.sites.items():
+        if site.apply is not None and site.owner in structure.block:
+            names = names_below(model, (site.apply.point, site.apply.function))
+            if (names - {site.owner}) & random:
+                return key
+    return None
 
 
 def _candidates(model: ir.TypedModel) -> list[str]:
@@ -124,8 +153,11 @@ def _is_gaussian(model: ir.TypedModel, law: ir.Distribution, block: frozenset[st
     return not predictors_of(model, law, block)[0].keys() - {law.arguments["loc"]}
 
 
-def _forbidden(model: ir.TypedModel, block: frozenset[str], is_variational: bool) -> frozenset[str]:
+def _forbidden(
+    model: ir.TypedModel, block: frozenset[str], about_mode: frozenset[str], is_variational: bool
+) -> frozenset[str]:
     """Members of `block` that some use does not allow there."""
+    links = links_of(model, block, about_mode)
     taken: set[str] = set()
 
     def free(*parts: object) -> None:
@@ -138,9 +170,15 @@ def _forbidden(model: ir.TypedModel, block: frozenset[str], is_variational: bool
         except NotAffine as error:
             taken.update(error.names)
 
-    for observation in model.observations.values():
+    columns = imputed(model)
+    for name, observation in model.observations.items():
         law = observation.law
-        if is_variational:
+        if name in columns:
+            free(law)  # other laws are made of the column: it is drawn before they are known
+        elif name in links:
+            affine(links[name].predictor)
+            free(links[name].law)
+        elif is_variational:
             taken |= predictors_of(model, law, block)[1]
         elif isinstance(law, ir.Distribution) and law.entry == "Normal" and "loc" in law.arguments:
             affine(law.arguments["loc"])

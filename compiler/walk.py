@@ -72,6 +72,45 @@ def responses(model: ir.TypedModel) -> frozenset[str]:
     return frozenset((observed | (behind - other)) & set(model.data))
 
 
+def is_summary(model: ir.TypedModel, expr: object) -> bool:
+    """Whether `expr` is computed from data by reducing: taken once, at the fit, and kept."""
+    if isinstance(expr, ir.Spread):
+        return True
+    if not isinstance(expr, ir.Reduce) or not names_below(model, expr.argument):
+        return False
+    below = names_below(model, expr.argument)
+    return all(n in model.data or n in model.definitions for n in below) and all(
+        model.definitions[n].is_data for n in below if n in model.definitions
+    )
+
+
+def names_at_rows(model: ir.TypedModel, node: object) -> set[str]:
+    """The names that `node` needs row by row: as `names_below`, what is taken once apart."""
+    seen: set[str] = set()
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        if is_summary(model, part):
+            continue
+        waiting += children(part)
+        if isinstance(part, ir.Ref | ir.FunctionRef) and part.name not in seen:
+            seen.add(part.name)
+            if part.name in model.definitions:
+                waiting.append(model.definitions[part.name].value)
+    return seen
+
+
+def imputed(model: ir.TypedModel) -> tuple[str, ...]:
+    """Observed data that other laws are made of: where they are missing they are unknown."""
+    unknowns, functions = tuple(model.unknowns.values()), tuple(model.functions.values())
+    found = []
+    for name in model.observations:
+        laws = tuple(o.law for n, o in model.observations.items() if n != name)
+        if name in model.data and name in names_at_rows(model, (laws, unknowns, functions)):
+            found.append(name)
+    return tuple(found)
+
+
 def rewrite(node: T, change: Callable[[Any], Any]) -> T:
     """A copy of `node` with `change` applied to every node, children first."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def replace_whole(path: str | Path) -> Iterator[Path]:
         _UNFINISHED.discard(temporary)
 
 
+def reserve(temporary: Path, size: int) -> None:
+    """Raises OSError now if `size` bytes would not find room in a file of `replace_whole`.
+
+    For libraries that a full disk leaves in disorder: HDF5 writes much of a file as it closes it.
+    """
+    with temporary.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, max(size, 1))
+            file.truncate(0)
+        elif shutil.disk_usage(temporary.parent).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def check_writable(path: str | Path) -> None:
     """Raises now what `replace_whole` would raise at the end, before hours are spent."""
     with contextlib.suppress(_Tried), replace_whole(path):
@@ -87,6 +101,8 @@ def _is_of_writing(error: OSError, temporary: Path, target: Path) -> bool:
 def _why(error: OSError, target: Path) -> tuple[str, str]:
     if error.errno == errno.ENOSPC:
         return "the disk is full", "free some space, or write to another disk"
+    if error.errno in (errno.EFBIG, errno.EDQUOT):
+        return "it would grow larger than is allowed there", "write to another disk"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"the folder {target.parent} may not be written to", "write to another folder"
     if not target.parent.is_dir():

@@ -12,7 +12,7 @@ Nothing is imported before it is used; JAX, when a model is first simulated or f
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mercer.dsl.diagnostic import Diagnostic, MercerError
@@ -45,6 +45,13 @@ def open(path: str | Path) -> Fit:
     from mercer.model import open_fit
 
     return open_fit(path)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """What `%load_ext mercer` calls in a notebook: see `mercer.notebook`."""
+    from mercer.notebook import load as load_magic
+
+    load_magic(shell)
 
 
 def __getattr__(name: str) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mercer.compiler.check import compile_front
 from mercer.compiler.typed import TypedModel
+from mercer.dsl import syntax
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.dsl.parse import parse
+from mercer.dsl.parse import parse, parse_partial
 
 if TYPE_CHECKING:
     from mercer.compiler.plan import Plan
     from mercer.compiler.structure import Structure
     from mercer.runtime.bind import Bound
+    from mercer.runtime.calibration import Calibration
     from mercer.runtime.fit import Fit
 
 Stage = Literal["syntax", "types", "graph", "plan", "numpyro", "jaxpr"]
@@ -63,18 +66,30 @@ class Model:
             return cls(sources[name], name, folder)
 
     def asking(self, infer: str) -> Model:
-        """This model with one more line, `infer ...`. Raises MercerError where it is not right."""
+        """This model with the line `infer ...`, in place of what it says of the same itself.
+
+        Raises MercerError where the line is not right.
+        """
         if not isinstance(infer, str) or not infer.strip() or "\n" in infer.strip():
             wanted = ", ".join(METHODS)
             raise ValueError(f"infer: one of {wanted}, or METHOD(...) is wanted, got {infer!r}")
-        text = f"{self.text.rstrip()}\n\ninfer {infer.strip()}\n"
-        return Model(text, self.name, self._folder)
+        line = f"infer {infer.strip()}\n"
+        asked = parse_partial(line)[0].declarations
+        names = {one.name for one in asked if isinstance(one, syntax.Infer)}
+        text = _without_infer(self.text, self.name, names).rstrip()
+        return Model(f"{text}\n\n{line}", self.name, self._folder)
 
     def __repr__(self) -> str:
         parts = [f"{len(self.typed.data)} data", f"{len(self.typed.unknowns)} unknowns"]
         if self.typed.functions:
             parts.append(f"{len(self.typed.functions)} functions")
         return f"<mercer.Model {self.name}: {', '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        """The model as a notebook shows it."""
+        from mercer.dsl.html import highlighted
+
+        return highlighted(self.text)
 
     # --- the stages ---
 
@@ -94,7 +109,7 @@ class Model:
 
         if infer not in METHODS:
             return self.asking(infer).plan(sizes)
-        return plan(self.structure, sizes, method=infer)
+        return replace(plan(self.structure, sizes, method=infer), asked=infer)
 
     @property
     def source(self) -> str:
@@ -137,8 +152,16 @@ class Model:
             return "\n".join(self.plan(infer=infer).sentences)
         bound = self.bind(data, columns=columns)
         sizes = ", ".join(f"{dim} = {size}" for dim, size in bound.sizes.items())
-        lines = [bound.describe(), "", f"Sizes: {sizes}." if sizes else "No index.", ""]
-        return "\n".join([*lines, *self.plan(bound.sizes, infer).sentences])
+        lines = [bound.describe(), ""]
+        for said in bound.warnings:
+            lines += [said.render(bound.needs.sources), ""]
+        plan = self.plan(bound.sizes, infer)
+        lines += [f"Sizes: {sizes}." if sizes else "No index.", "", *plan.sentences]
+        if any(unknown.is_default for unknown in self.typed.unknowns.values()):
+            from mercer.defaults import show_defaults
+
+            lines += ["", show_defaults(self.typed, self.program(plan), bound)]
+        return "\n".join(lines)
 
     # --- data ---
 
@@ -151,12 +174,14 @@ class Model:
     ) -> Bound:
         """The arrays of `data` (paths, a dict, a DataFrame, ...) that the model asks for.
 
-        Raises MercerError M4xx with every mistake in the data.
+        What it gave is taken as it is. Raises MercerError M4xx with every mistake in the data.
         """
         from mercer.needs import needs_of
-        from mercer.runtime.bind import bind
+        from mercer.runtime.bind import Bound, bind
         from mercer.runtime.tables import read
 
+        if isinstance(data, Bound):
+            return data
         needs = needs_of(self.typed)
         tables = read(data, columns=columns)
         return bind(needs, tables, require_outcomes=require_outcomes)
@@ -179,15 +204,22 @@ class Model:
         warmup: int | None = None,
         draws: int | None = None,
         columns: Mapping[str, Sequence[str] | str] | None = None,
-        progress: Any = None,
+        progress: bool | None = None,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
     ) -> Fit:
         """The posterior given `data`.
 
         `infer` is "auto" (the plan chooses), "nuts", "map", "svi", or what stands after `infer` in
         a model: "NUTS(target = 0.95)", "f by Whitened()". NUTS runs `chains` chains of `warmup` +
         `draws` steps; `map` and `svi` give `chains * draws` draws. Left out, they are what the
-        model's `infer` says, or else 4, 500 and 500. The same seed gives the same draws. Raises
-        MercerError: M3xx of the plan, M4xx of the data, M6xx of the numerics.
+        model's `infer` says, or else 4, 500 and 500. The same seed gives the same draws. `progress`
+        True tells how far it is, False does not; left out, a terminal is told, and a log once a
+        minute is over. Raises MercerError: M3xx of the plan, M4xx of the data, M6xx of numerics.
+
+        `checkpoint` names a file for the state of the fit, which is written every ten seconds and
+        removed by `fit.save`. With `resume` the fit goes on from there, whatever ended it before,
+        and gives the same result bit for bit; a file of another fit is M511.
         """
         for name, value, least in (
             ("chains", chains, 1),
@@ -199,14 +231,20 @@ class Model:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name}: a whole number >= {least} is wanted, got {value!r}")
+        if resume and checkpoint is None:
+            raise ValueError("resume: a `checkpoint` to go on from is wanted, got none")
         if infer not in METHODS:
             asking, infer = self.asking(infer), "auto"
             return asking.fit(
-                data, seed=seed, chains=chains, warmup=warmup, draws=draws,
-                columns=columns, progress=progress,
+                data, seed=seed, chains=chains, warmup=warmup, draws=draws, columns=columns,
+                progress=progress, checkpoint=checkpoint, resume=resume,
             )  # fmt: skip
+        from mercer.contradictions import check_contradictions
+
         self.plan(infer=infer)  # refuses what has no engine before any data are read
+        self._refuse_nothing_unknown()
         bound = self.bind(data, columns=columns)
+        check_contradictions(self.typed, bound)
         plan = self.plan(bound.sizes, infer)
         from mercer.inference import fit_program
 
@@ -219,6 +257,24 @@ class Model:
             warmup=warmup,
             draws=draws,
             progress=progress,
+            checkpoint=checkpoint,
+            resume=resume,
+        )
+
+    def _refuse_nothing_unknown(self) -> None:
+        if self.typed.unknowns or self.typed.functions:
+            return
+        spans = [o.span for o in self.typed.observations.values()]
+        raise MercerError(
+            [
+                Diagnostic(
+                    "M309",
+                    "nothing in this model is unknown, so that there is nothing to fit",
+                    spans[0] if spans else None,
+                    mend="declare what is to be learnt: `b ~ Normal(0, 1)`",
+                )
+            ],
+            self.typed.sources,
         )
 
     def simulate(self, data: Any = None, *, seed: int = 0, columns: Any = None) -> Any:
@@ -227,11 +283,43 @@ class Model:
         What the plan integrates out is there too, functions by their values at the inputs (`f(x)`).
         `data` are the inputs; outcomes among them are not used.
         """
+        from mercer.simulable import check_simulable
+
         self.plan()
+        check_simulable(self.typed)
         bound = self.bind({} if data is None else data, columns=columns, require_outcomes=False)
         from mercer.inference import simulate_program
 
         return simulate_program(self, self.plan(bound.sizes), bound, seed=seed)
+
+    def recover(self, data: Any = None, **options: Any) -> Calibration:
+        """Whether fits find what simulations put in: simulation-based calibration.
+
+        `simulations` (200) times unknowns and outcomes are drawn at the inputs of `data`, the
+        outcomes are fitted by `infer`, and each unknown is ranked among `kept` (19) of the `draws`
+        (380) of its posterior, of which `warmup` (300) steps went before. Of arrays, `entries` (3)
+        are ranked. Outcomes in `data` say only which cells are missing, and how wide default priors
+        are. `processes` (1) work side by side; with more, a script needs the usual
+        `if __name__ == "__main__":`. `path` takes the result; a `*.nc` of the same calibration is
+        gone on with. The result's `is_right` is the verdict, at the probability `false_alarm`
+        (0.01) of failing a right model; `table()` and `plot()` show more. Same `seed`, same result.
+        """
+        from mercer.recover import recover
+
+        return recover(self, data, **options)
+
+
+def _without_infer(text: str, name: str, of: set[str | None]) -> str:
+    """The text with its `infer` lines on the names `of` left blank, so that no line moves."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    for declaration in parse(text, name).declarations:
+        if isinstance(declaration, syntax.Infer) and declaration.name in of:
+            first, last = declaration.span.line - 1, declaration.span.end_line - 1
+            before = lines[first][: declaration.span.column - 1]
+            after = lines[last][declaration.span.end_column - 1 :]
+            lines[first : last + 1] = [before, *[""] * (last - first)]
+            lines[last] += after
+    return "\n".join(lines)
 
 
 def open_fit(path: str | Path) -> Fit:

@@ -37,6 +37,12 @@ def program_of(source: str, name: str) -> ModuleType:
     return module
 
 
+def statements_of(program: ModuleType) -> str:
+    """The source of an emitted program but for what it says of itself: the file of its model."""
+    tree = ast.parse("".join(linecache.getlines(str(program.__file__))))
+    return ast.unparse(ast.Module(tree.body[1:], []))
+
+
 @contextlib.contextmanager
 def told_at_model_lines(program: ModuleType, model: Source) -> Iterator[None]:
     """Turns a fault inside `program` into a Diagnostic M601 at the line of the model."""

@@ -10,12 +10,21 @@ import numpy as np
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.spaces import Dim, Label
-from mercer.runtime.fill import cells_of, fill
+from mercer.runtime.fill import Cells, cells_of, fill
 from mercer.runtime.labels import Axes, Known, declared_labels, resolve_labels
-from mercer.runtime.locate import Located, locate, missing_column
+from mercer.runtime.locate import Located, locate
 from mercer.runtime.needs import DataNeed, Needs, base_of, size_of
+from mercer.runtime.spread import spread_of
 from mercer.runtime.tables import Tables, read
-from mercer.runtime.values import Labels, label_text, outside_together
+from mercer.runtime.times import UNIT, date_text
+from mercer.runtime.unmatched import (
+    missing_column,
+    nothing_used,
+    unknown_options,
+    unused_columns,
+)
+from mercer.runtime.values import Labels, label_text
+from mercer.runtime.worth import outside_its_space, worth_a_word
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +35,8 @@ class Bound:
     `Label` column. Only outcomes hold NaN (code -1): missing. An outcome that was not given is
     not there. `sizes` are those of all dims. `codes[index]` are the places of `labels[index]` in
     the fit: those that it did not have come behind its own, and are the `new_labels`. `numbered`
-    are the indices whose labels are only the numbers of their rows.
+    are the indices whose labels are only the numbers of their rows, `dated` the names whose values
+    are days (`times`). `warnings` are warnings and notes. Arrays of a large file are memory maps.
     """
 
     needs: Needs
@@ -37,31 +47,34 @@ class Bound:
     codes: Mapping[Dim, np.ndarray]
     new_labels: Mapping[Dim, Labels] = field(default_factory=dict)
     numbered: frozenset[Dim] = frozenset()
+    dated: frozenset[str] = frozenset()
     warnings: tuple[Diagnostic, ...] = ()
 
     def describe(self) -> str:
         """A table of what was bound: name, space, shape, range or labels, missing values."""
-        head = ("name", "space", "shape", "range", "missing")
-        rows = [head, *(self._row(need) for need in self.needs.data)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        lines = ("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in rows)
+        rows = self.described()
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in rows]
+        lines += [f"{name}: dates, as {UNIT}." for name in sorted(self.dated)]
         return "\n".join(line.rstrip() for line in lines)
+
+    def described(self) -> list[tuple[str, ...]]:
+        """The cells of that table, its head first."""
+        head = ("name", "space", "shape", "range", "missing")
+        return [head, *(self._row(need) for need in self.needs.data)]
 
     def _row(self, need: DataNeed) -> tuple[str, ...]:
         values = self.arrays.get(need.name)
         if values is None:
             return (need.name, str(need.space), "not given", "", "")
         shape = " × ".join(f"{d} {self.sizes[d]}" for d in self.dims[need.name]) or "1 value"
+        seen = spread_of(values, labels=isinstance(need.space, Label))
         if isinstance(need.space, Label):
-            count = len(np.unique(values[values >= 0]))
-            missing = int(np.sum(values < 0))
-            spread = f"{count} of {self.sizes[need.space.index]} labels"
+            spread = f"{seen.distinct} of {self.sizes[need.space.index]} labels"
         else:
-            present = values[~np.isnan(values)]
-            missing = values.size - present.size
-            ends = (present.min(), present.max()) if present.size else ()
-            spread = " to ".join(dict.fromkeys(f"{end:.6g}" for end in ends))
-        return (need.name, str(need.space), shape, spread, str(missing) if missing else "")
+            written = date_text if need.name in self.dated else "{:.6g}".format
+            spread = " to ".join(dict.fromkeys(written(end) for end in seen.ends))
+        return (need.name, str(need.space), shape, spread, str(seen.missing or ""))
 
 
 def bind(
@@ -86,13 +99,17 @@ def bind(
     located = locate(needs, tables)
     known = None if fitted is None else Known(fitted.labels, fitted.numbered)
     axes = resolve_labels(needs, located, known)
-    problems = [*located.problems, *axes.problems]
+    problems = [*unknown_options(needs, tables), *located.problems]
+    problems += [*unused_columns(needs, tables, located), *axes.problems]
     if wanted is not None:
         located.absent = [n for n in located.absent if n.is_outcome or n.name in wanted]
     problems += _absent(needs, located, axes, tables, fitted, require_outcomes)
+    if fitted is not None and not located.pieces and not located.alone:
+        problems += nothing_used(needs, tables)
     # Values are checked where they stand, also when lengths or labels are already wrong.
     cells = {name: cells_of(piece) for name, piece in located.pieces.items()}
     problems += [problem for found in cells.values() for problem in found.problems]
+    problems += _dates_as_fitted(needs, cells, fitted)
     _stop(problems, needs)
     sizes = _sizes(needs, axes, problems)
     _stop(problems, needs)
@@ -106,7 +123,7 @@ def bind(
             values, wrong = fill(piece, cells[need.name], needs, axes, sizes, start)
             problems += wrong
             if values is not None:
-                problems += _together(need, values, axes)
+                problems += outside_its_space(need, values, axes)
                 arrays[need.name] = _ordered(need, values)
         elif start is not None and not need.is_outcome:
             problems += _uncovered(need, start, axes) if _is_wanted(need, wanted) else []
@@ -115,7 +132,7 @@ def bind(
             shape = [sizes[dim] for dim in need.order]
             is_label = isinstance(need.space, Label)
             arrays[need.name] = np.zeros(shape, int) if is_label else np.ones(shape)
-    problems += _worth_a_word(needs, arrays, require_outcomes and fitted is None)
+    problems += worth_a_word(needs, arrays, is_fit=require_outcomes and fitted is None)
     _stop(problems, needs)
     return Bound(
         needs=needs,
@@ -126,7 +143,8 @@ def bind(
         codes=dict(axes.codes),
         new_labels=_new_labels(axes, fitted),
         numbered=frozenset(axes.numbered),
-        warnings=tuple(p for p in problems if p.severity == "warning"),
+        dated=frozenset(_dated(cells, fitted)),
+        warnings=tuple(p for p in problems if p.severity != "error"),
     )
 
 
@@ -208,6 +226,8 @@ def _carried(need: DataNeed, fitted: Bound, axes: Axes, sizes: Mapping[Dim, int]
 
 def _ordered(need: DataNeed, values: np.ndarray) -> np.ndarray:
     axes = [need.dims.index(dim) for dim in need.order]
+    if axes == sorted(axes):
+        return values
     return np.ascontiguousarray(np.transpose(values, axes)) if values.ndim else values
 
 
@@ -231,63 +251,29 @@ def _uncovered(need: DataNeed, values: np.ndarray, axes: Axes) -> list[Diagnosti
     ]
 
 
-def _together(need: DataNeed, values: np.ndarray, axes: Axes) -> list[Diagnostic]:
-    """Spaces that concern a whole point: shares, rotations, covariance matrices."""
-    if not need.coordinates or isinstance(need.space, Label):
-        return []
-    is_wrong, wanted = outside_together(need.space, values)
-    if not wanted or not is_wrong.any():
-        return []
-    first = tuple(np.argwhere(is_wrong)[0]) if is_wrong.ndim else ()
-    rows = [
-        f"{dim} {label_text(axes.labels[base_of(dim)][place])}"
-        for dim, place in zip(need.indices, first, strict=True)
-    ]
-    where = f" at {', '.join(rows)}" if rows else ""
-    return [
-        Diagnostic(
-            "M410",
-            f"{need.name}{where} is not in {need.space}",
-            need.span,
-            why=f"it must be {wanted}",
-        )
-    ]
+def _dated(cells: Mapping[str, Cells], fitted: Bound | None) -> set[str]:
+    old = set() if fitted is None else {n for n in fitted.dated if n not in cells}
+    return old | {name for name, found in cells.items() if found.are_dates}
 
 
-def _worth_a_word(needs: Needs, arrays: Mapping[str, np.ndarray], is_fit: bool) -> list[Diagnostic]:
-    """Nothing observed at all (an error), a column that never varies (a warning)."""
+def _dates_as_fitted(
+    needs: Needs, cells: Mapping[str, Cells], fitted: Bound | None
+) -> list[Diagnostic]:
+    """Dates where the fit had numbers, whose unit only the user knows; and the reverse."""
     problems = []
-    empty = []
-    for need in needs.data:
-        values = arrays.get(need.name)
-        if values is None or isinstance(need.space, Label) or values.ndim == 0:
-            if need.is_outcome and values is not None and values.size and (values == -1).all():
-                empty.append(need)
+    for need in needs.data if fitted is not None else ():
+        assert fitted is not None
+        if need.name not in cells or need.name not in fitted.arrays:
             continue
-        if need.is_outcome and np.isnan(values).all():
-            empty.append(need)
-        elif is_fit and values.size > 1 and np.nanmin(values) == np.nanmax(values):
-            problems.append(
-                Diagnostic(
-                    "M415",
-                    f"{need.name} is {np.nanmax(values):.6g} everywhere",
-                    need.span,
-                    why="a column that never varies says nothing about an effect",
-                    severity="warning",
-                )
-            )
-    given = [need for need in needs.data if need.is_outcome and need.name in arrays]
-    if is_fit:
-        for need in empty:
-            problems.append(
-                Diagnostic(
-                    "M419",
-                    f"every value of {need.name} is missing",
-                    need.span,
-                    why="there is nothing to learn from" if len(empty) == len(given) else None,
-                    severity="error" if len(empty) == len(given) else "warning",
-                )
-            )
+        is_now, was = cells[need.name].are_dates, need.name in fitted.dated
+        if is_now and not was:
+            problem = f"{need.name} holds dates, where the fit had numbers"
+            mend = "give numbers in the unit of the fit, or fit with dates"
+            problems.append(Diagnostic("M426", problem, need.span, mend=mend))
+        elif was and not is_now:
+            problem = f"{need.name} holds numbers, where the fit had dates"
+            why = f"they are taken as {UNIT}, as the dates were"
+            problems.append(Diagnostic("M426", problem, need.span, why=why, severity="warning"))
     return problems
 
 

@@ -1,69 +1,64 @@
-"""Rows to be predicted into blocks of bounded memory, and the predictions of blocks into one."""
+"""Bound data of many rows turned into the same data a few rows at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from types import ModuleType
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from mercer.runtime.predict import Prediction
-
-ROWS = 10_000
-"""Rows of a block: what it needs is some hundred numbers for each."""
+from mercer.dsl.spaces import Dim
 
 
-def blocks_of(bound: Any, index: str) -> Iterator[Any]:
-    """`bound` at some rows of an index at a time; always copies, so that none is taken for the data
-    of a fit."""
-    count = int(bound.sizes.get(index, 0))
-    for start in range(0, max(count, 1), ROWS):
-        rows = slice(start, min(start + ROWS, count))
-        size = rows.stop - rows.start
-        arrays = {
-            name: np.asarray(value[(slice(None),) * bound.dims[name].index(index) + (rows,)])
-            if index in bound.dims[name]
-            else value
-            for name, value in bound.arrays.items()
-        }
-        labels, codes = dict(bound.labels), dict(bound.codes)
-        if index in labels:
-            labels[index] = labels[index][rows]
-        # No unknown has an entry for a row: all blocks may be taken for the same ones.
-        codes[index] = np.arange(size)
-        sizes = {**bound.sizes, index: size}
-        yield replace(bound, arrays=arrays, labels=labels, codes=codes, sizes=sizes)
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Data at some of the rows: `rows[dim]` are the places of its rows in the whole."""
+
+    number: int
+    bound: Any
+    rows: Mapping[Dim, np.ndarray]
 
 
-def together(found: list[Prediction], bound: Any, program: ModuleType) -> Prediction:
-    """One prediction out of those of the blocks. Joint draws exist within one block only."""
+def blocks_of(bound: Any, dims: Collection[Dim], size: int) -> Iterator[Block]:
+    """Blocks of at most `size` entries of each of `dims`; a dim that has no more stays at its last.
 
-    def joined(parts: list[Mapping[str, np.ndarray]], leading: int) -> dict[str, np.ndarray]:
-        result = {}
-        for name in parts[0]:
-            dims = program.DIMS.get(name, ())
-            if program.ROWS not in dims:
-                result[name] = parts[0][name]
-                continue
-            axis = leading + dims.index(program.ROWS)
-            result[name] = np.concatenate([part[name] for part in parts], axis=axis)
-        return result
+    All but the last have the same sizes: what was compiled for one serves them all.
+    """
+    lengths = {dim: int(bound.sizes[dim]) for dim in dims}
+    for number in range(max((-(-length // size) for length in lengths.values()), default=1)):
+        rows = {}
+        for dim, length in lengths.items():
+            start = min(number, max(-(-length // size) - 1, 0)) * size
+            rows[dim] = np.arange(start, min(start + size, length))
+        yield Block(number, cut(bound, rows), rows)
 
-    def joint() -> Mapping[str, np.ndarray]:
-        if len(found) > 1:
-            raise ValueError(f"new: joint draws are of at most {ROWS} rows at once")
-        return found[0].joint()
 
-    normals = [joined([{k: v[i] for k, v in f.normals.items()} for f in found], 1) for i in (0, 1)]
+def cut(bound: Any, rows: Mapping[Dim, np.ndarray]) -> Any:
+    """The data at `rows[dim]` of each dim.
+
+    New entries take the first places behind those of the fit, as if they had come alone.
+    """
+
+    def part(values: Any, dims: tuple[Dim, ...]) -> np.ndarray:
+        for axis, dim in enumerate(dims):
+            if dim in rows:
+                values = np.take(values, rows[dim], axis=axis)
+        return np.asarray(values)
+
+    codes, new_labels = dict(bound.codes), dict(bound.new_labels)
+    for dim in rows:
+        codes[dim] = part(bound.codes[dim], (dim,))
+        if dim in new_labels:
+            first = int(np.max(bound.codes[dim])) + 1 - len(new_labels[dim])
+            is_new = codes[dim] >= first
+            codes[dim] = np.where(is_new, first - 1 + np.cumsum(is_new), codes[dim])
+            new_labels[dim] = part(bound.labels[dim], (dim,))[is_new]
     return replace(
-        found[0],
-        bound=bound,
-        means=joined([f.means for f in found], 0),
-        sds=joined([f.sds for f in found], 0),
-        samples=joined([f.samples for f in found], 2),
-        probabilities=joined([f.probabilities for f in found], 0),
-        normals={k: (v, normals[1][k]) for k, v in normals[0].items()},
-        joint=joint,
+        bound,
+        arrays={name: part(v, bound.dims[name]) for name, v in bound.arrays.items()},
+        labels={d: part(v, (d,)) if d in rows else v for d, v in bound.labels.items()},
+        sizes={d: len(rows[d]) if d in rows else size for d, size in bound.sizes.items()},
+        codes=codes,
+        new_labels=new_labels,
     )

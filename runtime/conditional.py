@@ -19,11 +19,12 @@ from jax import Array
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime import whitened
 from mercer.runtime.cholesky import inverse_from_factor
-from mercer.runtime.density import identifiers
+from mercer.runtime.density import identifiers, keeps
 from mercer.runtime.inducing import Inducing
+from mercer.runtime.laplace import AboutMode, block_of
 from mercer.runtime.natural import Normal
 from mercer.runtime.sites import Processes, spread
-from mercer.runtime.terms import Affine, Gaussian, Site, Term, Weights
+from mercer.runtime.terms import Affine, Gaussian, Linked, Site, Term, Weights
 from mercer.runtime.variational import Variational
 
 Known = Mapping[str, Any]
@@ -89,8 +90,10 @@ class Conditional:
         found = {}
         if isinstance(self.exact_block, Variational):
             return {"inducing_jitter": self.exact_block.jitter}
-        if any(isinstance(law, Gaussian) for law in self.laws.values()):
+        if any(isinstance(law, Gaussian | Linked) for law in self.laws.values()):
             block = self.exact_block
+            if isinstance(block, AboutMode):
+                found["mode_steps"] = block.steps
             if isinstance(block, Inducing):
                 found |= {"bound": block.bound, "unexplained": block.unexplained}
                 found["inducing_jitter"] = block.jitter
@@ -116,7 +119,7 @@ def conditional(
     own: Processes = program.processes(**known) if processes is None else processes
     sites, quantities = program.sites(**known), program.quantities(**known)
     laws = program.outcomes({k: draw[k] for k in latent}, **known)
-    gaussian = {name: law for name, law in laws.items() if isinstance(law, Gaussian)}
+    gaussian = {name: law for name, law in laws.items() if isinstance(law, Gaussian | Linked)}
     values = {
         k: jnp.reshape(draw[k], -1) - spread(quantities[k].constant, quantities[k].shape)
         for k in latent
@@ -130,7 +133,7 @@ def conditional(
     exact_sites = {k: s for k, s in sites.items() if k not in latent}
     exact = None
     if program.ENGINE is not None:
-        exact = program.ENGINE(own, exact_sites, observations)
+        exact = block_of(program.ENGINE, own, exact_sites, observations)
     known_block = None
     if latent:
         known_block = whitened.given(own, {k: sites[k] for k in latent}, values)
@@ -162,7 +165,7 @@ def observed_value(program: ModuleType, known: Known, name: str) -> tuple[Any, A
     if known.get(word) is None:
         problem = f"the values of {name} are not there"
         raise MercerError([Diagnostic("M605", problem, mend="fit the model to data that hold it")])
-    return known[word], known.get(f"{word}_keep")
+    return known[word], known.get(keeps(program).get(name, ""))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 _INTERVAL = 0.94
@@ -41,8 +42,10 @@ def summary_of(idata: Any, names: list[str]) -> Any:
     """Mean, sd, 94 % highest density interval, effective draws and R-hat, as a table of numbers."""
     import arviz as az
 
-    if not is_tree():
-        return az.summary(idata, var_names=names, hdi_prob=_INTERVAL)
-    options: dict[str, Any] = {"ci_prob": _INTERVAL, "ci_kind": "hdi", "round_to": "none"}
-    table: Any = az.summary(idata, var_names=names, **options)
+    # What never varies, the diagonal of a correlation, has no R-hat: NaN, and nothing to warn of.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if not is_tree():
+            return az.summary(idata, var_names=names, hdi_prob=_INTERVAL)
+        options: dict[str, Any] = {"ci_prob": _INTERVAL, "ci_kind": "hdi", "round_to": "none"}
+        table: Any = az.summary(idata, var_names=names, **options)
     return table.rename(columns=_COLUMNS)

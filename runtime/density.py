@@ -23,6 +23,7 @@ from numpyro.infer.initialization import init_to_uniform
 from numpyro.infer.util import constrain_fn, potential_energy
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.blame import NoStart, culprit_of
 from mercer.runtime.kept import Kept
 from mercer.runtime.labels import places_of
 
@@ -54,24 +55,42 @@ def identifiers(program: ModuleType) -> dict[str, str]:
     return {name: word for word, name in program.NAMES.items()}
 
 
+def keeps(program: ModuleType) -> dict[str, str]:
+    """The identifier of the rows that are not missing, for each outcome.
+
+    Its name in the program has a blank, `y keep`, which no name of a model has.
+    """
+    words = program.NAMES.items()
+    return {n.removesuffix(" keep"): word for word, n in words if n.endswith(" keep")}
+
+
 def arguments_of(
     program: ModuleType, bound: Any, *, summaries: Mapping[str, Any] | None = None
 ) -> Arguments:
     """`prepare` and `summaries` applied to bound data; with `summaries`, those of the fit stay."""
+    taken = summaries_of(program, bound) if summaries is None else summaries
+    return split({**program.prepare(**_data_of(program, bound)), **taken})
+
+
+def summaries_of(program: ModuleType, bound: Any) -> dict[str, Any]:
+    """What is computed from bound data by reducing over rows; MercerError M605 where it cannot."""
+    absent = [name for name in getattr(program, "TAKEN", ()) if name not in bound.arrays]
+    if absent:
+        problem = f"the values of {', '.join(absent)} are not there"
+        why = "the model takes a mean, or another reduction, of what it observes"
+        raise MercerError([Diagnostic("M605", problem, why=why, mend="give them too")])
+    return dict(program.summaries(**_data_of(program, bound)))
+
+
+def _data_of(program: ModuleType, bound: Any) -> dict[str, Any]:
+    """Bound data by identifier, with the numbers of labels that a program asks for."""
     word = identifiers(program)
     arrays: Mapping[str, Any] = bound.arrays
     data = {word.get(name, name): value for name, value in arrays.items()}
     for index in getattr(program, "INDICES", ()):
-        data[index] = np.arange(bound.sizes[program.NAMES.get(index, index)])
+        data[index] = np.arange(bound.sizes[program.NAMES[index]])
     data.update(places_of(getattr(program, "LABELS", {}), bound))
-    absent = [name for name in getattr(program, "TAKEN", ()) if name not in bound.arrays]
-    if absent and summaries is None:
-        problem = f"the values of {', '.join(absent)} are not there"
-        why = "the model takes a mean, or another reduction, of what it observes"
-        raise MercerError([Diagnostic("M605", problem, why=why, mend="give them too")])
-    everything = {**program.prepare(**data)}
-    everything.update(program.summaries(**data) if summaries is None else summaries)
-    return split(everything)
+    return data
 
 
 def split(everything: Mapping[str, Any]) -> Arguments:
@@ -159,22 +178,21 @@ class Density:
         """-log density at a flat point [p], and its gradient."""
         return self.functions.value_and_grad(jnp.asarray(flat), self.arguments.arrays)
 
-    def hessian(self, flat: Array) -> np.ndarray:
-        """Hessian [p, p] of -log density: differences of the gradient, of fourth order.
+    def hessian_row(self, flat: Array, number: int) -> np.ndarray:
+        """Row `number` of the Hessian of -log density, [p]: differences of the gradient, of fourth
+        order.
 
         To compile an exact one takes seconds, and for what it is used, a Normal about a mode, the
         sixth digit does not matter.
         """
-        point, rows = np.asarray(flat, float), []
-        for unit in np.eye(len(point)):
-            near, far = (
-                np.asarray(self.value_and_grad(point + k * _STEP * unit)[1])
-                - np.asarray(self.value_and_grad(point - k * _STEP * unit)[1])
-                for k in (1, 2)
-            )
-            rows.append((8 * near - far) / (12 * _STEP))
-        matrix = np.stack(rows)
-        return 0.5 * (matrix + matrix.T)
+        point, unit = np.asarray(flat, float), np.zeros(flat.size)
+        unit[number] = _STEP
+        near, far = (
+            np.asarray(self.value_and_grad(point + k * unit)[1])
+            - np.asarray(self.value_and_grad(point - k * unit)[1])
+            for k in (1, 2)
+        )
+        return (8 * near - far) / (12 * _STEP)
 
     def constrain(self, points: Array) -> dict[str, Array]:
         """Unknowns and deterministic values by name, for flat points [s, p]."""
@@ -188,10 +206,8 @@ class Density:
             flat = random.uniform(-_NEAR_ZERO, _NEAR_ZERO, self.functions.zero.shape)
             if is_finite(self.value_and_grad(flat)):
                 return flat
-        problem = "no starting point of finite density was found"
-        why = "the data are impossible under every value of the unknowns that was tried"
-        mend = "check the data and the priors: `simulate` shows what the model expects"
-        raise MercerError([Diagnostic("M603", problem, why=why, mend=mend)])
+        unknowns = self.functions.unravel(jnp.asarray(flat))
+        raise NoStart(culprit_of(self.functions.model, self.arguments.arrays, unknowns))
 
     @cached_property
     def start(self) -> np.ndarray:

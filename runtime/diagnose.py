@@ -64,6 +64,16 @@ def of_inducing(stats: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     return (text,)
 
 
+def of_mode(stats: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """That what was integrated out about its mode is approximate; nothing where nothing was."""
+    if "mode_steps" not in stats:
+        return ()
+    return (
+        "What is integrated out has a Normal law about its mode given all else (Laplace), not its "
+        f"exact law; the mode took {np.mean(stats['mode_steps']):.1f} steps.",
+    )
+
+
 def mixing(draws: Draws) -> tuple[xr.Dataset, xr.Dataset]:
     """R-hat and bulk effective sample size of each sampled unknown."""
     import arviz as az

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -27,3 +28,28 @@ class Draws:
         return {
             k: v.reshape(self.chains * self.draws, *v.shape[2:]) for k, v in self.values.items()
         }
+
+    def state(self) -> dict[str, Any]:
+        """All of it as arrays and numbers, for a checkpoint; names apart, to keep their order."""
+        return {
+            "names": list(self.values),
+            "values": list(self.values.values()),
+            "names of stats": list(self.stats),
+            "stats": list(self.stats.values()),
+            "notes": list(self.notes),
+            "shape": [self.chains, self.draws],
+        }
+
+
+def draws_of(state: Mapping[str, Any]) -> Draws:
+    """What `state` gave, from the dicts of arrays that a checkpoint holds."""
+
+    def listed(name: str) -> list[Any]:
+        return list(state.get(name, {}).values())  # an empty list leaves nothing in a checkpoint
+
+    values, stats = (
+        dict(zip(map(str, listed(names)), listed(arrays), strict=True))
+        for names, arrays in (("names", "values"), ("names of stats", "stats"))
+    )
+    chains, draws = (int(number) for number in listed("shape"))
+    return Draws(values, chains, draws, stats, tuple(map(str, listed("notes"))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,33 @@ import numpy as np
 
 from mercer.dsl.whole import replace_whole
 
-__all__ = ["replace_whole", "write_csv", "write_npz"]
+__all__ = ["replace_whole", "write_csv", "write_csv_parts", "write_npz"]
 
 
-def write_csv(path: str | Path, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
+Columns = Mapping[str, Sequence[Any] | np.ndarray]
+
+
+def write_csv(path: str | Path, columns: Columns) -> None:
     """Columns by name as CSV (UTF-8); numbers with all their digits, NaN as an empty cell."""
-    lists = {name: np.asarray(values).tolist() for name, values in columns.items()}
-    lengths = {len(values) for values in lists.values()}
-    if len(lengths) > 1:
-        raise ValueError(f"columns: all must have one length, these have {sorted(lengths)}")
+    write_csv_parts(path, [columns])
+
+
+def write_csv_parts(path: str | Path, parts: Iterable[Columns]) -> None:
+    """As `write_csv`, from parts of the rows that come one after another; whole or not at all."""
     with replace_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(lists)
-        writer.writerows([_cell(value) for value in row] for row in zip(*lists.values()))
+        head: list[str] | None = None
+        for columns in parts:
+            lists = {name: np.asarray(values).tolist() for name, values in columns.items()}
+            lengths = {len(values) for values in lists.values()}
+            if len(lengths) > 1:
+                raise ValueError(f"columns: all must have one length, these have {sorted(lengths)}")
+            if head is None:
+                head = list(lists)
+                writer.writerow(head)
+            if list(lists) != head:
+                raise ValueError(f"parts: all must have the columns {head}, got {list(lists)}")
+            writer.writerows([_cell(value) for value in row] for row in zip(*lists.values()))
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +13,18 @@ import numpy as np
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.suggest import nearest
-from mercer.runtime.blocks import blocks_of, together
-from mercer.runtime.containers import summary_of
-from mercer.runtime.density import Arguments, arguments_of
+from mercer.runtime import posterior
+from mercer.runtime.blocks import Block, blocks_of, cut
+from mercer.runtime.checkpoint import Checkpoint
+from mercer.runtime.conditional import conditional, known_of
+from mercer.runtime.containers import group_names, summary_of
+from mercer.runtime.density import Arguments, arguments_of, keeps
 from mercer.runtime.draws import Draws
+from mercer.runtime.manyrows import joined, rows_at_once, taken_apart
 from mercer.runtime.newlabels import component_keys, rows_between
-from mercer.runtime.posterior import kept_values
-from mercer.runtime.predict import Prediction, predict
+from mercer.runtime.posterior import kept_values, rows_of
+from mercer.runtime.predict import Prediction, predict, prediction_of
+from mercer.runtime.statistics import SHARES, STATISTICS, is_of_outcomes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +34,9 @@ Bind = Callable[..., Any]
 """`bind(new, fitted)` binds new data for predictions; a third argument names the inputs that must
 be there, the others being unused."""
 
+_STEP = 1_000_003
+"""Between the seeds of two blocks of a prediction: beyond what else a fit draws by."""
+
 
 @dataclass(frozen=True, eq=False)
 class Fit:
@@ -36,7 +44,9 @@ class Fit:
 
     `idata`: ArviZ's groups. `diagnostics`: sentences on how far to trust them. `settings`: method,
     seed, chains, warmup, draws. `learned`: arguments of the program that the fit found beside the
-    draws. `model_source`, `plan_text`: what was fitted, and how.
+    draws. `model_source`, `plan_text`: what was fitted, and how. `docs`: what the model says of a
+    name, as a rule its unit; of itself under the name "". `rowwise`: the indices of rows that can
+    be predicted apart from one another.
     """
 
     idata: Any
@@ -50,6 +60,9 @@ class Fit:
     bind: Bind | None = None
     model_source: str = ""
     plan_text: str = ""
+    docs: Mapping[str, str] = field(default_factory=dict)
+    rowwise: frozenset[str] = frozenset()
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
 
     def summary(self, names: list[str] | None = None) -> Any:
         """Mean, sd, 94 % interval, R-hat and effective draws of the unknowns, as a table.
@@ -57,6 +70,12 @@ class Fit:
         Left out, `names` are the unknowns; values of functions at the data are many, so ask.
         """
         posterior = self.idata["posterior"]
+        has_statistics = [n for n in names or () if n in self.statistics()]
+        if has_statistics:
+            raise ValueError(
+                f"names: of {', '.join(has_statistics)} this fit has no draws, but statistics in "
+                f"fit.idata['posterior{STATISTICS}']"
+            )
         if names is None:
             names = [n for n in posterior.data_vars if "(" not in n and posterior[n].size]
         table = summary_of(self.idata, names)
@@ -65,7 +84,18 @@ class Fit:
 
     def predict(self, new: Any = None) -> Prediction:
         """The outcomes at new rows; at the data of the fit where `new` is left out."""
-        return self._predict(self._bound(new), (), outcomes=True)
+        return self._predict(self.bound_to(new), (), outcomes=True)
+
+    def tables(self, new: Any = None) -> Iterator[Any]:
+        """`predict(new).table()` in parts of some of its rows, one after another, for a file."""
+        bound = self.bound_to(new)
+        apart, size = self._blocks(bound, (), outcomes=True)
+        dims = [self.program.DIMS.get(name, ()) for name in self.outcomes()]
+        if size is None or any(own[:1] != tuple(apart) for own in dims):
+            yield self._predict(bound, (), outcomes=True).table()
+            return
+        for block in blocks_of(bound, apart, size):
+            yield self._predict_at(block.bound, (), outcomes=True, of=block.number).table()
 
     def component(self, name: str, new: Any = None) -> Prediction:
         """The values of one function or effect of the model, at new inputs or at the data.
@@ -78,29 +108,54 @@ class Fit:
             mend = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
             problem = f"the model has no function {name} that could be shown"
             raise MercerError([Diagnostic("M506", problem, mend=mend)])
-        return self._predict(self._bound(new, self._inputs(name)), (name,), outcomes=False)
+        return self._predict(self.bound_to(new, self._inputs(name)), (name,), outcomes=False)
 
     def plot(self, folder: str | Path | None = None) -> dict[str, Figure]:
         """Figures by name; written as PNG files where a folder is given."""
-        from mercer.runtime.plots import plot_fit
+        from mercer.runtime.pictures import plot_fit
 
         return plot_fit(self, folder)
 
     def save(self, path: str | Path) -> Path:
-        """All of the fit in one NetCDF file, which `mercer.open` reads."""
+        """All of the fit in one NetCDF file, which `mercer.open` reads; its checkpoint goes.
+
+        Raises MercerError M504 where the file cannot be written: a checkpoint then stays, and says
+        how to go on.
+        """
         from mercer.runtime.archive import save_fit
 
-        return save_fit(self, path)
-
-    def with_binding(self, bind: Bind) -> Fit:
-        """The same fit, able to take new data by `bind(new, fitted, wanted)`."""
-        return replace(self, bind=bind)
+        try:
+            saved = save_fit(self, path)
+        except MercerError as error:
+            is_whole, path_left = self.checkpoint.write(), self.checkpoint.path
+            if path_left is None or not path_left.exists():
+                raise
+            (told,) = error.diagnostics
+            held = "all that was computed" if is_whole else "the fit, but for its last part,"
+            mend = f"{told.mend or 'make room'}; {held} is in {path_left}: `resume` goes on there"
+            raise MercerError([replace(told, mend=mend)]) from error
+        self.checkpoint.discard()
+        return saved
 
     def __repr__(self) -> str:
         count = f"{self.settings['chains']} × {self.settings['draws']} draws"
         return f"<mercer.Fit by {self.settings['method']}, {count}: {self.diagnostics[0]}>"
 
+    def _repr_html_(self) -> str:
+        """Diagnostics and summary, as a notebook shows them."""
+        from mercer.dsl.html import sentences, table
+
+        rows = self.summary()
+        shown = [c for c in ("mean", "sd", "hdi_3%", "hdi_97%", "ess_bulk", "r_hat") if c in rows]
+        cells = ((label, *(float(row[c]) for c in shown)) for label, row in rows.iterrows())
+        return sentences(self.diagnostics) + table(("", *shown), cells)
+
     # --- for the parts that show a fit ---
+
+    def statistics(self, group: str = "posterior") -> Mapping[str, Any]:
+        """What has statistics at each row instead of draws, by name: [statistic, ...]."""
+        name = f"{group}{STATISTICS}"
+        return self.idata[name].data_vars if name in group_names(self.idata) else {}
 
     def components(self) -> list[str]:
         """The functions and Gaussian unknowns that `component` can show."""
@@ -109,8 +164,75 @@ class Fit:
         return list(dict.fromkeys([*processes, *quantities]))
 
     def everything(self) -> Prediction:
-        """Outcomes and components at the data of the fit, in one pass over the draws."""
+        """Outcomes and components at the data of the fit, in one pass over the draws.
+
+        Where the draws were too many to keep, by the Normals of their mean and sd.
+        """
+        if any(name.endswith((STATISTICS, SHARES)) for name in group_names(self.idata)):
+            return prediction_of(self.idata, self.bound, dict(self.program.DIMS))
         return self._predict(self.bound, tuple(self.components()), outcomes=True)
+
+    def at_some(self, rows: Mapping[str, np.ndarray]) -> Prediction:
+        """Outcomes and components at some rows of the data of the fit: `rows[index]` of each."""
+        bound = cut(self.bound, rows) if rows else self.bound
+        return self._predict(bound, tuple(self.components()), outcomes=True)
+
+    def at(self, keys: Iterable[str], new: Any = None) -> Prediction:
+        """Outcomes and quantities by their full names (`f(x)`), at rows that hold what they need.
+
+        What the other outcomes need is not asked for, and their values mean nothing.
+        """
+        keys, outcomes = list(keys), self.outcomes()
+        has_inputs = hasattr(self.program, "INPUTS")
+        wanted = {name for key in keys for name in self.needed_by(key)} if has_inputs else None
+        bound = self.bound_to(new, wanted)
+        parts = tuple(key for key in keys if key not in outcomes)
+        return self._predict(bound, parts, outcomes=len(parts) < len(keys))
+
+    def needed_by(self, key: str) -> tuple[str, ...]:
+        """The data that an outcome or quantity needs at new rows; all, if the program is silent."""
+        needed: Mapping[str, tuple[str, ...]] | None = getattr(self.program, "INPUTS", None)
+        if needed is not None:
+            return needed.get(key, ())
+        return tuple(need.name for need in self.bound.needs.data if not need.is_outcome)
+
+    def thinned(self, most: int) -> Fit:
+        """The same fit with at most about `most` of its draws, evenly spaced: enough for an eye."""
+        step = max(self.sampled.chains * self.sampled.draws // max(most, 1), 1)
+        values = {name: v[:, ::step] for name, v in self.sampled.values.items()}
+        count = len(range(0, self.sampled.draws, step))
+        return replace(self, sampled=replace(self.sampled, values=values, draws=count, stats={}))
+
+    def sites(self) -> Mapping[str, Any]:
+        """Where random functions are evaluated in the model, by name of the value: `f(x)`."""
+        return self._shown[0]
+
+    @cached_property
+    def laws(self) -> Mapping[str, Any]:
+        """The law of each outcome at the data, for one draw: of which kind it is."""
+        draw = {name: values[0] for name, values in self.draws().items()}
+        known = known_of(self.program, self.arguments.all(), draw)
+        return conditional(self.program, known, draw).laws
+
+    def argument(self, name: str) -> Any:
+        """What the program was given of one name of the model, or computed from data for it."""
+        words = {n: w for w, n in self.program.NAMES.items()}
+        return self.arguments.all().get(words.get(name, name))
+
+    def shape_of(self, outcome: str) -> tuple[int, ...]:
+        """The shape of an outcome at the data, of whatever the fit keeps of it."""
+        for name in group_names(self.idata):
+            if is_of_outcomes(name) and outcome in self.idata[name].data_vars:
+                shape = tuple(self.idata[name][outcome].shape)
+                if name.endswith(SHARES):
+                    return shape[:-1]
+                return shape[1:] if name.endswith(STATISTICS) else shape[2:]
+        raise ValueError(f"outcome: {', '.join(self.outcomes())} are there, got {outcome!r}")
+
+    def outcomes(self) -> set[str]:
+        """The outcomes of the model."""
+        groups = [name for name in group_names(self.idata) if is_of_outcomes(name)]
+        return {str(name) for group in groups for name in self.idata[group].data_vars}
 
     def draws(self) -> dict[str, np.ndarray]:
         """Draws of the sampled unknowns, chains one after another."""
@@ -131,21 +253,57 @@ class Fit:
             return None
         return {n for key in component_keys(name, *self._shown) for n in needed.get(key, ())}
 
-    def _bound(self, new: Any, wanted: set[str] | None = None) -> Any:
+    def bound_to(self, new: Any = None, wanted: set[str] | None = None) -> Any:
+        """New data matched to the names and labels of the fit; what is so already stays as it is.
+
+        Of the inputs, only those `wanted` must be there; None: all.
+        """
         if new is None:
             return self.bound
+        if isinstance(new, type(self.bound)):
+            return new
         if self.bind is None:
             raise ValueError("new: this fit cannot take new data, it was made without `bind`")
         return self.bind(new, self.bound, *(() if wanted is None else (wanted,)))
 
     def _predict(self, bound: Any, parts: tuple[str, ...], *, outcomes: bool) -> Prediction:
-        if self.program.INFERENCE.lane == "variational":
-            blocks = blocks_of(bound, self.program.ROWS)
-            found = [self._predict_rows(block, parts, outcomes) for block in blocks]
-            return together(found, bound, self.program)
-        return self._predict_rows(bound, parts, outcomes)
+        """In one piece, or in blocks of rows where its draws would take too much."""
+        apart, size = self._blocks(bound, parts, outcomes=outcomes)
+        if size is None:
+            if self.program.INFERENCE.lane == "variational" and bound is self.bound:
+                bound = cut(bound, {})  # the arguments of such a fit hold only some of its rows
+            return self._predict_at(bound, parts, outcomes=outcomes)
 
-    def _predict_rows(self, bound: Any, parts: tuple[str, ...], outcomes: bool) -> Prediction:
+        def passes() -> Iterator[tuple[Block, Prediction]]:
+            for block in blocks_of(bound, apart, size):
+                yield (
+                    block,
+                    self._predict_at(block.bound, parts, outcomes=outcomes, of=block.number),
+                )
+
+        return joined(passes, bound, dict(self.program.DIMS))
+
+    def _blocks(
+        self, bound: Any, parts: tuple[str, ...], *, outcomes: bool
+    ) -> tuple[list[str], int | None]:
+        """The indices to go along in blocks, and the rows of a block; None: all at once."""
+        apart = taken_apart(bound, self.program.DIMS, self.rowwise)
+        keys = {key for part in parts for key in component_keys(part, *self._shown)}
+        size = rows_at_once(
+            self.program,
+            bound,
+            keys | (self.outcomes() if outcomes else set()),
+            apart,
+            draws=self.sampled.chains * self.sampled.draws,
+            fitted=rows_of(self.arguments),
+            room=posterior.KEPT_BYTES,
+        )
+        return apart, size
+
+    def _predict_at(
+        self, bound: Any, parts: tuple[str, ...], *, outcomes: bool, of: int = 0
+    ) -> Prediction:
+        """Prediction number `of`, whose draws are independent of those of the others."""
         arguments = self.arguments
         if bound is not self.bound:
             every = {**self.arguments.arrays, **self.arguments.static}
@@ -157,7 +315,7 @@ class Fit:
             self.draws(),
             rows_between(self.bound, bound),
             shape=(self.sampled.chains, self.sampled.draws),
-            seed=int(self.settings["seed"]),
+            seed=int(self.settings["seed"]) + _STEP * of,
             bound=bound,
             parts=parts,
             outcomes=outcomes,
@@ -169,6 +327,6 @@ def _summaries(fit: Fit, arguments: Mapping[str, Any]) -> dict[str, Any]:
     word = {name: w for w, name in fit.program.NAMES.items()}
     data = {word.get(n, n) for n in fit.bound.arrays}
     data |= {*getattr(fit.program, "INDICES", ()), *getattr(fit.program, "LABELS", ())}
-    prepared = {*data, *(k for k in arguments if k.endswith("_keep"))}
+    prepared = {*data, *keeps(fit.program).values()}
     named = {word.get(n.name, n.name) for n in fit.bound.needs.data}
     return {k: v for k, v in arguments.items() if k not in prepared | named}

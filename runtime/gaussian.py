@@ -12,29 +12,39 @@ from jax import Array
 
 from mercer.runtime.dense import Dense, LeaveOneOut, Observations
 from mercer.runtime.inducing import Inducing, held_points
+from mercer.runtime.laplace import block_of
+from mercer.runtime.markov import Markov
 from mercer.runtime.sites import Processes, Sites, spread
 from mercer.runtime.terms import (
     Affine,
     Gaussian,
+    Linked,
     Process,
     RandomFunction,
     Site,
     Term,
+    Timeline,
     Weights,
 )
 from mercer.runtime.weights import WeightSpace
 
+Engine = Dense | WeightSpace | Markov | Inducing
+
 __all__ = [
     "Affine",
     "Dense",
+    "Engine",
     "Gaussian",
     "Inducing",
     "LeaveOneOut",
+    "Linked",
+    "Markov",
     "Observations",
     "Process",
     "RandomFunction",
     "Site",
     "Term",
+    "Timeline",
     "WeightSpace",
     "Weights",
     "held_points",
@@ -45,11 +55,11 @@ __all__ = [
 def observe(
     processes: Processes,
     sites: Sites,
-    outcomes: Mapping[str, Gaussian],
+    outcomes: Mapping[str, Gaussian | Linked],
     data: Mapping[str, Any],
     *,
     keep: Mapping[str, Any] | None = None,
-    engine: Callable[..., Dense | WeightSpace] = Dense,
+    engine: Callable[..., Engine] = Dense,
     quantities: Mapping[str, Affine] | None = None,
     name: str = "block",
 ) -> dict[str, Any]:
@@ -65,7 +75,7 @@ def observe(
         for outcome, law in outcomes.items()
         if data.get(outcome) is not None
     }
-    block = engine(processes, sites, known)
+    block = block_of(engine, processes, sites, known)
     if known:
         numpyro.factor(name, block.log_density())
     unknown = {outcome: law for outcome, law in outcomes.items() if outcome not in known}
@@ -82,8 +92,8 @@ def observe(
 
 def simulate(
     key: Array,
-    block: Dense | WeightSpace,
-    outcomes: Mapping[str, Gaussian],
+    block: Engine,
+    outcomes: Mapping[str, Gaussian | Linked],
     quantities: Mapping[str, Affine],
 ) -> dict[str, Array]:
     """Quantities, and outcomes made of them and noise: one joint draw given what is observed."""
@@ -92,6 +102,10 @@ def simulate(
     latent = block.draw(draw_key, {**quantities, **means})
     result = {name: latent[name] for name in quantities}
     for number, (name, law) in enumerate(outcomes.items()):
+        if isinstance(law, Linked):
+            own_key = jax.random.fold_in(noise_key, number)
+            result[name] = law.law(latent[name]).sample(own_key)
+            continue
         shape = law.mean.shape
         normal = jax.random.normal(jax.random.fold_in(noise_key, number), shape)
         result[name] = latent[name] + jnp.reshape(spread(law.noise, shape), shape) * normal

@@ -16,9 +16,19 @@ import numpy as np
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.spaces import Dim, Label
 from mercer.dsl.span import Span
+from mercer.runtime.columns import Column, counted
 from mercer.runtime.locate import Located, Piece
 from mercer.runtime.needs import IndexNeed, Needs, base_of
-from mercer.runtime.values import Labels, as_text, codes, label_text, labels, union
+from mercer.runtime.values import (
+    Labels,
+    as_text,
+    codes,
+    distinct_labels,
+    label_blocks,
+    label_text,
+    labels,
+    union,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +90,12 @@ def _collect(piece: Piece, evidence: dict[Dim, _Evidence], found: Axes) -> None:
     for dim, key in zip(piece.row_dims, piece.keys, strict=True):
         name = base_of(dim)
         if key is not None:
-            absent = labels(key)[1]
-            if absent.any():
+            absent = _first_missing(key)
+            if absent is not None:
                 found.problems.append(
                     Diagnostic(
                         "M413",
-                        f"row {int(np.argmax(absent)) + 1} of {piece.table.name} has no {dim}",
+                        f"row {absent + 1} of {piece.table.name} has no {dim}",
                         piece.need.span,
                         why=f"{dim} holds the labels of the rows of {piece.need}",
                     )
@@ -93,17 +103,17 @@ def _collect(piece: Piece, evidence: dict[Dim, _Evidence], found: Axes) -> None:
         if name not in evidence:
             continue
         if len(piece.row_dims) == 1:
-            read = None if key is None else _present(key)
+            read = None if key is None else distinct_labels(key)
             evidence[name].axes.append((piece, read, len(piece.values)))
         elif key is not None:
-            evidence[name].cells.append(_distinct(key))
+            evidence[name].cells.append(distinct_labels(key))
     for dim, key, size in zip(piece.rest, piece.rest_keys, sizes, strict=True):
         if base_of(dim) in evidence:
             read = None if key is None else _present(key)
             evidence[base_of(dim)].axes.append((piece, read, size))
     space = piece.need.space
     if isinstance(space, Label) and space.index in evidence:
-        evidence[space.index].feeders.append(_distinct(piece.values))
+        evidence[space.index].feeders.append(distinct_labels(piece.values))
 
 
 def _one(index: IndexNeed, seen: _Evidence, known: Known | None, found: Axes) -> None:
@@ -126,7 +136,8 @@ def _one(index: IndexNeed, seen: _Evidence, known: Known | None, found: Axes) ->
     found.given.add(name)
     fresh = _fresh(index, seen, found)
     if old is None or known is None:
-        found.labels[name], found.codes[name] = fresh, np.arange(len(fresh))
+        found.labels[name] = fresh
+        found.codes[name] = fresh if name in found.numbered else counted(len(fresh))
     elif index.fed_by:
         # Label columns look up in what the fit knew and, behind it, what is new.
         new = fresh[codes(fresh, old) < 0]
@@ -160,7 +171,7 @@ def _fresh(index: IndexNeed, seen: _Evidence, found: Axes) -> Labels:
     if bare:
         found.numbered.add(index.name)
         found.problems += _sizes_agree(index, seen, bare[-1], "has")
-        fresh = np.arange(bare[-1])
+        fresh = counted(bare[-1])
         found.problems += _counted_from_one(index, seen, fresh)
         return fresh
     return union(seen.cells + seen.feeders, is_sorted=True)
@@ -270,10 +281,13 @@ def _alike(old: Labels, new: Labels) -> tuple[Labels, Labels]:
     return as_text(old), as_text(new)
 
 
-def _present(raw: np.ndarray) -> Labels:
+def _present(raw: Column) -> Labels:
     found, absent = labels(raw)
     return found[~absent]
 
 
-def _distinct(raw: np.ndarray) -> Labels:
-    return union([_present(raw)], is_sorted=False)
+def _first_missing(raw: Column) -> int | None:
+    for start, _, absent in label_blocks(raw):
+        if absent.any():
+            return start + int(np.argmax(absent))
+    return None

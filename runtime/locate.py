@@ -5,17 +5,19 @@ Which table holds what is deduced from the declarations, by the names of the col
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from mercer.dsl.diagnostic import Diagnostic
 from mercer.dsl.spaces import Dim, Product
+from mercer.runtime.columns import Column, SideBySide, blocks
+from mercer.runtime.frames import Table
 from mercer.runtime.needs import DataNeed, Needs, base_of, size_of
-from mercer.runtime.tables import Table, Tables
+from mercer.runtime.tables import Tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +30,11 @@ class Piece:
 
     need: DataNeed
     table: Table
-    values: np.ndarray
+    values: Column
     row_dims: tuple[Dim, ...] = ()
-    keys: tuple[np.ndarray | None, ...] = ()
+    keys: tuple[Column | None, ...] = ()
     rest: tuple[Dim, ...] = ()
-    rest_keys: tuple[np.ndarray | None, ...] = ()
+    rest_keys: tuple[Column | None, ...] = ()
     columns: tuple[str, ...] = ()
 
 
@@ -42,7 +44,7 @@ class Located:
 
     pieces: dict[str, Piece] = field(default_factory=dict)
     absent: list[DataNeed] = field(default_factory=list)
-    alone: dict[Dim, np.ndarray] = field(default_factory=dict)
+    alone: dict[Dim, Column] = field(default_factory=dict)
     problems: list[Diagnostic] = field(default_factory=list)
 
 
@@ -57,7 +59,6 @@ class _Wrong(Exception):
 def locate(needs: Needs, tables: Tables) -> Located:
     """The piece of every data name that the tables hold."""
     found = Located()
-    found.problems += _unknown_options(needs, tables)
     for need in needs.data:
         try:
             piece = _piece(need, needs, tables)
@@ -73,31 +74,6 @@ def locate(needs: Needs, tables: Tables) -> Located:
     found.problems += _mixed_rows(needs, found.pieces)
     found.alone = _alone(needs, tables, found.pieces)
     return found
-
-
-def missing_column(need: DataNeed, needs: Needs, tables: Tables) -> Diagnostic:
-    """The message for a data name that no table holds."""
-    names = [name for table in tables.tables for name in table.columns]
-    taken = {other.name for other in needs.data} | set(needs.indices)
-    free = [name for name in names if name not in taken and name]
-    wanted = tables.columns.get(need.name)
-    missing = need.name
-    if wanted is not None and wanted != "*":
-        missing = next((name for name in wanted if name not in names), need.name)
-    close = _close(missing, free if wanted is None else names)
-    if close and wanted is None:
-        mend = f"did you mean {close}? Rename it, or say --columns {need.name}={close}"
-    elif close:
-        mend = f"did you mean {close}?"
-    elif need.coordinates:
-        mend = f"name its columns {need.name}.1, {need.name}.2, ..., or say --columns {need.name}=*"
-    else:
-        mend = None
-    if not tables.tables:
-        return Diagnostic("M401", f"no data were given, and the model needs {need}", need.span)
-    return Diagnostic(
-        "M401", f"the data have no column {missing}", need.span, why=_listed(names), mend=mend
-    )
 
 
 # --- one data name ------------------------------------------------------------------------------
@@ -119,7 +95,7 @@ def _piece(need: DataNeed, needs: Needs, tables: Tables) -> Piece | None:
         raise _Wrong(
             "M402",
             f"{len(having)} tables have a column {need.name}",
-            why="they are " + _and([t.name for t in having]),
+            why="they are " + listed([t.name for t in having]),
             mend="keep it in one of them, or rename it in the others",
         )
     columns = _columns(need, needs, having[0], tables) if having else None
@@ -128,7 +104,7 @@ def _piece(need: DataNeed, needs: Needs, tables: Tables) -> Piece | None:
     table, first = having[0], columns[0]
     wanted = tables.columns.get(need.name)
     is_spread = len(columns) > 1 or wanted == "*" or (first != need.name and wanted is None)
-    if not is_spread and not table.is_frame and table.columns[first].ndim != 1:
+    if not is_spread and table.columns[first].ndim != 1:
         return _whole(need, table, first, tables)
     if not is_spread:
         return _plain(need, table, first, tables)
@@ -188,8 +164,9 @@ def _plain(need: DataNeed, table: Table, column: str, tables: Tables) -> Piece:
         # A vector of one coordinate.
         inner = keys[: len(need.indices)]
         _check_keys(need, inner, table)
+        matrix = SideBySide([values])
         piece = Piece(
-            need, table, values[:, None], need.indices, inner, need.coordinates, (None,), (column,)
+            need, table, matrix, need.indices, inner, need.coordinates, (None,), (column,)
         )
         return _sized(piece)
     _check_keys(need, keys, table)
@@ -203,11 +180,7 @@ def _spread(need: DataNeed, table: Table, columns: tuple[str, ...], tables: Tabl
     lengths = {table.columns[name].shape for name in columns}
     if len(lengths) > 1 or len(next(iter(lengths))) != 1:
         raise _Wrong("M406", f"the columns of {need.name} have different lengths")
-    kinds = {table.columns[name].dtype.kind for name in columns}
-    dtype = np.dtype(object) if "O" in kinds else np.dtype(np.float64)
-    values = np.empty((table.columns[columns[0]].shape[0], len(columns)), dtype=dtype)
-    for place, name in enumerate(columns):
-        values[:, place] = table.columns[name]
+    values = SideBySide([table.columns[name] for name in columns])
     labels = _suffixes(need, columns)
     if not rows:
         if len(values) != 1:
@@ -216,7 +189,7 @@ def _spread(need: DataNeed, table: Table, columns: tuple[str, ...], tables: Tabl
                 f"{need.name} is one {need.space}, but {table.name} has {len(values)} rows",
                 mend=f"declare it {need.name}[n], or give a table of one row",
             )
-        piece = Piece(need, table, values[0], rest=wide, rest_keys=(labels,), columns=columns)
+        piece = Piece(need, table, values[:1][0], rest=wide, rest_keys=(labels,), columns=columns)
     else:
         keys = tuple(_key(dim, table, tables, len(values)) for dim in rows)
         _check_keys(need, keys, table)
@@ -227,6 +200,7 @@ def _spread(need: DataNeed, table: Table, columns: tuple[str, ...], tables: Tabl
 def _whole(need: DataNeed, table: Table, column: str, tables: Tables) -> Piece:
     """An array of any shape, its axes the dims as declared."""
     values = table.columns[column]
+    assert isinstance(values, np.ndarray)  # all else has one axis, or two by way of `_spread`
     named = table.dims.get(column)
     if named is not None and set(named) == set(need.dims):
         values = np.transpose(values, [named.index(dim) for dim in need.dims])
@@ -283,7 +257,7 @@ def _sized(piece: Piece) -> Piece:
                 "M407",
                 f"{need.name} has {given[0]} columns, but {need.space} has {int(np.prod(sizes))}",
             )
-        shaped = values.reshape(*values.shape[: values.ndim - 1], *sizes)
+        shaped = np.reshape(values[...], (*values.shape[: values.ndim - 1], *sizes))
         return Piece(
             need, piece.table, shaped, piece.row_dims, piece.keys, rest, (None,) * len(rest),
             (need.name,),
@@ -293,7 +267,7 @@ def _sized(piece: Piece) -> Piece:
             raise _Wrong(
                 "M407",
                 f"{need.name} has {_plural(got, 'coordinate')}, but {need.space} has {size}",
-                why=f"the columns found are {_and(piece.columns)}"
+                why=f"the columns found are {listed(piece.columns)}"
                 if len(piece.columns) == got
                 else f"its shape is {_shape(values.shape)}",
                 mend=f"name its columns {need.name}.1 to {need.name}.{size}, "
@@ -314,9 +288,9 @@ def _suffixes(need: DataNeed, columns: tuple[str, ...]) -> np.ndarray:
     return np.array(columns, dtype=object)
 
 
-def _single(need: DataNeed, values: np.ndarray, table: Table) -> np.ndarray:
+def _single(need: DataNeed, values: Column, table: Table) -> np.ndarray:
     first = values[:1]
-    if values.shape[0] == 0 or not bool(np.all(values == first)):
+    if values.shape[0] == 0 or not all(_are_one(first, b) for _, (b,) in blocks(values)):
         raise _Wrong(
             "M407",
             f"{need.name} is a single value, but its column in {table.name} has several",
@@ -325,7 +299,11 @@ def _single(need: DataNeed, values: np.ndarray, table: Table) -> np.ndarray:
     return np.asarray(first).reshape(())
 
 
-def _key(dim: Dim, table: Table, tables: Tables, size: int) -> np.ndarray | None:
+def _are_one(first: np.ndarray, block: np.ndarray) -> bool:
+    return len(pd.unique(np.concatenate([first.ravel(), block.ravel()]))) == 1
+
+
+def _key(dim: Dim, table: Table, tables: Tables, size: int) -> Column | None:
     """The column of the labels of `dim`, if the table has one of that length."""
     wanted = tables.columns.get(dim)
     column = wanted[0] if isinstance(wanted, tuple) else dim
@@ -333,15 +311,15 @@ def _key(dim: Dim, table: Table, tables: Tables, size: int) -> np.ndarray | None
     return values if values is not None and values.shape == (size,) else None
 
 
-def _check_keys(need: DataNeed, keys: Sequence[np.ndarray | None], table: Table) -> None:
+def _check_keys(need: DataNeed, keys: Sequence[Column | None], table: Table) -> None:
     missing = [d for d, key in zip(need.dims, keys, strict=False) if key is None]
     if len(keys) > 1 and missing:
         wide = need.dims[-1]
         raise _Wrong(
             "M401",
-            f"{table.name} has {need.name} in one column, but no column {_and(missing)}",
+            f"{table.name} has {need.name} in one column, but no column {listed(missing)}",
             why=f"{need} given long has a row for each cell, with its labels beside it",
-            mend=f"add {_and(missing)}, or give it wide: a column {need.name}.LABEL "
+            mend=f"add {listed(missing)}, or give it wide: a column {need.name}.LABEL "
             f"for each label of {wide}",
         )
 
@@ -376,10 +354,10 @@ def _mixed_rows(needs: Needs, pieces: Mapping[str, Piece]) -> list[Diagnostic]:
     return problems
 
 
-def _alone(needs: Needs, tables: Tables, pieces: Mapping[str, Piece]) -> dict[Dim, np.ndarray]:
+def _alone(needs: Needs, tables: Tables, pieces: Mapping[str, Piece]) -> dict[Dim, Column]:
     """Labels given without data of their index: `c = ["A", "B"]`, or a table of one column."""
     used = {dim for p in pieces.values() for dim in (*p.row_dims, *p.rest)}
-    found: dict[Dim, np.ndarray] = {}
+    found: dict[Dim, Column] = {}
     for dim in needs.indices:
         for table in tables.tables:
             values = _key_of_any_length(dim, table, tables)
@@ -389,45 +367,17 @@ def _alone(needs: Needs, tables: Tables, pieces: Mapping[str, Piece]) -> dict[Di
     return found
 
 
-def _key_of_any_length(dim: Dim, table: Table, tables: Tables) -> np.ndarray | None:
+def _key_of_any_length(dim: Dim, table: Table, tables: Tables) -> Column | None:
     wanted = tables.columns.get(dim)
     values = table.columns.get(wanted[0] if isinstance(wanted, tuple) else dim)
     return values if values is not None and values.ndim == 1 else None
 
 
-def _unknown_options(needs: Needs, tables: Tables) -> list[Diagnostic]:
-    names = [*(need.name for need in needs.data), *needs.indices]
-    problems = []
-    for name in tables.columns:
-        if name not in names:
-            close = _close(name, names)
-            problems.append(
-                Diagnostic(
-                    "M417",
-                    f"--columns names {name}, which is no data of the model",
-                    why=f"the model needs {_and(names)}" if names else None,
-                    mend=f"did you mean {close}?" if close else None,
-                )
-            )
-    return problems
-
-
 # --- words ----------------------------------------------------------------------------------------
 
 
-def _close(name: str, names: Sequence[str]) -> str | None:
-    folded = {n.casefold(): n for n in names}
-    found = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
-    return folded[found[0]] if found else None
-
-
-def _listed(names: Sequence[str], most: int = 12) -> str:
-    distinct = list(dict.fromkeys(names))
-    more = f" and {len(distinct) - most} more" if len(distinct) > most else ""
-    return f"they have {', '.join(distinct[:most])}{more}"
-
-
-def _and(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them: a, b and c."""
     names = list(names)
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 

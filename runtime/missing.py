@@ -13,6 +13,15 @@ from numpyro.distributions import constraints
 from mercer.runtime.cholesky import log_normal
 
 
+def filled(value: Any, keep: Any) -> tuple[Array, Array]:
+    """An outcome with a value of its support where it was not seen, and where it was seen."""
+    value = jnp.asarray(value)
+    if keep is None:
+        return value, jnp.ones(value.shape, bool)
+    seen = jnp.zeros(value.size, bool).at[keep].set(True).reshape(value.shape)
+    return jnp.where(seen, value, value.reshape(-1)[keep[0]]), seen
+
+
 def seen_law(law: Any, seen: Array) -> tuple[Any, Array]:
     """The law of the seen entries [*rows, *coordinates], and the rows of which some are seen.
 

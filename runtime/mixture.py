@@ -43,7 +43,7 @@ def _quantile(means: np.ndarray, sds: np.ndarray, level: float) -> np.ndarray:
         excess = ndtr(scaled).mean(0) - level
         density = (np.exp(-0.5 * scaled**2) / sds).mean(0) / np.sqrt(2 * np.pi)
         low, high = np.where(excess < 0, point, low), np.where(excess > 0, point, high)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             newton = point - excess / density
         inside = (newton >= low) & (newton <= high)  # false of NaN
         following = np.where(excess == 0, point, np.where(inside, newton, 0.5 * (low + high)))

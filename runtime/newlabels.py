@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpyro.handlers import seed, substitute, trace
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.conditional import Merged
+from mercer.runtime.density import identifiers, keeps
 from mercer.runtime.terms import Site, Weights
 
 
@@ -22,11 +23,12 @@ class Rows:
     """Where the labels of new rows stand in the fit.
 
     `codes[dim]`: for each label at the new rows its place in the fit; places behind the
-    `fitted[dim]` labels of the fit are new labels.
+    `fitted[dim]` labels of the fit are new labels, `new_labels[dim]`.
     """
 
     codes: Mapping[str, np.ndarray]
     fitted: Mapping[str, int]
+    new_labels: Mapping[str, Sequence[object] | np.ndarray] = field(default_factory=dict)
 
     @property
     def key(self) -> Hashable:
@@ -71,6 +73,7 @@ class Rows:
             if any(self.size(d) > self.fitted.get(_base(d), 0) for d in dims)
         }
         fresh = self._prior(program, key, draw, new, changed) if has_new else {}
+        columns, words = getattr(program, "IMPUTED", ()), identifiers(program)
         for name, dims in changed.items():
             places = np.ix_(*(self.codes_of(d) for d in dims))
             shape = tuple(self.size(d) for d in dims)
@@ -79,6 +82,11 @@ class Rows:
             if name in fresh:
                 everything = everything.at[places].set(fresh[name])
             everything = everything.at[tuple(slice(n) for n in draw[name].shape)].set(draw[name])
+            if name in columns and (given := new.get(words[name])) is not None:
+                # An imputed column: what the new rows say of it counts.
+                drawn = everything[places]
+                known = jnp.where(jnp.isnan(given), drawn, given)
+                everything = everything.at[places].set(known)
             at_new[name], merged[name] = everything[places], everything
         return at_new, merged
 
@@ -91,16 +99,30 @@ class Rows:
         changed: Mapping[str, Any],
     ) -> dict[str, Array]:
         """Draws of the changed unknowns from their priors, given the parents that are known."""
-        parents = {k: v for k, v in draw.items() if k not in changed}
+        # Values of functions belong to the rows of the fit: they are no parents of an entry.
+        named = set(program.NAMES.values())
+        parents = {k: v for k, v in draw.items() if k in named and k not in changed}
         try:
             model = seed(substitute(program.model, data=parents), key)
             found = trace(model).get_trace(**without_outcomes(program, new))
         except NotImplementedError as error:
-            problem = "a new label needs a value from a prior that is Flat"
-            names = ", ".join(changed)
-            mend = "give it a proper prior, or predict only at labels that were in the fit"
-            raise MercerError([Diagnostic("M413", problem, why=names, mend=mend)]) from error
+            raise self._flat(changed) from error
         return {name: found[name]["value"] for name in changed if name in found}
+
+    def _flat(self, changed: Mapping[str, Any]) -> MercerError:
+        """New labels of unknowns whose prior cannot be drawn from."""
+        names, where = [], []
+        for name, dims in changed.items():
+            fresh = {d: self.new_labels.get(_base(d), ()) for d in dims}
+            if any(len(found) for found in fresh.values()):
+                names.append(name)
+                where += [f"{d} {label}" for d, found in fresh.items() for label in found[:3]]
+        problem = (
+            f"{' and '.join(names)} has no value for the new {', '.join(dict.fromkeys(where))}"
+        )
+        why = "a value at a new label is drawn from the prior, and nothing is drawn from Flat()"
+        mend = "give it a proper prior, or predict only at labels that were in the fit"
+        return MercerError([Diagnostic("M413", problem, why=why, mend=mend)])
 
     def merged(self, program: ModuleType, processes: Mapping[str, Any]) -> Merged:
         """Entries of the finite unknowns that are integrated out, and copies of functions."""
@@ -155,7 +177,7 @@ def rows_between(fitted: Any, new: Any) -> Rows:
     for dim, size in new.sizes.items():
         if _base(dim) not in codes:
             codes[_base(dim)] = np.arange(size)
-    return Rows(codes, sizes)
+    return Rows(codes, sizes, new.new_labels)
 
 
 def _base(dim: str) -> str:
@@ -168,5 +190,6 @@ def _flat(places: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
 
 def without_outcomes(program: ModuleType, new: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `model` with every outcome left out."""
-    kept = {w.removesuffix("_keep") for w in new if w.endswith("_keep")}
-    return {k: None if k in kept or k.endswith("_keep") else v for k, v in new.items()}
+    word, kept = identifiers(program), keeps(program)
+    outcomes = {*kept.values(), *(word[name] for name in kept)}
+    return {k: None if k in outcomes else v for k, v in new.items()}

@@ -2,12 +2,14 @@
 
 The loop of NumPyro's `MCMC` traces and loads its program anew for every fit. Here the arrays are
 arguments of two compiled functions, kept with those of the density: the start of a chain, and some
-steps of it. Between two calls the progress is told.
+steps of it. Between two calls the progress is told and the state is left in a checkpoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,14 +21,16 @@ from numpyro.infer.hmc import HMCState
 from numpyro.infer.util import ParamInfo
 
 from mercer.dsl.diagnostic import MercerError
+from mercer.runtime.checkpoint import Checkpoint
 from mercer.runtime.density import Density, Functions, is_finite
 from mercer.runtime.draws import Draws
 from mercer.runtime.map import find_mode
+from mercer.runtime.pace import Pace
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.threads import side_by_side
 
 _STEPS = 50
-"""Steps of a chain in one call."""
+"""Steps of a chain in one call, at most."""
 
 Arrays = Mapping[str, Array]
 
@@ -51,6 +55,7 @@ def run_nuts(
     init: str = "warm",
     chain_method: str | None = None,
     report: Report = silent,
+    checkpoint: Checkpoint | None = None,
 ) -> Draws:
     """`chains` × `draws` draws after `warmup`.
 
@@ -59,8 +64,15 @@ def run_nuts(
     aims for, higher than usual since the posteriors of lengthscales are curved. `chain_method`:
     "threads", "sequential", "vectorized" or "parallel"; all give the same kind of draws.
     """
+    checkpoint = checkpoint or Checkpoint()
     chain = chain_of(density.functions, warmup, target, depth)
-    starts = _warm_starts(density, chains) if init == "warm" else _starts(density, chains)
+    starts = checkpoint.load("starts", like=jnp.zeros(0))
+    if starts is None:
+        if init == "warm":
+            starts = _warm_starts(density, chains, report, checkpoint)
+        else:
+            starts = _starts(density, chains)
+        checkpoint.save("starts", starts)
     keys = jax.random.split(jax.random.key(seed), chains)
     state = jax.vmap(chain.begin)(keys, starts, *_at_starts(density, starts))
     tally = _Tally(chains, warmup, draws, report)
@@ -70,15 +82,17 @@ def run_nuts(
         steps = density.functions.compiled.get(
             (chain, method), lambda: _BATCHED[method](chain.advance)
         )
-        collected = _collect(lambda s, count: steps(s, arrays, count), state, tally, over=chains)
+        walk = _Walk(checkpoint, "all chains", tally, over=chains)
+        collected = walk.along(lambda s, count: steps(s, arrays, count), state)
     else:
         each = [jax.tree.map(lambda leaf, c=c: leaf[c], state) for c in range(chains)]
         chain.advance(each[0], arrays, 0)  # compiles, before several threads would
 
-        def one(state: HMCState) -> dict[str, np.ndarray]:
-            return _collect(lambda s, count: chain.advance(s, arrays, count), state, tally)
+        def one(number: int) -> dict[str, np.ndarray]:
+            walk = _Walk(checkpoint, f"chain {number}", tally)
+            return walk.along(lambda s, count: chain.advance(s, arrays, count), each[number])
 
-        runs = side_by_side(one, each, threads=None if method == "threads" else 1)
+        runs = side_by_side(one, range(chains), threads=None if method == "threads" else 1)
         collected = {k: np.stack([run[k] for run in runs]) for k in runs[0]}
     points = collected.pop("flat")
     report("the values of the unknowns at the draws")
@@ -151,36 +165,73 @@ class _Tally:
     def __init__(self, chains: int, warmup: int, draws: int, report: Report) -> None:
         self.chains, self.warmup, self.draws, self.report = chains, warmup, draws, report
         self.done = self.diverged = 0
+        self._lock = threading.Lock()
 
     def add(self, steps: int, diverged: int) -> None:
-        self.done += steps
-        self.diverged += diverged
+        with self._lock:
+            self.done += steps
+            self.diverged += diverged
         share = self.done / (self.chains * (self.warmup + self.draws))
-        self.report(f"{self.diverged} divergences" if self.diverged else "", share)
+        self.report(_counted(self.diverged, "divergence"), share, done=self.done)
 
 
-def _collect(
-    advance: Callable[..., Any], state: HMCState, tally: _Tally, over: int = 0
-) -> dict[str, np.ndarray]:
-    """What the steps after warm-up gave, [draw, ...], or [chain, draw, ...] of `over` chains."""
-    calls: list[dict[str, np.ndarray]] = []
-    axis = 1 if over else 0
-    for total, is_kept in ((tally.warmup, False), (tally.draws, True)):
-        for count in _counts(total):
-            state, given = advance(state, count)
-            given = {
-                k: np.asarray(v)[(slice(None), slice(count)) if over else slice(count)]
-                for k, v in given.items()
-            }
-            tally.add(count * max(1, over), int(given["diverging"].sum()) if is_kept else 0)
-            if is_kept:
-                calls.append(given)
-    return {k: np.concatenate([call[k] for call in calls], axis) for k in calls[0]}
+class _Walked(NamedTuple):
+    """How far a chain, or all of them, went: what the checkpoint holds of it."""
+
+    state: HMCState
+    done: int
+    kept: dict[str, np.ndarray]
 
 
-def _counts(total: int) -> list[int]:
-    whole, rest = divmod(total, _STEPS)
-    return [_STEPS] * whole + ([rest] if rest else [])
+class _Walk:
+    """The steps of one chain, or of all `over` chains at once, as a part of a checkpoint."""
+
+    def __init__(self, checkpoint: Checkpoint, name: str, tally: _Tally, over: int = 0) -> None:
+        self._checkpoint, self._name, self._tally = checkpoint, name, tally
+        self._chains, self._axis = max(1, over), 1 if over else 0
+        self._rows = (slice(None),) * self._axis  # the axes before that of the steps
+
+    def along(self, advance: Callable[..., Any], state: HMCState) -> dict[str, np.ndarray]:
+        """What the steps after warm-up gave, [draw, ...], or [chain, draw, ...]."""
+        none = {
+            k: np.expand_dims(np.asarray(v), self._axis)[(*self._rows, slice(0))]
+            for k, v in _kept_of(state).items()
+        }
+        begun = _Walked(state, 0, none)
+        state, done, kept = self._checkpoint.load(self._name, like=begun) or begun
+        self._tally.add(done * self._chains, int(kept["diverging"].sum()))
+        blocks, pace = [kept], Pace(_STEPS)
+        warmup = self._tally.warmup
+        total = warmup + self._tally.draws
+        while done < total:
+
+            def steps(count: int, state: HMCState = state) -> Any:
+                return jax.block_until_ready(advance(state, count))
+
+            left = warmup - done if done < warmup else total - done
+            count, (state, given) = pace.call(steps, left)
+            done += count
+            if done <= warmup:
+                self._tally.add(count * self._chains, 0)
+            else:
+                given = {k: np.asarray(v)[(*self._rows, slice(count))] for k, v in given.items()}
+                blocks.append(given)
+                self._tally.add(count * self._chains, int(given["diverging"].sum()))
+            self._checkpoint.save(self._name, partial(self._walked, state, done, tuple(blocks)))
+        return self._joined(blocks)
+
+    def _walked(
+        self, state: HMCState, done: int, blocks: Sequence[dict[str, np.ndarray]]
+    ) -> _Walked:
+        return _Walked(state, done, self._joined(blocks))
+
+    def _joined(self, blocks: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        # By name: a dict that comes from a checkpoint, or from JAX, is sorted so.
+        return {k: np.concatenate([b[k] for b in blocks], self._axis) for k in sorted(blocks[0])}
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count > 1)}" if count else ""
 
 
 def fitting_chain_method(chains: int) -> str:
@@ -205,10 +256,15 @@ def _starts(density: Density, chains: int) -> Array:
     return jnp.asarray([density.found_start(chain) for chain in range(chains)])
 
 
-def _warm_starts(density: Density, chains: int) -> Array:
+def _warm_starts(density: Density, chains: int, report: Report, checkpoint: Checkpoint) -> Array:
     """Starts [chains, p] near the mode; the found start where there is none."""
+
+    def looking(*_: Any, **__: Any) -> None:
+        report("looking for where to start")
+
     try:
-        centre: Any = find_mode(density, restarts=1, steps=40).point
+        mode = find_mode(density, restarts=1, steps=40, report=looking, checkpoint=checkpoint)
+        centre: Any = mode.point
     except MercerError:
         centre = density.start
     # A mode of a hierarchical density may be a spike of no mass: not further than a few units.

@@ -13,16 +13,27 @@ import xarray as xr
 from jax import Array
 from numpyro import distributions as dist
 
+from mercer.dsl.spaces import Label
 from mercer.runtime.batches import over_draws
+from mercer.runtime.checkpoint import Checkpoint
 from mercer.runtime.conditional import Conditional, conditional, known_of, latent_names
 from mercer.runtime.containers import container
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
 from mercer.runtime.missing import seen_law
 from mercer.runtime.progress import Report, silent
-from mercer.runtime.terms import Gaussian
+from mercer.runtime.reduce import LogMoments, Moments, Reducer, Shares
+from mercer.runtime.statistics import NAMES, SHARES, STATISTICS, is_of_outcomes
+from mercer.runtime.terms import Gaussian, Linked
 
 Groups = dict[str, dict[str, np.ndarray]]
+
+KEPT_BYTES = 1e9
+"""What the draws of all that follows from the sampled unknowns may take: a fit and its file should
+fit into the memory of a laptop several times. Above it, statistics stand for what has many rows."""
+
+_FEW = 0.01
+"""Share of `KEPT_BYTES` up to which a quantity keeps its draws all the same."""
 
 
 def complete(
@@ -31,16 +42,22 @@ def complete(
     draws: Draws,
     *,
     seed: int,
+    labels: Mapping[str, int] | None = None,
     report: Report = silent,
+    checkpoint: Checkpoint | None = None,
 ) -> Groups:
     """The groups posterior, log_likelihood, posterior_predictive and sample_stats, each
     [chain, draw, ...].
 
     Unknowns integrated out are drawn from their conditional law; exact outcomes get the
     leave-one-out densities of their rows, others their own log densities. The stats are those of
-    `draws`, and the jitter of each factorisation.
+    `draws`, and the jitter of each factorisation. Where all draws would take more than
+    `KEPT_BYTES`, what has many rows is in groups of its own instead: `posterior_statistics` and
+    so on, [statistic, ...], and `posterior_predictive_shares`, [..., label], for outcomes that
+    are labels, whose numbers are in `labels`.
     """
-    kept = kept_values(program, draws)
+    kept, labels = kept_values(program, draws), labels or {}
+    count, budget = draws.chains * draws.draws, KEPT_BYTES
 
     def compute(key: Array, draw: Mapping[str, Array], arrays: Mapping[str, Array]) -> Any:
         return one_draw(program, key, draw, {**arrays, **arguments.static})
@@ -50,20 +67,49 @@ def complete(
         kept,
         dict(arguments.arrays),
         seed=seed + 1,
-        count=draws.chains * draws.draws,
+        count=count,
         size=rows_of(arguments),
-        known_by=("complete", program, arguments.key),
+        known_by=("complete", program, arguments.key, budget, tuple(sorted(labels.items()))),
+        choose=lambda shapes: _kept_of(shapes, count, budget, labels),
         report=report,
+        checkpoint=checkpoint,
     )
     shape = (draws.chains, draws.draws)
-    groups = {
-        group: {k: v.reshape(*shape, *v.shape[1:]) for k, v in values.items()}
-        for group, values in found.items()
-    }
+    groups: Groups = {}
+    for group, values in found.items():
+        groups[group] = {}
+        for name, value in values.items():
+            if not isinstance(value, dict):
+                groups[group][name] = value.reshape(*shape, *value.shape[1:])
+            elif "shares" in value:
+                groups.setdefault(group + SHARES, {})[name] = value["shares"]
+            else:
+                groups.setdefault(group + STATISTICS, {})[name] = np.stack([*value.values()])
     sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items()}
     groups["posterior"] = {**sampled, **groups["posterior"]}
     groups["sample_stats"] = {**draws.stats, **groups["sample_stats"]}
     return groups
+
+
+def _kept_of(shapes: Any, count: int, budget: float, labels: Mapping[str, int]) -> Any:
+    """What is kept of each quantity: all draws, or the statistics that its group calls for."""
+
+    def size(shape: Any) -> float:
+        return float(np.prod(shape.shape)) * shape.dtype.itemsize * count
+
+    is_small = sum(map(size, jax.tree.leaves(shapes))) <= budget
+
+    def reducer(group: str, name: str, shape: Any) -> Reducer | None:
+        if is_small or size(shape) <= _FEW * budget:
+            return None
+        if group == "posterior_predictive" and name in labels:
+            return Shares(labels[name])
+        return LogMoments() if group == "log_likelihood" else Moments()
+
+    return {
+        group: {name: reducer(group, name, shape) for name, shape in values.items()}
+        for group, values in shapes.items()
+    }
 
 
 KEPT_ROWS = 5_000
@@ -96,7 +142,7 @@ def one_draw(
     law = conditional(program, known, draw)
     if program.INFERENCE.lane == "variational":
         return _one_variational(program, key, draw, known, law)
-    gaussian = {k: v for k, v in law.laws.items() if isinstance(v, Gaussian)}
+    gaussian = {k: v for k, v in law.laws.items() if isinstance(v, Gaussian | Linked)}
     exact = {k: q for k, q in law.quantities.items() if k not in law.latent}
     draw_key, noise_key = jax.random.split(key)
     means = {f"mean of {k}": v.mean for k, v in gaussian.items()}
@@ -112,8 +158,10 @@ def one_draw(
             predictive[name] = mean + noise * jax.random.normal(own_key, mean.shape)
             log_likelihood[name] = scores[name].log_density
         else:
+            if isinstance(outcome, Linked):
+                outcome = outcome.law(values[f"mean of {name}"])
             predictive[name] = outcome.sample(own_key)
-            value = known.get(_word(program, name))
+            value = arguments.get(_word(program, name))
             if value is not None:
                 log_likelihood[name] = _log_density(outcome, value)
     definitions = program.definitions({**draw, **at}, **{**known, **_by_word(program, at)})
@@ -177,14 +225,8 @@ def inference_data(
     attributes: Mapping[str, Any],
 ) -> Any:
     """ArviZ's container: InferenceData (0.x) or DataTree (1.x), dims and coords by name."""
-    datasets = {
-        name: dataset(
-            {} if name == "sample_stats" else program.DIMS, bound, values, leading=("chain", "draw")
-        )
-        for name, values in groups.items()
-        if values
-    }
-    outcomes = set(groups.get("posterior_predictive", {}))
+    datasets = {name: _group(program, bound, name, v) for name, v in groups.items() if v}
+    outcomes = {name for group, v in groups.items() if is_of_outcomes(group) for name in v}
     observed = {k: v for k, v in bound.arrays.items() if k in outcomes}
     constant = {k: v for k, v in bound.arrays.items() if k not in outcomes}
     for name, values in (("observed_data", observed), ("constant_data", constant)):
@@ -195,6 +237,23 @@ def inference_data(
     return container(datasets)
 
 
+def _group(
+    program: ModuleType, bound: Any, name: str, values: Mapping[str, np.ndarray]
+) -> xr.Dataset:
+    """One group, with dims by name."""
+    if name.endswith(STATISTICS):
+        found = dataset(program.DIMS, bound, values, leading=("statistic",))
+        return found.assign_coords(statistic=list(NAMES[: found.sizes["statistic"]]))
+    if name.endswith(SHARES):
+        labels = {n.name: n.space.index for n in bound.needs.data if isinstance(n.space, Label)}
+        # An outcome over the labels themselves has them twice.
+        dims = {k: program.DIMS.get(k, ()) for k in values}
+        dims = {k: (*d, labels[k] + "'" * (labels[k] in d)) for k, d in dims.items()}
+        return dataset(dims, bound, values)
+    dims = {} if name == "sample_stats" else program.DIMS
+    return dataset(dims, bound, values, leading=("chain", "draw"))
+
+
 def dataset(
     dims: Mapping[str, tuple[str, ...]],
     bound: Any,
@@ -202,7 +261,10 @@ def dataset(
     *,
     leading: tuple[str, ...] = (),
 ) -> xr.Dataset:
-    """Arrays with the dims of the model; labels are the coords, else rows are numbered from 0."""
+    """Arrays with the dims of the model; labels are the coords, else rows are numbered from 0.
+
+    What is itself a label is its code, and has them all as its attribute `labels`.
+    """
     variables, used = {}, {}
     for name, value in values.items():
         value = np.asarray(value)
@@ -210,12 +272,20 @@ def dataset(
         if len(own) != value.ndim - len(leading):
             own = tuple(f"{name}_dim_{i}" for i in range(value.ndim - len(leading)))
         own = tuple(f"{d}_" if d in values and d not in bound.labels else d for d in own)
-        variables[name] = ((*leading, *own), value)
+        variables[name] = ((*leading, *own), value, labels_of(bound, name))
         used.update(zip((*leading, *own), value.shape, strict=True))
     coords = {dim: _labels(bound, dim, size) for dim, size in used.items()}
     clash = set(variables) & set(coords)
     variables = {f"{k} (data)" if k in clash else k: v for k, v in variables.items()}
-    return xr.Dataset({k: xr.Variable(d, v) for k, (d, v) in variables.items()}, coords=coords)
+    return xr.Dataset({k: xr.Variable(*v) for k, v in variables.items()}, coords=coords)
+
+
+def labels_of(bound: Any, name: str) -> dict[str, list[str]]:
+    """The labels behind the codes of the data `name`, as an attribute; else nothing."""
+    need = bound.needs.of(name)
+    if need is None or not isinstance(need.space, Label):
+        return {}
+    return {"labels": [str(label) for label in bound.labels[need.space.index]]}
 
 
 def _labels(bound: Any, dim: str, size: int) -> np.ndarray:

@@ -21,8 +21,9 @@ from mercer.runtime.density import Arguments
 from mercer.runtime.mixture import mixture_quantile
 from mercer.runtime.newlabels import Rows, component_keys
 from mercer.runtime.posterior import dataset, rows_of
+from mercer.runtime.statistics import shares_of, statistics_of
 from mercer.runtime.tabulate import table
-from mercer.runtime.terms import Affine, Gaussian
+from mercer.runtime.terms import Affine, Gaussian, Linked
 
 NEW = "new: "
 
@@ -33,7 +34,11 @@ class Prediction:
 
     `samples[name]`: draws [chain, draw, ...], noise included, each row from its own law; `draws`
     has them joint over the rows. `probabilities[name]`: of each label, labels last.
+    `expected[name]`: what each posterior draw expects, [chain * draw, ...], the mean, or for labels
+    their probabilities.
     `normals[name]`: mean and sd [chain * draw, ...] of what is normal given the unknowns.
+    Where all draws would be too many, `samples`, `expected`, `normals` and `draws` raise
+    MercerError M515, and `quantiles` gives the quantiles.
     """
 
     bound: Any
@@ -42,8 +47,10 @@ class Prediction:
     sds: Mapping[str, np.ndarray]
     samples: Mapping[str, np.ndarray]
     probabilities: Mapping[str, np.ndarray]
+    expected: Mapping[str, np.ndarray]
     normals: Mapping[str, tuple[np.ndarray, np.ndarray]]
     joint: Callable[[], Mapping[str, np.ndarray]]
+    quantiles: Callable[[str, float], np.ndarray] | None = None
 
     @cached_property
     def draws(self) -> xr.Dataset:
@@ -52,6 +59,8 @@ class Prediction:
 
     def quantile(self, name: str, level: float) -> np.ndarray:
         """A quantile of the mixture over the posterior draws, [...]: exact for normal laws."""
+        if self.quantiles is not None:
+            return self.quantiles(name, level)
         if name in self.normals:
             return mixture_quantile(*self.normals[name], level)
         return np.quantile(self.samples[name], level, axis=(0, 1))
@@ -59,6 +68,15 @@ class Prediction:
     def table(self, *, quantiles: tuple[float, ...] = (0.025, 0.975)) -> Any:
         """A pandas table, a row for each new point: `y.mean`, `y.sd`, `y.q2.5`, `y.q97.5`, ..."""
         return table(self, quantiles)
+
+    def _repr_html_(self) -> str:
+        """The table, as a notebook shows it."""
+        from mercer.dsl.html import table as html_table
+
+        rows = self.table()
+        head = [str(column) for column in rows.columns]
+        cells = ((i, *row) for i, row in enumerate(rows.itertuples(index=False, name=None)))
+        return html_table(("", *head), cells)
 
     def __repr__(self) -> str:
         return f"<Prediction of {', '.join(self.means)}>"
@@ -105,13 +123,15 @@ def predict(
 
     found = run(False)
     labels = _label_outcomes(bound)
-    means, sds, samples, probabilities, normals = {}, {}, {}, {}, {}
+    means, sds, samples, probabilities, expected, normals = {}, {}, {}, {}, {}, {}
     for name, (mean, variance, sample, probability, is_normal) in found.items():
         means[name] = mean.mean(axis=0)
         # The law of total variance over the posterior draws.
         sds[name] = np.sqrt(variance.mean(axis=0) + mean.var(axis=0))
         samples[name] = sample.reshape(*shape, *sample.shape[1:])
+        expected[name] = mean
         if name in labels and probability is not None:
+            expected[name] = probability
             probabilities[name] = probability.mean(axis=0)
         if is_normal.all():
             normals[name] = (mean, np.sqrt(variance))
@@ -119,7 +139,33 @@ def predict(
     def joint() -> Mapping[str, np.ndarray]:
         return {n: v.value.reshape(*shape, *v.value.shape[1:]) for n, v in run(True).items()}
 
-    return Prediction(bound, dict(program.DIMS), means, sds, samples, probabilities, normals, joint)
+    dims = dict(program.DIMS)
+    return Prediction(bound, dims, means, sds, samples, probabilities, expected, normals, joint)
+
+
+def prediction_of(idata: Any, bound: Any, dims: Mapping[str, tuple[str, ...]]) -> Prediction:
+    """Outcomes and components at the data of a fit, by the Normals of their mean and sd, and by
+    the shares of labels."""
+    normals = statistics_of(idata, "posterior") | statistics_of(idata, "posterior_predictive")
+    shares = shares_of(idata, "posterior_predictive")
+    codes = {k: np.arange(v.shape[-1]) for k, v in shares.items()}
+
+    def joint() -> Mapping[str, np.ndarray]:
+        raise ValueError("draws: this fit has statistics of its rows; fit.predict draws at rows")
+
+    return Prediction(
+        bound=bound,
+        dims=dims,
+        means={k: mean for k, (mean, _) in normals.items()}
+        | {k: share @ codes[k] for k, share in shares.items()},
+        sds={k: sd for k, (_, sd) in normals.items()},
+        samples={},
+        expected={k: mean[None] for k, (mean, _) in normals.items()}
+        | {k: share[None] for k, share in shares.items()},
+        probabilities=shares,
+        normals={k: (mean[None], sd[None]) for k, (mean, sd) in normals.items()},
+        joint=joint,
+    )
 
 
 class _Law(NamedTuple):
@@ -173,12 +219,14 @@ def _one(
     latent = {k: quantities[k] for k in law.latent}
     at = {k: v.value for k, v in _values(law, value_key, latent, new_sites, is_joint).items()}
     laws = program.outcomes(at, **known)
-    gaussian = {k: v for k, v in laws.items() if isinstance(v, Gaussian)}
+    gaussian = {k: v for k, v in laws.items() if isinstance(v, Gaussian | Linked)}
     means = {k: moved(v.mean) for k, v in gaussian.items()}
     latent_values = _values(law, value_key, means, new_sites, is_joint)
     for number, (name, outcome) in enumerate(laws.items()):
         own_key = jax.random.fold_in(noise_key, number)
-        if name in gaussian:
+        if isinstance(outcome, Linked):
+            result[name] = _moments(outcome.law(latent_values[name].value), own_key)
+        elif name in gaussian:
             mean, variance, value, *_ = latent_values[name]
             noise = jnp.reshape(jnp.broadcast_to(outcome.noise, (mean.size,)), mean.shape)
             value = value + noise * jax.random.normal(own_key, mean.shape)

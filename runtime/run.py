@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from inspect import signature
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
+from mercer.dsl.spaces import Label
 from mercer.runtime.cache import use_cache
-from mercer.runtime.density import Density, arguments_of
-from mercer.runtime.diagnose import LEAST_JITTER, diagnose, of_inducing
-from mercer.runtime.draws import Draws
+from mercer.runtime.checkpoint import Checkpoint, begin, digest, surroundings
+from mercer.runtime.diagnose import LEAST_JITTER, diagnose, of_inducing, of_mode
 from mercer.runtime.fit import Fit
+from mercer.runtime.infer import at_all_rows, infer, settings_of, takes_batches
 from mercer.runtime.inference import Method
-from mercer.runtime.map import run_map
-from mercer.runtime.nuts import run_nuts
-from mercer.runtime.placing import Placed, learned_of, place
-from mercer.runtime.posterior import (
-    KEPT_ROWS,
-    complete,
-    complete_without_rows,
-    inference_data,
-)
+from mercer.runtime.placing import learned_of
+from mercer.runtime.posterior import KEPT_ROWS, complete, complete_without_rows, inference_data
 from mercer.runtime.progress import Report, watched
-from mercer.runtime.stochastic import Fitted, run_stochastic
-from mercer.runtime.svi import run_svi
-from mercer.stdlib.methods import METHODS
-
-_RUNNERS: dict[Method, Callable[..., Draws]] = {
-    "nuts": run_nuts,
-    "map": run_map,
-    "svi": run_svi,
-}
+from mercer.runtime.statistics import statistics_note
+from mercer.runtime.stochastic import Fitted
 
 
 def run(
@@ -48,6 +33,9 @@ def run(
     bind: Callable[[Any, Any], Any] | None = None,
     model_source: str = "",
     plan_text: str = "",
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    identity: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Fit:
     """The posterior of `program` given `bound`.
@@ -56,51 +44,49 @@ def run(
     `options` are settings of the method (`mercer.stdlib.methods`) and keyword arguments of what
     runs it; None stands for what the model says, or else for the table's. Same seed, same draws.
     Raises ValueError for an option that the method does not have.
+
+    `checkpoint`: a file for the state of what takes long, which `resume` goes on from; `fit.save`
+    removes it. `identity` says of which model the fit is, for a checkpoint of another one.
     """
     use_cache()
     by: Method = method or program.INFERENCE.method
-    is_variational = program.INFERENCE.lane == "variational"
-    runner: Callable[..., Any] = run_stochastic if is_variational else _RUNNERS[by]
-    settings = settings_of(program, by, options, runner)
+    settings = settings_of(program, by, options)
+    kept = Checkpoint()
+    if checkpoint is not None:
+        data = digest({"arrays": dict(bound.arrays), "labels": dict(bound.labels)})
+        belongs = {**(identity or {}), "the digest of the data": data, "the method": by}
+        belongs |= {"the seed": seed, **settings, **surroundings()}
+        kept = begin(checkpoint, belongs, resume=resume)
+
+    def find(report: Report) -> Fitted:
+        return infer(
+            program,
+            bound,
+            method=by,
+            settings=settings,
+            seed=seed,
+            report=report,
+            checkpoint=kept,
+        )
+
+    def assemble(report: Report) -> Any:
+        if takes_batches(program) and bound.sizes[program.ROWS] > KEPT_ROWS:
+            return complete_without_rows(program, arguments, found, seed=seed, report=report)
+        return complete(
+            program,
+            at_all_rows(program, bound, fitted),
+            found,
+            seed=seed,
+            labels=_outcomes_with_labels(bound),
+            report=report,
+            checkpoint=kept,
+        )
+
     text = f"fitting by {by}"
     if by == "nuts":
         text = "sampling {chains} chains of {warmup} + {draws}".format(**settings)
-    if is_variational:
-
-        def fit_rows(report: Report) -> Fitted:
-            return run_stochastic(program, bound, seed=seed, report=report, **settings)
-
-        fitted = watched(text, fit_rows, progress=progress)
-        found, arguments = fitted.draws, fitted.arguments
-    else:
-        arguments = arguments_of(program, bound)
-
-        def put(report: Report) -> Placed:
-            return place(program, arguments, seed=seed, report=report)
-
-        placed = watched("placing inducing points", put, progress=progress)
-        arguments = placed.arguments
-
-        def infer(report: Report) -> Draws:
-            density = Density(program, arguments, seed=seed)
-            if placed.start is not None:
-                density.start = placed.start
-            if not density.has_unknowns:
-                return Draws({}, settings["chains"], settings["draws"])
-            return runner(density, seed=seed, report=report, **settings)
-
-        found = watched(text, infer, progress=progress)
-
-    def assemble(report: Report) -> Any:
-        if is_variational and bound.sizes[program.ROWS] > KEPT_ROWS:
-            return complete_without_rows(program, arguments, found, seed=seed, report=report)
-        every = arguments
-        if is_variational:
-            learned = {n: jnp.asarray(v) for n, v in learned_of(program, arguments).items()}
-            every = arguments_of(program, bound)
-            every = replace(every, arrays={**every.arrays, **learned})
-        return complete(program, every, found, seed=seed, report=report)
-
+    fitted = watched(text, find, progress=progress)
+    found, arguments = fitted.draws, fitted.arguments
     groups = watched("drawing what was integrated out", assemble, progress=progress)
     settings = {"method": by, "seed": seed, **settings}
     stats = groups["sample_stats"]
@@ -119,28 +105,21 @@ def run(
         diagnostics=(
             *diagnose(found, method=by, depth=settings.get("depth", 10), jitter=jitter),
             *of_inducing(stats),
+            *of_mode(stats),
+            *statistics_note(groups, found.chains * found.draws),
         ),
         learned=learned_of(program, arguments),
         bind=bind,
         model_source=model_source,
         plan_text=plan_text,
+        checkpoint=kept,
     )
 
 
-def settings_of(
-    program: ModuleType, by: Method, options: Mapping[str, Any], runner: Callable[..., Any]
-) -> dict[str, Any]:
-    """The settings of method `by`: of the table, then of the model, then those given, as far as
-    `runner` takes them."""
-    entry = next(e for e in METHODS if e.name.lower() == by)
-    counts = {p.name for p in entry.parameters if p.space == "Count"}
-    own = program.INFERENCE.settings if program.INFERENCE.method == by else {}
-    given = {k: v for k, v in options.items() if v is not None}
-    every = {p.name for e in METHODS for p in e.parameters}
-    own_words = ("density", "program", "bound", "seed", "report")
-    taken = [k for k in signature(runner).parameters if k not in own_words]
-    wrong = sorted(k for k in given if k not in taken and k not in every)
-    if wrong:
-        raise ValueError(f"options: {by} takes {', '.join(taken)}, got {wrong}")
-    found: dict[str, Any] = {p.name: p.default for p in entry.parameters} | dict(own) | given
-    return {k: int(v) if k in counts else v for k, v in found.items() if k in taken}
+def _outcomes_with_labels(bound: Any) -> dict[str, int]:
+    """How many labels each outcome has that is one of labels."""
+    return {
+        need.name: len(bound.labels[need.space.index])
+        for need in bound.needs.data
+        if need.is_outcome and isinstance(need.space, Label)
+    }

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jax import Array
+from numpyro.distributions import ImproperUniform, biject_to
+from numpyro.distributions.constraints import real
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime import whitened
-from mercer.runtime.missing import seen_law
+from mercer.runtime.missing import filled, seen_law
 from mercer.runtime.sites import apply, rows
 from mercer.runtime.terms import Affine, Process, Site
 
@@ -52,11 +54,41 @@ def observe_each(name: str, law: Any, value: Any, keep: Any = None) -> None:
         return
     if not len(keep):
         return
-    value = jnp.asarray(value)
-    seen = jnp.zeros(value.size, bool).at[keep].set(True).reshape(value.shape)
-    some = value.reshape(-1)[keep[0]]  # a value of the support, where nothing was seen
+    value, seen = filled(value, keep)
     law, rows = seen_law(law, seen)
-    numpyro.sample(name, law.mask(rows), obs=jnp.where(seen, value, some))
+    numpyro.sample(name, law.mask(rows), obs=value)
+
+
+def sample_missing(name: str, law: Any, value: Any, keep: Any) -> Array:
+    """A column of which only the rows `keep` were seen (None: all): the others are unknowns.
+
+    What is moved is `NAME.missing`, one real number for each. Of a column that is None all is
+    drawn. Raises MercerError where an entry of a column of whole numbers or labels is missing.
+    """
+    if value is None:
+        return jnp.asarray(numpyro.sample(name, law))
+    value = jnp.asarray(value)
+    if keep is not None:
+        if law.support.is_discrete:
+            raise _no_number(name)
+        gap = jnp.ones(value.size, bool).at[keep].set(False)
+        gaps = jnp.nonzero(gap, size=value.size - len(keep))[0]
+        gap = gap.reshape(value.shape)
+        free = numpyro.sample(f"{name}.missing", ImproperUniform(real, gaps.shape, ()))
+        free = jnp.zeros(value.size).at[gaps].set(free).reshape(value.shape)
+        onto = biject_to(law.support)
+        drawn = onto(free)
+        slope = onto.log_abs_det_jacobian(free, drawn)
+        numpyro.factor(f"{name}.slope", jnp.sum(jnp.where(gap, slope, 0.0)))
+        value = jnp.where(gap, drawn, value)
+    numpyro.factor(f"{name}.density", jnp.sum(law.log_prob(value)))
+    return jnp.asarray(numpyro.deterministic(name, value))
+
+
+def _no_number(name: str) -> MercerError:
+    problem = f"imputing `{name}`, whose values are whole numbers or labels, has no engine yet"
+    mend = f"leave out the rows without {name}"
+    return MercerError([Diagnostic("M310", problem, mend=mend)])
 
 
 def observed_rows(value: Any, *, is_label: bool = False, whole: str = "") -> Any:

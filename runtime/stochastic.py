@@ -22,6 +22,7 @@ from jax import Array
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.bound import Bound, Free, Look, Probe, Sample, moved, natural_target
+from mercer.runtime.checkpoint import Checkpoint
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
 from mercer.runtime.inducing import Inducing
@@ -77,13 +78,18 @@ def run_stochastic(
     steps: int,
     rate: float,
     batch: int,
+    summaries: Mapping[str, Any] | None = None,
     report: Report = silent,
+    checkpoint: Checkpoint | None = None,
 ) -> Fitted:
     """The most probable unknowns, inducing points and q, for the rows of `bound`."""
-    fit = Stochastic(program, bound, seed=seed, batch=batch, rate=rate)
+    kept = checkpoint or Checkpoint()
+    fit = Stochastic(program, bound, seed=seed, batch=batch, rate=rate, summaries=summaries)
     state = fit.begin(report)
+    state = kept.load("state", like=state) or state
     while state.step < steps and state.level < LEVELS:
         state = fit.advance(state, report, steps)
+        kept.save("state", state)
     report("a pass over all rows")
     return fit.finished(state, chains, draws, steps)
 
@@ -93,13 +99,21 @@ class Stochastic:
     next."""
 
     def __init__(
-        self, program: ModuleType, bound: Any, *, seed: int, batch: int, rate: float
+        self,
+        program: ModuleType,
+        bound: Any,
+        *,
+        seed: int,
+        batch: int,
+        rate: float,
+        summaries: Mapping[str, Any] | None = None,
     ) -> None:
         self.program, self.seed, self.rate = program, seed, rate
         word = {name: w for w, name in program.NAMES.items()}
         data = {word.get(n, n): v for n, v in bound.arrays.items()}
-        data |= {w: np.arange(bound.sizes[program.NAMES.get(w, w)]) for w in program.INDICES}
-        self.batches = Minibatches(program, bound, program.summaries(**data))
+        data |= {w: np.arange(bound.sizes[program.NAMES[w]]) for w in program.INDICES}
+        taken = program.summaries(**data) if summaries is None else summaries
+        self.batches = Minibatches(program, bound, taken)
         self.batch = min(batch, self.batches.count)
         self.is_whole = self.batch == self.batches.count
         self.is_closed = not program.PREDICTORS

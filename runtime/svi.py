@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import Array
 from numpyro.infer import SVI, Trace_ELBO
 from numpyro.infer.autoguide import AutoMultivariateNormal, AutoNormal
 from numpyro.infer.initialization import init_to_median
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.checkpoint import Checkpoint
 from mercer.runtime.density import Density
 from mercer.runtime.draws import Draws
+from mercer.runtime.pace import Pace
 from mercer.runtime.progress import Report, silent
 
 _FULL_UP_TO = 200
 """Unknowns up to which all correlations are kept: the factor has p (p + 1) / 2 numbers."""
+
+_STEPS = 500
+"""Steps in one call, at most."""
+
+
+class _Descent(NamedTuple):
+    """The steps so far: NumPyro's state (parameters, moments, key), their number and losses."""
+
+    state: Any
+    done: int
+    losses: np.ndarray
 
 
 def run_svi(
@@ -31,6 +46,7 @@ def run_svi(
     rate: float,
     guide: Literal["auto", "full", "independent"] = "auto",
     report: Report = silent,
+    checkpoint: Checkpoint | None = None,
 ) -> Draws:
     """Draws from the fitted guide, [chains, draws]; the lower bound (ELBO) is in the notes."""
     model, size = density.functions.model, density.functions.zero.size
@@ -41,14 +57,30 @@ def run_svi(
     svi = SVI(model, auto, optax.adam(schedule), Trace_ELBO(num_particles=4))
     arrays = dict(density.arguments.arrays)
     key, draw_key = jax.random.split(jax.random.key(seed))
-    state = svi.init(key, **arrays)
+    checkpoint = checkpoint or Checkpoint()
+    begun = _Descent(svi.init(key, **arrays), 0, np.zeros(0))
+    state, done, losses = checkpoint.load("descent", like=begun) or begun
 
     @jax.jit
-    def optimise(state: Any, arrays: Mapping[str, Any]) -> Any:
-        return jax.lax.scan(lambda s, _: svi.update(s, **arrays), state, length=steps)
+    def optimise(state: Any, arrays: Mapping[str, Any], count: Array) -> Any:
+        def step(i: Array, carry: Any) -> Any:
+            state, losses = carry
+            state, loss = svi.update(state, **arrays)
+            return state, losses.at[i].set(loss)
 
-    state, losses = optimise(state, arrays)
-    losses = np.asarray(losses)
+        return jax.lax.fori_loop(0, count, step, (state, jnp.zeros(_STEPS)))
+
+    jax.block_until_ready(optimise(state, arrays, 0))  # compiles, so that it counts in no rate
+    pace = Pace(_STEPS)
+    while done < steps and (done == 0 or np.isfinite(losses[-1])):
+
+        def some(count: int, state: Any = state) -> Any:
+            return jax.block_until_ready(optimise(state, arrays, count))
+
+        count, (state, given) = pace.call(some, steps - done)
+        done, losses = done + count, np.concatenate([losses, np.asarray(given)[:count]])
+        report(f"loss {np.mean(losses[-50:]):.5g}", done / steps, done=done)
+        checkpoint.save("descent", _Descent(state, done, losses))
     if not np.isfinite(losses[-1]):
         problem = "variational inference ran into a density that is not a number"
         mend = "use nuts or map, or a smaller rate: infer SVI(rate = 0.005)"

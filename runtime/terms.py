@@ -6,6 +6,7 @@ functions under `jit`, `vmap` and `grad`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -39,18 +40,38 @@ class Weights:
 Process = RandomFunction | Weights
 
 
-@partial(_pytree, data_fields=("points",), meta_fields=("process", "size", "is_inducing"))
+@partial(_pytree, data_fields=("node", "row", "place", "first"), meta_fields=("local",))
+@dataclass(frozen=True)
+class Timeline:
+    """The order of all rows of all outcomes along the line, as `runtime.timeline` finds it.
+
+    `node` [rows]: the node of each row, or empty where each node is one row; `row` [nodes]: a row
+    of each node; `place` [nodes]: where its time stands among the values of all function sites;
+    `first` [chains]: the first node of each chain. `local`: the `Weights` of which each chain has
+    an entry of its own.
+    """
+
+    node: Any
+    row: Any
+    place: Any
+    first: Any
+    local: tuple[str, ...] = ()
+
+
+@partial(_pytree, data_fields=("points", "order"), meta_fields=("process", "size", "is_inducing"))
 @dataclass(frozen=True)
 class Site:
     """`size` Gaussian values: the process named `process` at `points`, or all of some `Weights`.
 
     `is_inducing`: no outcome reads them; an approximate engine sees the process through them.
+    `order`: that of the points along a line, where they are whitened along it.
     """
 
     process: str
     points: Any = None
     size: int = 1
     is_inducing: bool = False
+    order: Timeline | None = None
 
 
 @partial(_pytree, data_fields=("coefficient", "index"), meta_fields=("site",))
@@ -78,11 +99,22 @@ class Affine:
     shape: tuple[int, ...] = ()
 
 
-@partial(_pytree, data_fields=("mean", "noise"), meta_fields=())
+@partial(_pytree, data_fields=("mean", "noise", "timeline"), meta_fields=())
 @dataclass(frozen=True)
 class Gaussian:
     """The law of an outcome: `mean` plus independent noise of standard deviation `noise`
-    (a scalar, or one for each row)."""
+    (a scalar, or one for each row). `timeline`: for the engine that goes along the line."""
 
     mean: Affine
     noise: Array | float = 0.0
+    timeline: Timeline | None = None
+
+
+@dataclass(frozen=True)
+class Linked:
+    """The law of an outcome that is not Gaussian: `law(values of mean)`, row by row, smooth and
+    log-concave in those values. The block is then integrated out about its mode."""
+
+    mean: Affine
+    law: Callable[[Array], Any]
+    timeline: Timeline | None = None

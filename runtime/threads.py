@@ -30,7 +30,7 @@ def side_by_side(
 ) -> list[B]:
     """`function` of each of `inputs`, at most `threads` of them at a time (all cores)."""
     count = min(threads or workers(), len(inputs))
-    if count == 1:
+    if count <= 1:
         return [function(one) for one in inputs]
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(count) as pool:
         return list(pool.map(function, inputs))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
@@ -16,46 +19,83 @@ from mercer.dsl.spaces import (
     Sphere,
     Unit,
 )
+from mercer.runtime import times
+from mercer.runtime.columns import Column, Words, blocks
 
 Labels = np.ndarray
 """Labels of an index: text (dtype object), whole numbers (int64) or other numbers (float64)."""
 
 _MISSING_WORDS = ("NA", "N/A", "NaN", "nan", "NAN", "null", "None", "")
 _TOLERANCE = 1e-6  # of sums and norms: data are written with about seven digits
+_EXACT = 2.0**53  # whole numbers below it are exact in float64
 
 
-def numbers(raw: np.ndarray, *, truth: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """`raw` as float64, and where that failed; an empty cell, None and NA are NaN.
+class Numbers(NamedTuple):
+    """Cells as float64 (NaN: missing), where that failed, and whether they were dates."""
+
+    values: np.ndarray
+    is_bad: np.ndarray
+    are_dates: bool = False
+
+
+def numbers(raw: Column, *, truth: bool = False) -> Numbers:
+    """`raw` as float64; an empty cell, None and NA are NaN, dates are days (`times`).
 
     With `truth`, the words true and false are 1 and 0.
     """
+    if isinstance(raw, Words):
+        distinct = numbers(raw.words, truth=truth)
+        return Numbers(distinct.values[raw.codes], distinct.is_bad[raw.codes], distinct.are_dates)
+    raw = np.asarray(raw[...])
+    if raw.dtype.kind in "Mm":
+        return Numbers(times.days(raw), np.zeros(raw.shape, dtype=bool), raw.dtype.kind == "M")
     if raw.dtype.kind in "biuf":
-        return raw.astype(np.float64), np.zeros(raw.shape, dtype=bool)
+        return Numbers(raw.astype(np.float64, copy=False), np.zeros(raw.shape, dtype=bool))
     flat = pd.Series(raw.ravel(), dtype=object)
     if truth:
         words = flat.astype(str).str.strip().str.lower()
         flat = flat.mask(words == "true", 1.0).mask(words == "false", 0.0)
-    found = np.asarray(pd.to_numeric(flat, errors="coerce"), dtype=np.float64)
+    found = np.array(pd.to_numeric(flat, errors="coerce"), dtype=np.float64)
     suspects = np.flatnonzero(np.isnan(found))
     is_bad = np.zeros(found.shape, dtype=bool)
     cells = flat.to_numpy()[suspects]
-    is_bad[suspects] = [not _is_missing(cell) for cell in cells]
-    return found.reshape(raw.shape), is_bad.reshape(raw.shape)
+    is_bad[suspects] = [not is_missing(cell) for cell in cells]
+    moments = times.moments(flat.to_numpy()[is_bad], months=True) if is_bad.any() else None
+    if moments is not None and np.isnan(found).all():
+        found[is_bad] = times.days(moments)
+        return Numbers(found.reshape(raw.shape), np.zeros(raw.shape, dtype=bool), True)
+    return Numbers(found.reshape(raw.shape), is_bad.reshape(raw.shape))
 
 
-def labels(raw: np.ndarray) -> tuple[Labels, np.ndarray]:
+def number_blocks(raw: Column, truth: bool = False) -> Iterator[tuple[int, np.ndarray, Numbers]]:
+    """First row, cells and numbers of each block of rows."""
+    if isinstance(raw, Words):
+        every = numbers(raw.words, truth=truth)
+        for start, (place,) in blocks(raw.codes):
+            read = Numbers(every.values[place], every.is_bad[place], every.are_dates)
+            yield start, raw.words[place], read
+        return
+    for start, (block,) in blocks(raw):
+        yield start, block, numbers(block, truth=truth)
+
+
+def labels(raw: Column) -> tuple[Labels, np.ndarray]:
     """`raw` as labels, and where they are missing; the shape is kept."""
+    if isinstance(raw, Words):
+        found, missing = labels(raw.words)
+        return found[raw.codes], missing[raw.codes]
+    raw = np.asarray(raw[...])
     if raw.dtype.kind == "b":
         return np.where(raw, "true", "false").astype(object), np.zeros(raw.shape, dtype=bool)
     if raw.dtype.kind in "iu":
-        return raw.astype(np.int64), np.zeros(raw.shape, dtype=bool)
+        return raw.astype(np.int64, copy=False), np.zeros(raw.shape, dtype=bool)
     if raw.dtype.kind == "f":
         missing = ~np.isfinite(raw)
         filled = np.where(missing, 0.0, raw)
-        whole = bool(np.all(filled == np.round(filled)))
+        whole = bool(np.all((filled == np.round(filled)) & (np.abs(filled) < _EXACT)))
         return filled.astype(np.int64) if whole else filled, missing
-    flat = pd.Series(raw.ravel(), dtype=object)
-    absent = flat.isna().to_numpy() | (flat == "").to_numpy()
+    flat = pd.Series((times.texts(raw) if raw.dtype.kind == "M" else raw).ravel(), dtype=object)
+    absent = flat.isna().to_numpy() | (flat == "").to_numpy(dtype=bool)
     present = flat[~absent]
     if len(present) and all(map(_is_plain_number, present)):
         filled = np.zeros(len(flat))
@@ -67,8 +107,30 @@ def labels(raw: np.ndarray) -> tuple[Labels, np.ndarray]:
     return text.reshape(raw.shape), absent.reshape(raw.shape)
 
 
+def label_blocks(raw: Column) -> Iterator[tuple[int, Labels, np.ndarray]]:
+    """First row, labels and where they are missing, of each block of rows."""
+    if isinstance(raw, Words):
+        found, absent = labels(raw.words)
+        for start, (place,) in blocks(raw.codes):
+            yield start, found[place], absent[place]
+        return
+    for start, (block,) in blocks(raw):
+        yield start, *labels(block)
+
+
+def distinct_labels(raw: Column) -> Labels:
+    """Each label of `raw` once, in the order in which they first occur."""
+    if isinstance(raw, Words):
+        found, absent = labels(raw.words)
+        return union([found[~absent]], is_sorted=False)
+    parts = [union([f[~a]], is_sorted=False) for _, f, a in label_blocks(raw)]
+    return union(parts, is_sorted=False)
+
+
 def label_text(label: object) -> str:
-    """How a label is written: whole numbers without a point."""
+    """How a label is written: whole numbers without a point, truth as in a model."""
+    if isinstance(label, (bool, np.bool_)):
+        return "true" if label else "false"
     if isinstance(label, (float, np.floating)) and float(label).is_integer():
         return str(int(label))
     return str(label).strip()
@@ -99,14 +161,21 @@ def codes(wanted: Labels, among: Labels) -> np.ndarray:
     if among.dtype == object and wanted.dtype != object:
         wanted = as_text(wanted)
     elif among.dtype != object and wanted.dtype == object:
-        found, is_bad = numbers(wanted)
-        wanted = np.where(is_bad, np.nan, found)
+        found = numbers(wanted)
+        wanted = np.where(found.is_bad, np.nan, found.values)
     flat = wanted.ravel()
     is_count = among.dtype.kind == "i" and among.size and flat.dtype.kind == "i"
     if is_count and np.array_equal(among, np.arange(among.size)):
         within = (flat >= 0) & (flat < among.size)
         return np.where(within, flat, -1).reshape(wanted.shape)
     return pd.Index(among).get_indexer(pd.Index(flat)).reshape(wanted.shape)
+
+
+def is_missing(cell: object) -> bool:
+    """Whether one cell of a column of objects holds nothing."""
+    if isinstance(cell, str):
+        return cell.strip() in _MISSING_WORDS
+    return cell is None or cell is pd.NA or cell is pd.NaT or cell != cell
 
 
 def outside(space: Space, values: np.ndarray) -> tuple[np.ndarray, str]:
@@ -146,6 +215,7 @@ def outside_together(space: Space, values: np.ndarray) -> tuple[np.ndarray, str]
         case Constrained(("Correlation" | "Covariance") as kind, _):
             return _not_covariance(values, kind == "Correlation"), (
                 f"a {kind.lower()} matrix: symmetric and positive definite"
+                + (", its diagonal 1" if kind == "Correlation" else "")
             )
         case Sphere():
             return np.abs((values**2).sum(-1) - 1) > _TOLERANCE, "of length 1"
@@ -172,7 +242,7 @@ def _not_covariance(values: np.ndarray, is_correlation: bool) -> np.ndarray:
     if is_correlation:
         diagonal = np.diagonal(values, axis1=-2, axis2=-1)
         found |= (np.abs(diagonal - 1) > _TOLERANCE).any(-1)
-    return np.asarray(found)
+    return np.asarray(found & ~np.isnan(values).any((-1, -2)))
 
 
 def _bound(bound: float | str, otherwise: float) -> float:
@@ -181,12 +251,6 @@ def _bound(bound: float | str, otherwise: float) -> float:
         return float(bound)
     except ValueError:
         return otherwise
-
-
-def _is_missing(cell: object) -> bool:
-    if isinstance(cell, str):
-        return cell.strip() in _MISSING_WORDS
-    return cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell))
 
 
 def _is_plain_number(cell: object) -> bool:

@@ -2,13 +2,17 @@
 
 f = L z, z ~ N(0, I), L L' the covariance over all sites of one function: NUTS moves z, whose
 prior does not narrow as the hyperparameters change (Murray & Adams 2010). Later the values are
-data, observed without noise, and `Dense` conditions on them.
+data, observed without noise, and `Dense` conditions on them. Along a line z are the shocks of the
+states and L is their recursion, in linear time; `Markov` conditions, with a trace of noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpyro
 from jax import Array
@@ -16,8 +20,10 @@ from numpyro.distributions import Normal
 
 from mercer.runtime.cholesky import LATENT, factor
 from mercer.runtime.dense import Dense, stacked_covariance
-from mercer.runtime.sites import Processes, Sites, weights_root
-from mercer.runtime.terms import Affine, Gaussian, Term, Weights
+from mercer.runtime.linemodel import LineModel
+from mercer.runtime.markov import Markov
+from mercer.runtime.sites import Processes, Sites, rows, rows_variance, weights_root
+from mercer.runtime.terms import Affine, Gaussian, Site, Term, Weights
 
 
 def sample(processes: Processes, sites: Sites) -> dict[str, Array]:
@@ -33,6 +39,10 @@ def sample(processes: Processes, sites: Sites) -> dict[str, Array]:
             value = root * white if root.ndim == 1 else root @ white
             values.update(dict.fromkeys(own, value))
             continue
+        if _is_along(own):
+            ((key, site),) = own.items()
+            values[key] = _along(processes, key, site)
+            continue
         lower = factor(stacked_covariance(processes, list(own.values())), LATENT).lower
         stacked = lower @ _standard_normal(name, lower.shape[0])
         start = 0
@@ -42,9 +52,47 @@ def sample(processes: Processes, sites: Sites) -> dict[str, Array]:
     return values
 
 
-def given(processes: Processes, sites: Sites, values: Mapping[str, Array]) -> Dense:
-    """The engine that knows the values of its sites exactly: `condition` and `draw` anywhere."""
-    observations = {}
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Engines that know the values of their sites, each of some processes; those are independent,
+    and an affine vector is of the processes of one."""
+
+    blocks: tuple[Dense | Markov, ...]
+
+    def condition(self, sites: Sites, affine: Affine) -> tuple[Array, Array]:
+        """Mean and variance of an affine vector given the values."""
+        return self._block(affine, sites).condition(sites, affine)
+
+    def draw(
+        self, key: Array, affines: Mapping[str, Affine], sites: Sites | None = None
+    ) -> dict[str, Array]:
+        """One joint draw of affine vectors."""
+        result: dict[str, Array] = {}
+        for number, block in enumerate(self.blocks):
+            own = {k: a for k, a in affines.items() if self._block(a, sites or {}) is block}
+            if own:
+                result |= block.draw(jax.random.fold_in(key, number), own, sites)
+        return result
+
+    @property
+    def jitter(self) -> Array:
+        """The largest that a factorisation added to its diagonal, relative to its mean."""
+        return jnp.max(jnp.stack([block.jitter for block in self.blocks]))
+
+    def _block(self, affine: Affine, sites: Sites) -> Dense | Markov:
+        wanted: Any = None
+        for block in self.blocks:
+            known = {site.process for site in block.sites.values()}
+            for term in affine.terms:
+                if (sites.get(term.site) or block.sites.get(term.site, Site(""))).process in known:
+                    wanted = block
+        return self.blocks[0] if wanted is None else wanted
+
+
+def given(processes: Processes, sites: Sites, values: Mapping[str, Array]) -> Given:
+    """The engines that know the values of their sites: `condition` and `draw` anywhere."""
+    along: list[Dense | Markov] = []
+    rest: dict[str, Any] = {}
     seen: set[str] = set()
     for key, site in sites.items():
         if isinstance(processes[site.process], Weights):
@@ -52,8 +100,31 @@ def given(processes: Processes, sites: Sites, values: Mapping[str, Array]) -> De
                 continue  # the same unknowns: known once
             seen.add(site.process)
         mean = Affine(0.0, (Term(key),), (site.size,))
-        observations[key] = (Gaussian(mean, 0.0), values[key], None)
-    return Dense(processes, sites, observations, levels=LATENT)
+        if _is_along({key: site}):
+            # The share of the variance by which the factor of `Dense` moves its diagonal.
+            variance = jnp.mean(rows_variance(processes, rows(mean, {key: site})))
+            law = Gaussian(mean, jnp.sqrt(LATENT[0] * variance), site.order)
+            along.append(Markov(processes, {key: site}, {key: (law, values[key], None)}))
+        else:
+            rest[key] = (Gaussian(mean, 0.0), values[key], None)
+    if rest:
+        own = {k: s for k, s in sites.items() if not _is_along({k: s})}
+        along.append(Dense(processes, own, rest, levels=LATENT))
+    return Given(tuple(along))
+
+
+def _is_along(sites: Sites) -> bool:
+    orders = [site.order for site in sites.values()]
+    return len(orders) == 1 and orders[0] is not None and orders[0].row is not None
+
+
+def _along(processes: Processes, key: str, site: Site) -> Array:
+    """The values of a site, from the shocks of its states along the line."""
+    name = site.process
+    model = LineModel({name: processes[name]}, {key: site}, ())
+    readout = model.readout(rows(Affine(0.0, (Term(key),), (site.size,)), {key: site}))
+    assert site.order is not None
+    return model.prior_values(readout, site.order, lambda size: _standard_normal(name, size))
 
 
 def _standard_normal(name: str, size: int) -> Array:

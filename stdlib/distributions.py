@@ -32,6 +32,7 @@ def _law(
     family: Literal["location-scale", "other"] = "other",
     event: int = 0,
     is_discrete: bool = False,
+    concave: dict[str, str] | None = None,
 ) -> DistributionEntry:
     choices = tuple(p.name for p in parameters if p.default is None and not p.required)
 
@@ -49,6 +50,7 @@ def _law(
         link=link,
         event=event,
         is_discrete=is_discrete,
+        concave=concave or {},
     )
 
 
@@ -61,6 +63,8 @@ _CONCENTRATION = _given("concentration", "Positive")
 _PROBS, _LOGITS = _either("probs", "Unit"), _either("logits", "Real")
 _SHAPES = (_given("concentration1", "Positive"), _given("concentration0", "Positive"))
 _TRIALS = _given("total_count", "Count", 1.0)
+_IN_LOC, _IN_RATE, _IN_SCALE = {"loc": "identity"}, {"rate": "exp"}, {"scale": "exp"}
+_IN_ODDS = {"logits": "identity", "probs": "logistic"}
 _SIMPLEX, _SCORES = _either("probs", "Simplex(k)"), _either("logits", "Real^k")
 
 _ON_THE_LINE = (
@@ -73,10 +77,11 @@ _ON_THE_LINE = (
     _law("Laplace", "Real", "Two exponentials back to back.", _LOC, _SCALE,
          family="location-scale"),
     _law("Logistic", "Real", "Its distribution function is the logistic curve.", _LOC, _SCALE,
-         family="location-scale"),
-    _law("Gumbel", "Real", "The largest of many draws.", _LOC, _SCALE, family="location-scale"),
+         family="location-scale", concave=_IN_LOC),
+    _law("Gumbel", "Real", "The largest of many draws.", _LOC, _SCALE, family="location-scale",
+         concave=_IN_LOC),
     _law("SoftLaplace", "Real", "Laplace with a smooth peak.", _LOC_REQUIRED, _SCALE_REQUIRED,
-         family="location-scale"),
+         family="location-scale", concave=_IN_LOC),
     _law("AsymmetricLaplace", "Real", "Laplace with tails of different lengths.", _LOC, _SCALE,
          _given("asymmetry", "Positive", 1.0), family="location-scale"),
     _law("Uniform", "Interval(low, high)", "The same density from `low` to `high`.",
@@ -86,20 +91,23 @@ _ON_THE_LINE = (
 )  # fmt: skip
 
 _POSITIVE = (
-    _law("HalfNormal", "Positive", "A Normal around 0, folded.", _SCALE, link="log"),
+    _law("HalfNormal", "Positive", "A Normal around 0, folded.", _SCALE, link="log",
+         concave=_IN_SCALE),
     _law("HalfCauchy", "Positive", "A Cauchy around 0, folded.", _SCALE, link="log"),
     _law("LogNormal", "Positive", "exp of a Normal; `loc` and `scale` are those of the logarithm.",
-         _LOC, _SCALE, link="log"),
-    _law("Exponential", "Positive", "Waiting time at a constant rate.", _RATE, link="log"),
-    _law("Gamma", "Positive", "Mean concentration / rate.", _CONCENTRATION, _RATE, link="log"),
+         _LOC, _SCALE, link="log", concave=_IN_LOC),
+    _law("Exponential", "Positive", "Waiting time at a constant rate.", _RATE, link="log",
+         concave=_IN_RATE),
+    _law("Gamma", "Positive", "Mean concentration / rate.", _CONCENTRATION, _RATE, link="log",
+         concave=_IN_RATE),
     _law("InverseGamma", "Positive", "1 over a Gamma; mean rate / (concentration - 1).",
-         _CONCENTRATION, _RATE, link="log"),
+         _CONCENTRATION, _RATE, link="log", concave=_IN_RATE),
     _law("Chi2", "Positive", "Sum of `df` squared standard Normals.", _given("df", "Positive"),
          link="log"),
     _law("Weibull", "Positive", "Lifetimes whose hazard is a power of time.", _SCALE_REQUIRED,
-         _CONCENTRATION, link="log"),
+         _CONCENTRATION, link="log", concave=_IN_SCALE),
     _law("Pareto", "Positive", "A power law above `scale`.", _SCALE_REQUIRED,
-         _given("alpha", "Positive"), link="log"),
+         _given("alpha", "Positive"), link="log", concave={"alpha": "exp"}),
     _law("Gompertz", "Positive", "Lifetimes whose hazard grows exponentially.", _CONCENTRATION,
          _RATE, link="log"),
     _law("LogUniform", "Positive", "exp of a Uniform between `low` and `high`.",
@@ -117,21 +125,23 @@ _UNIT = (
 
 _COUNTS = (
     _law("Bernoulli", "Bool", "Yes with probability `probs`.", _PROBS, _LOGITS, link="logit",
-         is_discrete=True),
+         is_discrete=True, concave=_IN_ODDS),
     _law("Binomial", "Count", "Yeses among `total_count`.", _TRIALS, _PROBS, _LOGITS, link="logit",
-         is_discrete=True),
+         is_discrete=True, concave=_IN_ODDS),
     _law("Poisson", "Count", "Counts of mean `rate`.", _given("rate", "Positive"), link="log",
-         is_discrete=True),
+         is_discrete=True, concave=_IN_RATE),
     _law("NegativeBinomial2", "Count", "Counts of variance mean + mean^2 / concentration.",
-         _given("mean", "Positive"), _CONCENTRATION, link="log", is_discrete=True),
+         _given("mean", "Positive"), _CONCENTRATION, link="log", is_discrete=True,
+         concave={"mean": "exp"}),
     _law("NegativeBinomial", "Count", "Yeses before `total_count` noes.",
-         _given("total_count", "Positive"), _PROBS, _LOGITS, link="log", is_discrete=True),
+         _given("total_count", "Positive"), _PROBS, _LOGITS, link="log", is_discrete=True,
+         concave=_IN_ODDS),
     _law("GammaPoisson", "Count", "Poisson with a Gamma rate.", _CONCENTRATION, _RATE, link="log",
-         is_discrete=True),
+         is_discrete=True, concave=_IN_RATE),
     _law("BetaBinomial", "Count", "Binomial with a Beta probability.", *_SHAPES, _TRIALS,
          link="logit", is_discrete=True),
     _law("Geometric", "Count", "Noes before the first yes.", _PROBS, _LOGITS, link="log",
-         is_discrete=True),
+         is_discrete=True, concave=_IN_ODDS),
     _law("ZeroInflatedPoisson", "Count", "Poisson, but 0 with probability `gate`.",
          _given("gate", "Unit"), _RATE, link="log", is_discrete=True),
     _law("DiscreteUniform", "Count", "Each whole number from `low` to `high`.",
@@ -139,7 +149,8 @@ _COUNTS = (
     _law("Categorical", "Label(k)", "A label with these probabilities.", _SIMPLEX, _SCORES,
          link="logit", is_discrete=True),
     _law("OrderedLogistic", "Label(k)", "Where predictor + Logistic noise falls among cutpoints.",
-         _given("predictor"), _given("cutpoints", "Ordered(k)"), is_discrete=True),
+         _given("predictor"), _given("cutpoints", "Ordered(k)"), is_discrete=True,
+         concave={"predictor": "identity"}),
     _law("Multinomial", "Count^k", "How often each label came.", _TRIALS, _SIMPLEX, _SCORES,
          link="logit", event=1, is_discrete=True),
     _law("DirichletMultinomial", "Count^k", "Multinomial with Dirichlet probabilities.",

@@ -8,13 +8,17 @@ lazy module (`mercer.stdlib.lazy`), so that reading the entries costs millisecon
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Default = float | str | None
 """What an argument left out becomes: a number, the name of a default prior
 (see `mercer.stdlib.defaults`: "lengthscale", "scale", ...), or None where it must be given."""
+
+States = Callable[[dict[str, float]], tuple[int, bool]]
+"""The arguments of a kernel that are constants into the size of its state on the line, and whether
+that state never changes."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class KernelEntry(Entry):
     `input` is what it is a kernel on: "vector" (any Real^d), "number" (Real only), "label"
     (an index: Coregion), "shape" (a surface or graph). `gram` is true where a Gram matrix
     determines it (kernels of distances and inner products), as needed after `Real^inf`.
+    `states(constants)`: how many numbers the state of the kernel on the line has, and whether they
+    are constants in time; None where no finite linear system has this covariance.
     `smoothness_of(constants)` replaces `smoothness` where it depends on a structural argument.
     """
 
@@ -68,6 +74,7 @@ class KernelEntry(Entry):
     gram: bool = False
     runs: bool = True  # False: known to the language, no implementation yet
     smoothness_of: Callable[[dict[str, float]], float] | None = None
+    states: States | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,9 @@ class DistributionEntry(Entry):
     `loc` and `scale`; they are shifted and stretched copies of one law. `alternatives`: groups of
     arguments of which exactly one is given, (("probs", "logits"),). `link`: what maps the
     location to the real line for default scales: identity, log, logit. `event`: number of
-    coordinates dims of one draw (0 a number, 1 a vector, 2 a matrix).
+    coordinates dims of one draw (0 a number, 1 a vector, 2 a matrix). `concave`: arguments in whose
+    predictor the log density is smooth and concave, and how the argument is made of it
+    (identity, exp, logistic).
     """
 
     support: str = "Real"
@@ -87,6 +96,7 @@ class DistributionEntry(Entry):
     link: str = "identity"
     event: int = 0
     is_discrete: bool = False
+    concave: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

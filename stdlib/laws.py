@@ -11,18 +11,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+import jax
 import jax.numpy as jnp
 from numpyro import distributions as dist
 from numpyro.distributions import constraints
 
 from mercer.stdlib import catalog
-from mercer.stdlib.wrapped import CensoredLaw, OrderedLaw, PushedLaw, TruncatedLaw, WeightedLaw
+from mercer.stdlib.counts import Counts, DirichletCounts
+from mercer.stdlib.wrapped import (
+    CensoredLaw,
+    OrderedLaw,
+    PushedLaw,
+    ShareLaw,
+    TruncatedLaw,
+    WeightedLaw,
+)
 
 Shape = tuple[int, ...]
 
 # Laws around `loc` whose truncation NumPyro writes with care for far tails. (Not StudentT: its
 # draws would need TensorFlow Probability.)
 _BY_NUMPYRO = (dist.Cauchy, dist.Laplace, dist.Logistic, dist.Normal)
+
+_COUNTS = {"Multinomial": Counts, "DirichletMultinomial": DirichletCounts}
 
 _EVENT_DIMS = {"Ordered": 1, "ZeroSum": 1, "Simplex": 1, "Correlation": 2, "Covariance": 2}
 
@@ -75,6 +86,8 @@ def truncated(law: dist.Distribution, low: Any = None, high: Any = None) -> dist
         if isinstance(law, dist.Cauchy):
             return dist.HalfCauchy(law.scale)
     if isinstance(law, _BY_NUMPYRO):
+        if low is not None and high is not None and jnp.shape(low) != jnp.shape(high):
+            low, high = jnp.broadcast_arrays(low, high)
         return dist.TruncatedDistribution(law, low=low, high=high)
     _need_distribution_function(law, "truncated")
     return TruncatedLaw(law, low, high)
@@ -117,6 +130,16 @@ def flat_prior(
     return dist.ImproperUniform(_constraint(space, low, high), shape[:split], shape[split:])
 
 
+def share_of(law: dist.Distribution | None, low: Any, high: Any) -> dist.Distribution:
+    """The law of (draw - low) / (high - low), given that `law` draws between its ends.
+
+    None: density 1 between the ends, so that the share has the density high - low.
+    """
+    if law is None:
+        return ShareLaw(dist.ImproperUniform(constraints.real, (), ()), low, high)
+    return ShareLaw(truncated(law, low=low, high=high), low, high)
+
+
 def vector_law(name: str, *, shape: Shape, size: int, **arguments: Any) -> dist.Distribution:
     """The distribution `name` of vectors or matrices of `size`, one for each cell of `shape`.
 
@@ -129,10 +152,13 @@ def vector_law(name: str, *, shape: Shape, size: int, **arguments: Any) -> dist.
         parameter = entry.parameter(key)
         if parameter is None:
             raise ValueError(f"{name} has no argument {key!r}")
-        made[key] = _with_coordinates(jnp.asarray(value, float), parameter.space, shape, size)
+        kind = int if parameter.space == "Count" else float
+        made[key] = _with_coordinates(jnp.asarray(value, kind), parameter.space, shape, size)
     if name == "LKJ":
         made = {"dimension": size, **made}
-    law = getattr(dist, name)(**made)
+    if name == "Multinomial" and "logits" in made:
+        made["probs"] = jax.nn.softmax(made.pop("logits"), axis=-1)
+    law = (_COUNTS.get(name) or getattr(dist, name))(**made)
     return law.expand(shape) if shape else law
 
 

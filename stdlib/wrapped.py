@@ -86,6 +86,27 @@ class TruncatedLaw(Wrapped):
         return below, above
 
 
+class ShareLaw(Wrapped):
+    """How far between `low` and `high` a draw of `base` lies, given that it lies there."""
+
+    pytree_data_fields = ("low", "high")
+
+    def __init__(self, base: dist.Distribution, low: Any, high: Any) -> None:
+        self.low, self.high = low, high
+        super().__init__(base, low, high)
+
+    @property
+    def support(self) -> Any:
+        return constraints.unit_interval
+
+    def log_prob(self, value: Any) -> Array:
+        wide = self.high - self.low
+        return jnp.asarray(self.base.log_prob(self.low + wide * value)) + jnp.log(wide)
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> ArrayLike:
+        return (super().sample(key, sample_shape) - self.low) / (self.high - self.low)
+
+
 class OrderedLaw(Wrapped):
     """`size` independent draws of `base`, sorted: the density of the draws times size!."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sys
@@ -24,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_COMMANDS = ("commands", "fits", "pages", "recovery")
 
 # The base of typer.BadParameter is what every wrong command line raises.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -53,9 +56,8 @@ def run(arguments: list[str]) -> int:
     """Runs one command line and gives its exit code; nothing that a user does raises."""
     debug = "--debug" in arguments[: _place_of_command(arguments)]
     try:
-        from mercer.cli import commands, fits  # registers the commands
-
-        assert commands.app is fits.app is app
+        for module in _COMMANDS:  # each registers its own
+            importlib.import_module(f"mercer.cli.{module}")
         code = app(arguments, standalone_mode=False, prog_name="mercer")
         sys.stdout.flush()
         if code == INTERRUPTED:  # the parser turns Ctrl-C into this code

@@ -28,8 +28,11 @@ def wants_colour(stream: object = None) -> bool:
 
 def painted(text: str) -> str:
     """A rendered diagnostic with its head, carets and explanations told apart by colour."""
-    if not wants_colour():
-        return text
+    return coloured(text) if wants_colour() else text
+
+
+def coloured(text: str) -> str:
+    """The same, whatever it is shown on."""
     return "\n".join(_line(line) for line in text.split("\n"))
 
 

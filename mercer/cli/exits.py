@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 
@@ -41,6 +44,38 @@ def code_of(diagnostics: Iterable[Diagnostic]) -> int:
 def say(text: str = "") -> None:
     """A line on the error stream, where messages, warnings and progress go."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_warnings(bound: Any) -> None:
+    """The warnings about bound data; notes are for `mercer explain`."""
+    from mercer.cli.colours import painted
+
+    for said in bound.warnings:
+        if said.severity == "warning":
+            say(painted(said.render(bound.needs.sources)))
+
+
+@contextlib.contextmanager
+def notices_said() -> Iterator[None]:
+    """Warnings of ours as lines, without the place in the program that Python adds."""
+    shown = warnings.showwarning
+
+    def said(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if category.__module__.startswith("mercer."):
+            say(str(message))
+        else:
+            shown(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = said
+        yield
 
 
 def report(error: MercerError) -> int:

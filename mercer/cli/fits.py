@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from mercer.cli.app import app
-from mercer.cli.exits import say
+from mercer.cli.exits import notices_said, say, say_warnings
+from mercer.cli.interrupt import resumable
 from mercer.cli.options import (
     Columns,
     DataPaths,
@@ -26,10 +27,7 @@ from mercer.cli.options import (
     whole,
 )
 from mercer.cli.progress import waiting
-from mercer.dsl.whole import check_writable, replace_whole
-
-_DPI = 130
-"""Pixels an inch: figures of 7.5 inches fill a page and half a screen."""
+from mercer.dsl.whole import check_writable
 
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")]
 Chains = Annotated[
@@ -91,9 +89,16 @@ def fit(
     warmup: Warmup = None,
     draws: Draws = None,
     columns: Columns = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from the checkpoint that an unfinished fit left."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fit a model to data, and write the posterior with all that prediction needs."""
+    """Fit a model to data, and write the posterior with all that prediction needs.
+
+    Every ten seconds the state of the fit is written beside the result, to FIT.nc.partial.
+    """
     from mercer.model import Model
 
     method = method_of(infer)
@@ -102,21 +107,27 @@ def fit(
     loaded = Model.from_file(model)
     loaded.plan(infer=method)
     check_writable(output)
+    with waiting("Reading the data", quiet=quiet):
+        bound = loaded.bind(list(data), columns=chosen_columns)
+    say_warnings(bound)
     with waiting("Starting JAX", quiet=quiet):
-        import mercer.inference  # noqa: F401
+        importlib.import_module("mercer.inference")
 
     _import_meanwhile("arviz")
+    checkpoint = output.with_name(f"{output.name}.partial")
     # A terminal is shown the progress of the fit itself; a log is told that it goes on.
-    with waiting("Fitting", quiet=quiet or sys.stderr.isatty()):
+    told = waiting("Fitting", quiet=quiet or sys.stderr.isatty())
+    with told, notices_said(), resumable(checkpoint):
         fitted = loaded.fit(
-            list(data),
+            bound,
             infer=method,
             seed=seed,
             chains=chains,
             warmup=warmup,
             draws=draws,
-            columns=chosen_columns,
-            progress=not quiet,
+            progress=False if quiet else None,
+            checkpoint=checkpoint,
+            resume=resume,
         )
     with waiting("Writing the fit", quiet=quiet):
         fitted.save(output)
@@ -138,19 +149,19 @@ def predict(
     """Predict the outcomes at new rows: mean, sd and 95 % interval of each, or all the draws."""
     import mercer
     from mercer.cli.tables import write_dataset
-    from mercer.runtime.files import write_csv
+    from mercer.runtime.files import write_csv_parts
     from mercer.runtime.tables import read
 
     suffix = suffix_of(output, (".csv", ".nc"), "a prediction")
     chosen_columns = columns_of(columns)
     with waiting("Predicting", quiet=quiet):
         fitted = mercer.open(fit)
-        foretold = fitted.predict(read(list(data), columns=chosen_columns))
+        bound = fitted.bound_to(read(list(data), columns=chosen_columns))
         if suffix == ".csv":
-            table = foretold.table()
-            write_csv(output, {name: table[name] for name in table})
+            write_csv_parts(output, ({n: t[n] for n in t} for t in fitted.tables(bound)))
         else:
-            write_dataset(output, foretold.draws, suffix)
+            write_dataset(output, fitted.predict(bound).draws, suffix)
+    say_warnings(bound)
     say(f"wrote {output}")
 
 
@@ -183,21 +194,12 @@ def plot(
     """Draw the fit: functions and outcomes with their bands, traces of the unknown numbers."""
     import mercer
 
-    paths = []
-    with waiting("Drawing", quiet=quiet):
-        figures = mercer.open(fit).plot()
-        output.mkdir(parents=True, exist_ok=True)
-        for title, figure in figures.items():
-            paths.append(output / f"{file_name(title)}.png")
-            with replace_whole(paths[-1]) as temporary:
-                figure.savefig(temporary, dpi=_DPI)
+    with waiting("Drawing", quiet=quiet), notices_said():
+        from mercer.runtime.pictures import pictures, save
+
+        paths = save(pictures(mercer.open(fit)), output)
     for path in paths:
         say(f"wrote {path}")
-
-
-def file_name(title: str) -> str:
-    """A title without what a file system or a shell takes amiss: `f(x)` is `f_x_`."""
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in title)
 
 
 def _import_meanwhile(module: str) -> None:

@@ -7,7 +7,18 @@ import os
 import platform
 from typing import Any
 
-_PACKAGES = ("jax", "jaxlib", "numpyro", "arviz", "numpy", "scipy", "xarray", "pandas", "lark")
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "numpyro",
+    "arviz",
+    "numpy",
+    "scipy",
+    "xarray",
+    "pandas",
+    "pyarrow",
+    "lark",
+)
 
 
 def information() -> dict[str, Any]:

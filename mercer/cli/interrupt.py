@@ -11,15 +11,35 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from mercer.cli.exits import INTERNAL, INTERRUPTED
 
 MESSAGE = "interrupted; no file is left half written"
 
+_RESUMABLE: list[Path] = []
+"""Checkpoints of what is running: who is interrupted should know of them."""
+
 _GRACE = 1.0
 """Seconds in which the main thread may unwind: enough for its `finally`, short for a user."""
+
+
+@contextlib.contextmanager
+def resumable(checkpoint: Path) -> Iterator[None]:
+    """An interruption in the body says how to go on, once there is a checkpoint."""
+    _RESUMABLE.append(checkpoint)
+    try:
+        yield
+    finally:
+        _RESUMABLE.remove(checkpoint)
+
+
+def message() -> str:
+    """What an interrupted user is told."""
+    left = [f"; with --resume it goes on from {path}" for path in _RESUMABLE if path.exists()]
+    return "".join([MESSAGE, *left])
 
 
 def guarded(work: Callable[[], int]) -> NoReturn:
@@ -93,6 +113,6 @@ class _Guard:
                 self._is_told = True
                 # On a terminal a spinner may have hidden the cursor and half a line be drawn.
                 start = "\r\033[2K\033[?25h" if os.isatty(2) else ""
-                os.write(2, f"{start}{MESSAGE}\n".encode())
+                os.write(2, f"{start}{message()}\n".encode())
                 # What unwinds has nothing to add: this line stays the last.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

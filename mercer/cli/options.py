@@ -31,11 +31,14 @@ ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file (
 FitPath = Annotated[Path, typer.Argument(metavar="FIT", help="A fit that `mercer fit` wrote.")]
 DataPaths = Annotated[
     list[Path],
-    typer.Argument(metavar="DATA...", help="Data files: CSV, NPZ, or JSON. Several are joined."),
+    typer.Argument(
+        metavar="DATA...",
+        help="Data files: CSV, Parquet, JSON, NPZ or NetCDF. Several are joined.",
+    ),
 ]
 SomeDataPaths = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[DATA...]", help="Data files: CSV, NPZ, or JSON."),
+    typer.Argument(metavar="[DATA...]", help="Data files: CSV, Parquet, JSON, NPZ or NetCDF."),
 ]
 Columns = Annotated[
     list[str] | None,

@@ -13,6 +13,7 @@ from mercer.stdlib.kernels.word import kernel, lengthscale
 from mercer.stdlib.lazy import LazyModule, jnp
 
 distance: Any = LazyModule("mercer.stdlib.distance")
+line: Any = LazyModule("mercer.stdlib.line")
 
 _SLOPE = Parameter(
     "scale",
@@ -37,6 +38,8 @@ _START = Parameter("start", "Real", 0.0, False, doc="where the path is zero")
     smoothness=math.inf,
     gram=True,
     scaled=False,
+    line=lambda a: line.straight(a.scale, a.centre),
+    states=lambda constants: (1, True),
 )
 def Linear(a: Any, b: Any) -> Any:
     """Linear functions with independent Gaussian slopes, zero at `centre`."""
@@ -50,6 +53,8 @@ def Linear(a: Any, b: Any) -> Any:
     formula="scale^2 * (sum_j x_j z_j / lengthscale_j^2 + offset)^degree",
     smoothness=math.inf,
     gram=True,
+    line=lambda a: line.polynomial(a.lengthscale, a.offset, int(a.degree)),
+    states=lambda constants: (int(constants["degree"]) + 1, True),
 )
 def Polynomial(a: Any, b: Any) -> Any:
     """Polynomials of a degree, with all their cross terms."""
@@ -57,7 +62,13 @@ def Polynomial(a: Any, b: Any) -> Any:
     return (product + a.offset) ** int(a.degree)
 
 
-@kernel(formula="scale^2", smoothness=math.inf, gram=True)
+@kernel(
+    formula="scale^2",
+    smoothness=math.inf,
+    gram=True,
+    line=lambda a: line.constant(),
+    states=lambda constants: (1, True),
+)
 def Constant(a: Any, b: Any) -> Any:
     """One random number, the same at all inputs."""
     return distance.ones(a.x, b.x)
@@ -68,6 +79,8 @@ def Constant(a: Any, b: Any) -> Any:
     formula="scale^2 * (|x - start| + |z - start| - |x - z|) / 2",
     smoothness=0,
     input="number",
+    line=lambda a: line.brownian(a.start),
+    states=lambda constants: (1, False),
 )
 def Brownian(a: Any, b: Any) -> Any:
     """Brownian motion in both directions from `start`; `scale^2` is its variance after one unit."""

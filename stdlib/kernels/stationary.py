@@ -14,6 +14,7 @@ from mercer.stdlib.kernels.word import kernel, lengthscale
 from mercer.stdlib.lazy import LazyModule, jnp
 
 distance: Any = LazyModule("mercer.stdlib.distance")
+line: Any = LazyModule("mercer.stdlib.line")
 
 _PERIOD = Parameter(
     "period", "Positive", "period", False, per_coordinate=True, doc="in units of the input"
@@ -35,14 +36,26 @@ def RBF(a: Any, b: Any) -> Any:
     return jnp.exp(-0.5 * distance.squared(a.x / a.lengthscale, b.x / b.lengthscale))
 
 
-@kernel(lengthscale(), formula="scale^2 * exp(-r)", smoothness=0, gram=True)
+@kernel(
+    lengthscale(),
+    formula="scale^2 * exp(-r)",
+    smoothness=0,
+    gram=True,
+    line=lambda a: line.matern(a.lengthscale, 0),
+    states=lambda constants: (1, False),
+)
 def Matern12(a: Any, b: Any) -> Any:
     """Continuous functions without derivatives: the Ornstein-Uhlenbeck process."""
     return distance.matern12(distance.squared(a.x / a.lengthscale, b.x / b.lengthscale))
 
 
 @kernel(
-    lengthscale(), formula="scale^2 * (1 + sqrt(3) r) * exp(-sqrt(3) r)", smoothness=1, gram=True
+    lengthscale(),
+    formula="scale^2 * (1 + sqrt(3) r) * exp(-sqrt(3) r)",
+    smoothness=1,
+    gram=True,
+    line=lambda a: line.matern(a.lengthscale, 1),
+    states=lambda constants: (2, False),
 )
 def Matern32(a: Any, b: Any) -> Any:
     """Functions with one derivative."""
@@ -54,6 +67,8 @@ def Matern32(a: Any, b: Any) -> Any:
     formula="scale^2 * (1 + sqrt(5) r + 5 r^2 / 3) * exp(-sqrt(5) r)",
     smoothness=2,
     gram=True,
+    line=lambda a: line.matern(a.lengthscale, 2),
+    states=lambda constants: (3, False),
 )
 def Matern52(a: Any, b: Any) -> Any:
     """Functions with two derivatives."""
@@ -78,6 +93,8 @@ def RationalQuadratic(a: Any, b: Any) -> Any:
     _WITHIN,
     formula="scale^2 * exp(-2 sum_j sin(pi (x_j - z_j) / period_j)^2 / lengthscale_j^2)",
     smoothness=math.inf,
+    line=lambda a: line.periodic(a.lengthscale, a.period, harmonics(a.lengthscale)),
+    states=lambda constants: (2 * harmonics(constants.get("lengthscale")) + 1, True),
 )
 def Periodic(a: Any, b: Any) -> Any:
     """Smooth functions that repeat themselves (MacKay 1998).
@@ -88,7 +105,13 @@ def Periodic(a: Any, b: Any) -> Any:
     return jnp.exp(-0.5 * distance.squared(_on_circle(a), _on_circle(b)))
 
 
-@kernel(_PERIOD, formula="scale^2 * cos(2 pi sum_j (x_j - z_j) / period_j)", smoothness=math.inf)
+@kernel(
+    _PERIOD,
+    formula="scale^2 * cos(2 pi sum_j (x_j - z_j) / period_j)",
+    smoothness=math.inf,
+    line=lambda a: line.waves(a.period, {1: 1.0}),
+    states=lambda constants: (2, True),
+)
 def Cosine(a: Any, b: Any) -> Any:
     """One wave of fixed period, of random amplitude and phase."""
     left = jnp.sum(2.0 * math.pi * a.x / a.period, axis=-1, keepdims=True)
@@ -108,3 +131,37 @@ def _on_circle(side: Any) -> Any:
     angle = 2.0 * math.pi * side.x / side.period
     parts = (jnp.cos(angle) / side.lengthscale, jnp.sin(angle) / side.lengthscale)
     return jnp.concatenate(parts, axis=-1)
+
+
+SHORTEST = 0.5
+"""As a sum of waves, `Periodic` with an unknown lengthscale is taken to have one above this."""
+
+TRUNCATION = 1e-8
+"""What the waves left out of `Periodic` may have of its variance."""
+
+
+def harmonics(lengthscale: Any) -> int:
+    """How many waves make up `Periodic` on the line but for `TRUNCATION` of its variance.
+
+    `lengthscale`: a number of the model; anything else is unknown, and taken as `SHORTEST`.
+    """
+    known = lengthscale if isinstance(lengthscale, int | float) else SHORTEST
+    order = 1
+    while left_out(order, known) > TRUNCATION:
+        order += 1
+    return order
+
+
+def left_out(order: int, lengthscale: float) -> float:
+    """The share of the variance of `Periodic` beyond its first `order` waves."""
+    z, ratio, sizes = lengthscale**-2, 0.0, []
+    count = order + 30 + int(8 * math.sqrt(z))
+    for k in range(count, 0, -1):
+        ratio = z / (2.0 * k + z * ratio)  # Bessel functions: I_k / I_{k-1}
+        sizes.append(ratio)
+    term, total, beyond = 1.0, 1.0, 0.0
+    for k, ratio in enumerate(reversed(sizes), start=1):
+        term *= ratio
+        total += 2.0 * term
+        beyond += 2.0 * term if k > order else 0.0
+    return beyond / total

@@ -17,21 +17,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mercer.stdlib.entry import KernelEntry, Parameter
+from mercer.stdlib.entry import KernelEntry, Parameter, States
 
 Body = Callable[[Any, Any], Any]
+Line = Callable[[Any], Any]
+"""The arguments of a kernel into its `mercer.stdlib.line.System`, without the factor scale^2."""
 
 
 @dataclass(frozen=True)
 class Word:
     """A kernel's name in a program: `RBF(lengthscale=2.0, scale=1.0)` makes a kernel.
 
-    `scaled`: the factor `scale ** 2` is applied outside of the body.
+    `scaled`: the factor `scale ** 2` is applied outside of the body. `line`: the kernel on the line
+    as a linear system, where it is that of a finite one.
     """
 
     entry: KernelEntry
     body: Body
     scaled: bool = True
+    line: Line | None = None
 
     def __call__(self, **arguments: Any) -> Any:
         """The kernel with these arguments; numbers may be left out where the entry has them.
@@ -63,8 +67,13 @@ def kernel(
     input: Literal["vector", "number", "label", "shape"] = "vector",
     gram: bool = False,
     scaled: bool = True,
+    line: Line | None = None,
+    states: States | None = None,
 ) -> Callable[[Body], Word]:
-    """Declare a kernel of the language; `scale` is added unless the body applies it itself."""
+    """Declare a kernel of the language; `scale` is added unless the body applies it itself.
+
+    `line` and `states` go together: the system of the kernel on the line, and its size.
+    """
 
     def declare(body: Body) -> Word:
         entry = KernelEntry(
@@ -76,8 +85,9 @@ def kernel(
             smoothness=smoothness,
             input=input,
             gram=gram,
+            states=states,
         )
-        return Word(entry, body, scaled)
+        return Word(entry, body, scaled, line)
 
     return declare
 

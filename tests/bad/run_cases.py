@@ -2,7 +2,8 @@
 
 A case is a folder's worth of text in one file, `cases/NAME.case`:
 
-    $ mercer check model.mercer          the command, run in an empty folder
+    $ mercer check model.mercer          the command, run in an empty folder; the last, where
+                                         several follow one another, is the one that fails
     --- model.mercer                     a file in that folder, up to the next `---`
     data y[n] : Real
     --- expected, exit 1                 written by MERCER_GOLDEN=write, read as a diff
@@ -30,7 +31,7 @@ class Case:
     """`expected` is None where nobody has written it yet."""
 
     path: Path
-    command: str
+    commands: list[str]
     files: dict[str, str]
     expected: str | None
     code: int | None
@@ -38,7 +39,7 @@ class Case:
     @property
     def head(self) -> str:
         """The case without what is expected."""
-        text = f"$ {self.command}\n"
+        text = "".join(f"$ {command}\n" for command in self.commands)
         for name, content in self.files.items():
             text += f"--- {name}\n{content}"
         return text
@@ -47,7 +48,7 @@ class Case:
 def read_case(path: Path) -> Case:
     """The case in a file."""
     pieces = _FILE.split(path.read_text(encoding="utf-8"))
-    command = pieces[0].strip().removeprefix("$ ")
+    commands = [line.removeprefix("$ ") for line in pieces[0].strip().splitlines()]
     files: dict[str, str] = {}
     expected, code = None, None
     for name, content in zip(pieces[1::2], pieces[2::2]):
@@ -56,7 +57,7 @@ def read_case(path: Path) -> Case:
             expected, code = body, int(found[1])
         else:
             files[name] = body
-    return Case(path, command, files, expected, code)
+    return Case(path, commands, files, expected, code)
 
 
 def run_case(case: Case, folder: Path) -> tuple[int, str]:
@@ -68,10 +69,14 @@ def run_case(case: Case, folder: Path) -> tuple[int, str]:
     printed = io.StringIO()
     # A slow machine must not see "Summarising ..." where a quick one does not.
     progress.PATIENCE = float("inf")
-    words = shlex.split(case.command)
-    assert words[0] == "mercer"
-    with chdir(folder), redirect_stdout(printed), redirect_stderr(printed):
-        code = run(words[1:])
+    code = 0
+    for command in case.commands:
+        assert code == 0, printed.getvalue()
+        printed = io.StringIO()
+        words = shlex.split(command)
+        assert words[0] == "mercer"
+        with chdir(folder), redirect_stdout(printed), redirect_stderr(printed):
+            code = run(words[1:])
     return code, printed.getvalue().replace(str(folder), "FOLDER")
 
 

@@ -54,6 +54,7 @@ MISTAKES: list[tuple[str, str, int, int]] = [
     (XY + "s ~ Normal(0, 1)\ny ~ Normal(0, s)\n", "M220", 3, 15),
     (XY + "s ~ Normal(0, 1)\ny ~ Normal(sqrt(s), 1)\n", "M220", 3, 17),
     (XY + "f : Real^2 -> Real ~ GP(RBF())\ny ~ Normal(f(x), 1)\n", "M221", 3, 14),
+    (XY + 'f ~ GP(RBF())\ny ~ Normal(f(x) + f("x"), 1)\n', "M221", 3, 21),
     (XY + "f : Real * Real -> Real ~ GP(RBF())\ny ~ Normal(f(x, x, x), 1)\n", "M222", 3, 12),
     (XY + "f ~ GP(RBF())\n", "M223", 2, 1),
     (

@@ -75,14 +75,17 @@ def test_what_is_asked_is_what_is_planned() -> None:
         (TWO_FUNCTIONS, "f by Inducing()\ninfer g by Exact()", "M321", "by Inducing and"),
         (TWO_FUNCTIONS, "f by Inducing(at = b)", "M321", "cannot be integrated out by Inducing"),
         (WEIGHTS, "a by Inducing()", "M321", "cannot be integrated out by Inducing"),
-        (TWO_FUNCTIONS, "Kalman()", "M320", "no engine yet"),
+        (TWO_FUNCTIONS, "Messages()", "M320", "no engine yet"),
+        (TWO_FUNCTIONS, "f by Kalman()", "M321", "cannot be integrated out by Kalman"),
+        (TWO_FUNCTIONS, "Kalman()", "M321", "for one unknown"),
         (TWO_FUNCTIONS, "Whitened()", "M321", "for one unknown"),
         (TWO_FUNCTIONS, "b by Whitened()", "M321", "no random function"),
         (COUNTS, "f by Exact()", "M321", "cannot be integrated out"),
         (TWO_FUNCTIONS, "s by Exact()", "M321", "cannot be integrated out"),
         (TWO_FUNCTIONS, "f by NUTS()\ninfer g by MAP()", "M321", "the rest by NUTS"),
         (TWO_FUNCTIONS, "SVI()\ninfer g by MAP()", "M321", "the rest by SVI"),
-        (TWO_FUNCTIONS, "f by NUTS()\ninfer f by Exact()", "M321", "integrated out and left"),
+        (TWO_FUNCTIONS, "f by NUTS()\ninfer f by Exact()", "M321", "`f` is asked for twice"),
+        (TWO_FUNCTIONS, "NUTS()\ninfer MAP()", "M321", "the whole model is asked for twice"),
         (TWO_FUNCTIONS, "NUTS(target = 2)", "M245", "target"),
         (TWO_FUNCTIONS, "NUTS(draws = 1.5)", "M245", "draws"),
         (TWO_FUNCTIONS, "NUTS(chains = 0)", "M245", "at least 1"),
@@ -99,3 +102,15 @@ def test_what_cannot_be_had_is_an_error(text: str, line: str, code: str, words: 
     found = [d for d in caught.value.diagnostics if d.code == code]
     assert found, [d.code for d in caught.value.diagnostics]
     assert any(words in d.problem for d in found), [d.problem for d in found]
+
+
+@pytest.mark.parametrize(
+    ("own", "line"), [("f by Whitened()", "f by Exact()"), ("MAP(\n    restarts = 2)", "SVI()")]
+)
+def test_what_is_asked_from_outside_replaces_what_the_model_says_of_the_same(
+    own: str, line: str
+) -> None:
+    model = Model.from_text(f"infer {own}  # for now\n{TWO_FUNCTIONS}")
+    alone = Model.from_text(TWO_FUNCTIONS).plan(infer=line)
+    assert model.plan(infer=line).sentences == alone.sentences
+    assert model.plan(infer=line) != model.plan()

@@ -124,3 +124,12 @@ y ~ Bernoulli(logits = mu)
     drawn = mercer.compile(text).simulate({"n": np.arange(5)}, seed=4)
     assert drawn["mu"].dims == ("n",)
     np.testing.assert_array_equal(drawn["mu"], np.full(5, float(drawn["level"])))
+
+
+def test_an_explanation_with_data_has_the_numbers_of_default_priors() -> None:
+    x, y = np.array([0.0, 1.0, 4.0, 7.0]), np.array([2.0, 9.0, np.nan, 4.0])
+    model = mercer.compile("data x[n], y[n] : Real\nf ~ GP(RBF())\ny ~ Normal(f(x), 1)\n")
+    lines = [line.strip() for line in model.explain({"x": x, "y": y}).splitlines()]
+    assert f"f.lengthscale ~ LogNormal(log({np.std(x):.4g}), 1)" in lines
+    assert f"f.scale ~ HalfNormal({np.nanstd(y):.4g})" in lines
+    assert "Default priors, relative to these data:" not in model.explain()

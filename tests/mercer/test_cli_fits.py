@@ -111,6 +111,28 @@ def test_a_table_of_predictions_has_a_row_for_each_new_row(
         assert float(row["y.q2.5"]) < float(row["y.mean"]) < float(row["y.q97.5"])
 
 
+def test_a_table_of_many_rows_is_written_in_parts_that_make_the_whole(
+    fitted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    new = tmp_path / "many.csv"
+    new.write_text("\n".join(["x", *(str(i / 500) for i in range(1100))]) + "\n")
+    words = ["predict", str(fitted), str(new), "-o"]
+    assert run([*words, str(tmp_path / "one.csv")]) == 0
+    monkeypatch.setattr("mercer.runtime.posterior.KEPT_BYTES", 1e6)
+    assert run([*words, str(tmp_path / "parts.csv")]) == 0
+    one, parts = (list(csv.reader((tmp_path / name).open())) for name in ("one.csv", "parts.csv"))
+    assert one[0] == parts[0] and len(one) == len(parts) == 1101
+    np.testing.assert_allclose(
+        np.array(parts[1:], float), np.array(one[1:], float), rtol=1e-7, atol=1e-9
+    )
+    capsys.readouterr()
+    assert run([*words, str(tmp_path / "draws.nc")]) == 3
+    assert "M515" in capsys.readouterr().err and not (tmp_path / "draws.nc").exists()
+
+
 def test_draws_of_predictions_are_joint_over_the_rows(
     fitted: Path, folder: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,3 +126,26 @@ y ~ Normal(f(t) + b[g], 0.1)
         fit.component("f", {"g": ["a", "b"]})
     with pytest.raises(mercer.MercerError, match="the data have no column g"):
         fit.predict({"t": [1.0]})
+
+
+GRADES = """index c = ["bad", "fair", "good"]
+data x[n] : Real
+data grade[n] : Label(c)
+b[c] ~ Normal(0, 3)
+grade ~ Categorical(logits = b * x)
+"""
+
+
+def test_a_simulation_holds_labels_and_the_groups_of_a_fit_say_which_their_codes_mean(
+    tmp_path: Path,
+) -> None:
+    x = np.linspace(-1.0, 2.0, 12)
+    drawn = mercer.compile(GRADES).simulate({"x": x})["grade"].values
+    assert len(set(drawn)) > 1 and set(drawn) <= {"bad", "fair", "good"}
+    fit = fitted(GRADES, {"x": x, "grade": drawn})
+    fit.save(tmp_path / "fit.nc")
+    for found in (fit, mercer.open(tmp_path / "fit.nc")):
+        codes = found.idata["observed_data"]["grade"]
+        assert np.asarray(codes.attrs["labels"])[codes.values].tolist() == drawn.tolist()
+        for values in (found.idata["posterior_predictive"], found.predict({"x": [0.5]}).draws):
+            assert values["grade"].attrs["labels"] == ["bad", "fair", "good"]

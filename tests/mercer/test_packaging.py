@@ -96,7 +96,7 @@ def test_the_wheel_holds_every_file_of_every_package_once(wheel: Path) -> None:
     wanted = set()
     for package, folder in CONFIG["package-dir"].items():
         for path in (wheel.parent / "source" / folder).iterdir():
-            if path.suffix in (".py", ".lark", ".json") or path.name == "py.typed":
+            if path.suffix in (".py", ".lark", ".json", ".html") or path.name == "py.typed":
                 wanted.add(f"{package.replace('.', '/')}/{path.name}")
     assert set(inside) == wanted
 

@@ -10,6 +10,7 @@ and the density is that of one multivariate normal.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from math import lgamma
 from typing import Any
@@ -19,9 +20,9 @@ from scipy.stats import multivariate_normal
 
 from mercer.dsl import syntax
 from mercer.dsl.parse import parse
-from tests.reference import defaults, kernels, laws
+from tests.reference import defaults, kernels, laws, wrapped
 from tests.reference.arrays import BASIS, Named, elementwise, reduced, scalar
-from tests.reference.evaluate import BINARY, Evaluator, coordinates_of, domain_of, text_of
+from tests.reference.evaluate import BINARY, WORDS, Evaluator, coordinates_of, domain_of, text_of
 from tests.reference.functions import (
     Covariance,
     Function,
@@ -33,7 +34,7 @@ from tests.reference.functions import (
     vector_dim,
 )
 
-_FUNCTION_PRIORS = ("GP", "Linear")
+_FUNCTION_PRIORS = ("GP", "Linear", "Network")
 
 
 def joint_log_density(text: str, data: Mapping[str, Any], values: Mapping[str, Any]) -> float:
@@ -118,6 +119,7 @@ class Reference(Evaluator):
         self.statements: dict[Any, Statement] = {}
         self.batch = 0  # rows of the basis: 0 while the residuals are still being collected
         self.memo: dict[str, Any] = {}
+        self.is_later_factor = False  # of a product of kernels
         self.applications: dict[str, tuple[Function, list[Named], Rows]] = {}
 
     def _sizes(self) -> dict[str, int]:
@@ -166,6 +168,8 @@ class Reference(Evaluator):
             if not self._is_function(tilde) and name in self.values:
                 self.name(name)
         for tilde in self.observed:
+            self._law(tilde.prior, tilde.target.name)  # so that applications come as written
+        for tilde in self.observed:
             name = tilde.target.name
             value = self.name(name)
             law = tilde.prior
@@ -210,6 +214,13 @@ class Reference(Evaluator):
             joint.append((value, mean, np.zeros(value.size)))
             return 0.0
         word, arguments = self._arguments(statement)
+        if wrapped.is_wrapped(statement.law):
+            filled = np.where(seen, value, value[seen][0])
+            shape = [sizes[d] for d in dims]
+            density = wrapped.log_density(
+                self, statement.law, statement.owner, dims, filled.reshape(shape)
+            )
+            return float(np.sum(density.reshape(-1)[seen]))
         if any(BASIS in a.dims for a in arguments.values()):
             if word != "Normal" or BASIS in arguments["scale"].dims:
                 raise ValueError(f"{statement.owner}: not Gaussian in what is integrated out")
@@ -230,6 +241,8 @@ class Reference(Evaluator):
             return float(np.sum(_label_log_probability(word, flat, observed.astype(int))))
         space = statement.space
         low, high = _bounds(space) if space else (None, None)
+        if space and space[0] == "Interval":
+            low, high = (end.ordered(dims, sizes).reshape(-1)[seen] for end in space[1:3])
         if space and laws.SUPPORT.get(word, "Real") == space[0]:
             low, high = None, None
         total = float(np.sum(laws.log_conditioned(word, flat, observed, low, high)))
@@ -303,6 +316,24 @@ class Reference(Evaluator):
         if not texts:
             return np.zeros(0), np.zeros((0, 0))
         return np.concatenate(means), np.block(blocks)
+
+    def law_of(self, name: str) -> tuple[str, dict[str, Named]]:
+        """The word and the arguments of the law of an unknown or a column, at the values given."""
+        tilde = next(d for d in (*self.tildes.values(), *self.observed) if d.target.name == name)
+        return self._law(tilde.prior, name)
+
+    def law_with_arguments(
+        self, law: syntax.Expression, owner: str
+    ) -> tuple[str, dict[str, Named]]:
+        """The word and the arguments of a law that belongs to `owner`."""
+        return self._law(law, owner)
+
+    def ends_of(self, name: str) -> tuple[Named, Named]:
+        """The ends of the interval that an unknown lies in."""
+        signature = self.tildes[name].signature
+        assert signature is not None
+        _, low, high = self.space(signature.codomain)
+        return low, high
 
     # --- names ---
 
@@ -387,7 +418,8 @@ class Reference(Evaluator):
             if not isinstance(given, Named):
                 given = Named(dims, np.asarray(given, float))
             given = Named(given.dims, given.array, coordinates)
-            self.statements.setdefault(("prior", name), Statement(given, dims, law, space, owner))
+            statement = Statement(given, given.dims, law, space, owner)
+            self.statements.setdefault(("prior", name), statement)
             return given
         if word != "Normal" or space[0] not in ("Real", "Vector"):
             raise KeyError(f"{name} needs a value")
@@ -417,6 +449,10 @@ class Reference(Evaluator):
         return self._law(statement.law, statement.owner)
 
     def _law(self, law: syntax.Expression, owner: str) -> tuple[str, dict[str, Named]]:
+        """The word and the arguments of a law; of one that is wrapped those of what is inside."""
+        law, others = wrapped.unwrapped(law)
+        for node in others:  # what they need has a prior too
+            self.number(node)
         assert isinstance(law, syntax.Call) and isinstance(law.function, syntax.Name)
         word = law.function.id
         known = laws.ARGUMENTS[word]
@@ -459,6 +495,8 @@ class Reference(Evaluator):
         assert isinstance(prior.function, syntax.Name)
         if prior.function.id == "Linear":
             return self._linear(function, prior, points[0], function.outputs)
+        if prior.function.id == "Network":
+            return self._network(function, prior, points[0])
         if any(BASIS in p.dims for p in points):
             raise ValueError(f"{text}: a point depends on what is integrated out")
         rows = self._rows(function, points, text)
@@ -539,6 +577,39 @@ class Reference(Evaluator):
         coordinates = tuple(c for c in (outputs,) if c)
         return dataclasses.replace(result, coordinates=coordinates)
 
+    def _network(self, function: Function, prior: syntax.Call, x: Named) -> Named:
+        """Layer by layer; the names of a layer's units are those that its biases come with."""
+        assert function.domain is not None
+        inside = vector_dim(function.domain, x)
+        given = _by_name(prior, {"hidden": None, "activation": None, "weights": None})
+        law = given["weights"].value if "weights" in given else _default("Normal(0, 1)").value
+        activation = WORDS[text_of(given["activation"].value) if "activation" in given else "tanh"]
+        widths = given["hidden"].value if "hidden" in given else None
+        count = len(widths.items) if isinstance(widths, syntax.List) else 2
+        outputs = tuple(d for d in (function.outputs,) if d)
+        words = [*(f"layer{i + 1}" for i in range(count)), "output"]
+        value = x
+        for number, word in enumerate(words):
+            value = elementwise(activation, value) if number else value
+            ends = (*function.indices, *outputs)
+            places = {"weights": (*ends, *((inside,) if inside else ())), "bias": ends}
+            parts = [
+                # Only the output's may be integrated out; the values of others bring their dims.
+                self._unknown(
+                    f"{function.name}.{word}.{part}", (), None, law, function.name, places[part]
+                )
+                for part in ("weights", "bias")
+            ]
+            weights, bias = parts
+            product = elementwise(np.multiply, weights, value)
+            if inside:
+                size = self.size(inside) if inside in self.sizes else int(inside.rstrip("'"))
+                total = reduced(np.sum, product, (inside,))
+                product = elementwise(np.divide, total, scalar(np.sqrt(size)))
+            value = elementwise(np.add, product, bias)
+            inside = next((d for d in bias.dims if d not in function.indices), None)
+        return dataclasses.replace(value, coordinates=outputs)
+
     def _prior_argument(self, function: str, name: str) -> syntax.Argument | None:
         prior = self.tildes[function].prior
         assert isinstance(prior, syntax.Call)
@@ -579,11 +650,23 @@ class Reference(Evaluator):
         found: Covariance = self.memo[key]
         return found
 
-    def _usual(self, name: str, function: str) -> syntax.Expression:
-        """The default prior of a hyperparameter, of a function that is applied once."""
-        points = next(p for f, p, _ in self.applications.values() if f.name == function)
-        (outcome,) = self.observed
-        return defaults.law(name, points, self.raw[outcome.target.name])
+    def _usual(self, part: str, name: str, function: str, chosen: list[int]) -> syntax.Expression:
+        """The default prior of a hyperparameter: about the inputs and the outcome that it meets."""
+        uses = [(t, p) for t, (f, p, _) in self.applications.items() if f.name == function]
+        inputs: list[Named] | None = None
+        for text, points in uses:
+            others = set(re.findall(r"[A-Za-z_]\w*", text)) - {function}
+            if not others & set(self.tildes):
+                inputs = [points[i] for i in chosen]
+                break
+        outcome = None
+        for tilde in self.observed:
+            named = tilde.target.name
+            if named in self.data_targets and function in _words(tilde.prior, self.defines):
+                is_label = self.space(self.data_targets[named][1])[0] == "Label"
+                outcome = None if is_label else self.raw[named]
+                break
+        return defaults.law(part, name, inputs, outcome)
 
     def _is_kernel(self, node: syntax.Expression) -> bool:
         match node:
@@ -617,7 +700,12 @@ class Reference(Evaluator):
                 parts = []
                 for side in (left, right):
                     if self._is_kernel(side):
+                        # Of scales that multiply one another only the first may be left out.
+                        again = operator == "*" and side is right and self._is_kernel(left)
+                        before = self.is_later_factor
+                        self.is_later_factor = again or before
                         parts.append(self._covariance(side, owner, domain, view))
+                        self.is_later_factor = before
                     else:
                         parts.append(_constant(self.number(side)))
                 first, second = parts
@@ -653,8 +741,13 @@ class Reference(Evaluator):
             if name in given:
                 space = "" if name in ("weights", "centre", "start") else "Positive"
                 value = self._argument(owner, word, name, given[name], space, own_dims)
+            elif name == "scale" and self.is_later_factor:
+                value = scalar(1.0)
             elif whole in self.values:
-                value = self._unknown(whole, (), ("Positive",), self._usual(name, owner), whole)
+                law = self._usual(word, name, owner, chosen)
+                own = () if own_dims is None else own_dims
+                space = "Real" if name == "weights" else "Positive"
+                value = self._unknown(whole, own, (space,), law, whole)
             elif default is None and name != "scale":
                 raise KeyError(f"{whole} needs a value")
             else:
@@ -672,6 +765,22 @@ class Reference(Evaluator):
             return m.number(result) if word == "Coregion" else result
 
         return covariance
+
+
+def _words(node: Any, defines: Mapping[str, syntax.Define]) -> set[str]:
+    """The names in an expression, definitions followed."""
+    found: set[str] = set()
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, tuple):
+            waiting += part
+        elif isinstance(part, syntax.Node):
+            waiting += [getattr(part, f.name) for f in dataclasses.fields(part)]
+        if isinstance(part, syntax.Name) and part.id not in found:
+            found.add(part.id)
+            waiting += [defines[part.id].value] if part.id in defines else []
+    return found
 
 
 _POSITIVE = ("scale", "rate", "concentration", "df", "concentration1", "concentration0")
@@ -716,8 +825,6 @@ def _bounds(space: Space) -> tuple[Any, Any]:
             return 0.0, None
         case "Unit":
             return 0.0, 1.0
-        case "Interval":
-            return float(space[1].array), float(space[2].array)
     return None, None
 
 

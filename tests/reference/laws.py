@@ -171,9 +171,7 @@ def log_probability(name: str, a: dict[str, Any], y: Any) -> Any:
     return law.logpmf(y) if hasattr(law.dist, "logpmf") else law.logpdf(y)
 
 
-def log_conditioned(
-    name: str, a: dict[str, Any], y: Any, low: float | None, high: float | None
-) -> Any:
+def log_conditioned(name: str, a: dict[str, Any], y: Any, low: Any, high: Any) -> Any:
     """The log density of a law restricted to [low, high] and renormalised."""
     plain = log_probability(name, a, y)
     if name == "Flat" or (low is None and high is None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +20,9 @@ from mercer.compiler.emit import emit
 from mercer.compiler.plan import plan
 from mercer.compiler.structure import analyse
 from mercer.program import program_of
+from tests.reference.arrays import Named
 from tests.reference.interpreter import Reference
+from tests.reference.laws import SUPPORT
 
 JITTER = 1e-9
 """What a program adds to the covariance of a function that it samples, over its mean diagonal."""
@@ -53,20 +56,32 @@ class Program:
         self.prepared = jax.tree.map(jnp.asarray, known)
 
     def sampled(self) -> dict[str, tuple[int, ...]]:
-        """The sites that NUTS would move, with their shapes."""
+        """The sites that NUTS would move, in the program's order, with their shapes."""
+        order: list[str] = []
 
         def values() -> dict[str, Any]:
             # A law of density 1 has no draws: a start stands in for each unknown.
             seeded = numpyro.handlers.seed(self.module.model, random.PRNGKey(0))
             started = numpyro.handlers.substitute(seeded, substitute_fn=init_to_uniform)
             trace = numpyro.handlers.trace(started).get_trace(**self.prepared)
-            return {
+            moved = {
                 name: site["value"]
                 for name, site in trace.items()
                 if site["type"] == "sample" and not site["is_observed"]
             }
+            order.extend(moved)
+            return moved
 
-        return {name: value.shape for name, value in jax.eval_shape(values).items()}
+        found = jax.eval_shape(values)
+        return {name: found[name].shape for name in order}
+
+    def start(self, seed: int) -> dict[str, np.ndarray]:
+        """A random value of each site that NUTS would move, near 0 where it is unconstrained."""
+        seeded = numpyro.handlers.seed(self.module.model, random.PRNGKey(seed))
+        near = partial(init_to_uniform, radius=1.0)
+        started = numpyro.handlers.substitute(seeded, substitute_fn=near)
+        trace = numpyro.handlers.trace(started).get_trace(**self.prepared)
+        return {name: np.asarray(trace[name]["value"]) for name in self.sampled()}
 
     def log_density(self, values: dict[str, Any]) -> Any:
         return log_density(self.module.model, (), self.prepared, values)[0]
@@ -80,31 +95,98 @@ class Program:
 
 
 def reference_log_density(program: Program, values: dict[str, Any]) -> float:
-    """The same density by the interpreter.
+    """The same density by the interpreter, at the values of the sites that are moved.
 
-    A function that the program samples is given by standard normal numbers (`f.whitened`): their
-    density counts, and the function's values follow through a Cholesky factor of our own.
+    What is moved by way of other numbers gets its value from them, one after the other in the
+    program's order: `f.whitened` through a Cholesky factor of our own, `b.standard` as location
+    plus scale times it, `b.share` as that part of the way between its ends, `x.missing` as entries
+    of the data. What is written here of each density is what such a change of numbers adds.
     """
-    given = {k: v for k, v in values.items() if not k.endswith(".whitened")}
-    white = {k.removesuffix(".whitened"): v for k, v in values.items() if k not in given}
-    total = 0.0
-    sites: dict[str, Any] = {}
-    for name, normal in white.items():
-        reference = Reference(program.text, program.data, given)
-        reference.prior_of((), {})
-        own = [k for k in program.module.LATENT if reference.applications[k][0].name == name]
-        mean, covariance = reference.prior_of(tuple(own), program.module.DIMS)
-        shift = JITTER * np.mean(np.diag(covariance)) * np.eye(len(mean))
-        flat = mean + np.linalg.cholesky(covariance + shift) @ normal
-        total += float(np.sum(-0.5 * normal**2 - 0.5 * np.log(2 * np.pi)))
-        start = 0
-        for text in own:
-            rows = reference.applications[text][2]
-            dims = program.module.DIMS[text]
-            sizes = dict(zip(rows.dims, rows.shape, strict=True))
-            stop = start + len(rows.rows)
-            array = flat[start:stop].reshape([sizes[d] for d in dims])
-            sites[text] = np.transpose(array, [dims.index(d) for d in rows.dims])
-            start = stop
-    reference = Reference(program.text, program.data, {**given, **sites}, tuple(white))
-    return total + reference.log_density()
+    point = _Point(program)
+    for name, value in values.items():
+        stem, _, way = name.rpartition(".")
+        if stem and way in _WAYS:
+            _WAYS[way](point, stem, value)
+        else:
+            point.given[name] = Named(program.module.DIMS[name], np.asarray(value, float))
+    reference = point.reference(tuple(point.whitened))
+    return point.total + reference.log_density()
+
+
+class _Point:
+    """Values and data so far. `total`: what was added to the density beside the interpreter's."""
+
+    def __init__(self, program: Program) -> None:
+        self.program, self.data = program, dict(program.data)
+        self.given: dict[str, Any] = {}
+        self.whitened: list[str] = []
+        self.total = 0.0
+
+    def reference(self, without_prior: tuple[str, ...] = ()) -> Reference:
+        return Reference(self.program.text, self.data, self.given, without_prior)
+
+
+def _whitened(point: _Point, name: str, normal: np.ndarray) -> None:
+    reference = point.reference(tuple(point.whitened))
+    reference.prior_of((), {})
+    module = point.program.module
+    own = [k for k in module.LATENT if reference.applications[k][0].name == name]
+    mean, covariance = reference.prior_of(tuple(own), module.DIMS)
+    shift = JITTER * np.mean(np.diag(covariance)) * np.eye(len(mean))
+    flat = mean + np.linalg.cholesky(covariance + shift) @ normal
+    point.total += float(np.sum(-0.5 * normal**2 - 0.5 * np.log(2 * np.pi)))
+    start = 0
+    for text in own:
+        rows = reference.applications[text][2]
+        dims = module.DIMS[text]
+        sizes = dict(zip(rows.dims, rows.shape, strict=True))
+        stop = start + len(rows.rows)
+        array = flat[start:stop].reshape([sizes[d] for d in dims])
+        point.given[text] = np.transpose(array, [dims.index(d) for d in rows.dims])
+        start = stop
+    point.whitened.append(name)
+
+
+def _standard(point: _Point, name: str, normal: np.ndarray) -> None:
+    dims = point.program.module.DIMS[name]
+    word, arguments = point.reference(tuple(point.whitened)).law_of(name)
+    sizes = dict(zip(dims, normal.shape, strict=True))
+    if word == "MultivariateNormal":
+        rows, own = dims[:-1], dims[-1:]
+        matrix = arguments["covariance_matrix"]
+        full = {**sizes, own[0] + "'": sizes[own[0]]}
+        root = np.linalg.cholesky(matrix.ordered((*rows, *own, own[0] + "'"), full))
+        loc = arguments["loc"].ordered(dims, sizes)
+        point.given[name] = Named(dims, loc + np.einsum("...ij,...j->...i", root, normal))
+        diagonals = np.diagonal(root, axis1=-2, axis2=-1)
+        point.total += float(np.sum(np.log(diagonals)))
+        return
+    loc, scale = (arguments[k].ordered(dims, sizes) for k in ("loc", "scale"))
+    point.given[name] = Named(dims, loc + scale * normal)
+    point.total += float(np.sum(np.log(scale)))
+
+
+def _share(point: _Point, name: str, share: np.ndarray) -> None:
+    dims = point.program.module.DIMS[name]
+    sizes = dict(zip(dims, np.shape(share), strict=True))
+    ends = point.reference(tuple(point.whitened)).ends_of(name)
+    low, high = (end.ordered(dims, sizes) for end in ends)
+    point.given[name] = Named(dims, low + (high - low) * share)
+    point.total += float(np.sum(np.log(high - low)))
+
+
+def _missing(point: _Point, name: str, free: np.ndarray) -> None:
+    array = np.array(point.data[name], float)
+    word, _ = point.reference(tuple(point.whitened)).law_of(name)
+    is_positive = SUPPORT.get(word) == "Positive"
+    array[np.isnan(array)] = np.exp(free) if is_positive else free
+    point.total += float(np.sum(free)) if is_positive else 0.0
+    point.data[name] = array
+
+
+_WAYS = {"whitened": _whitened, "standard": _standard, "share": _share, "missing": _missing}
+
+
+def is_free(name: str) -> bool:
+    """Whether a site that is moved may have any real values."""
+    return name.endswith((".whitened", ".standard", ".missing"))

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from tests.reference.generator import generate
-from tests.reference.programs import Program, reference_log_density
+from tests.reference.programs import Program, is_free, reference_log_density
+from tests.reference.wide import KINDS, generate_wide
 
 SEEDS = 200
+FEW = len(KINDS)
+WIDE_SEEDS = 8 * FEW
 STEP = 5e-5
 """Of a difference quotient of fourth order, along a direction of length 1: rounding and the fifth
 derivative (large in the period of a Periodic) both leave an error below 1e-7."""
@@ -28,15 +31,32 @@ def direction_of(values: dict[str, Any], rng: np.random.Generator) -> dict[str, 
     return {k: c / length for k, c in change.items()}
 
 
+def start(name: str, shape: Any, values: dict[str, Any], rng: np.random.Generator) -> Any:
+    """The value of a site that is moved: of the model's unknowns those that the generator gave."""
+    if is_free(name):
+        return rng.normal(size=shape)
+    if name.endswith(".share"):
+        return rng.uniform(0.2, 0.8, size=shape)
+    return values[name] if name in values else rng.normal(size=shape)  # weights of a network
+
+
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_program_has_the_density_and_the_gradient_of_its_model(seed: int) -> None:
-    text, data, values = generate(seed)
+    check(*generate(seed), seed)
+
+
+@pytest.mark.parametrize(
+    "seed", [pytest.param(s, marks=pytest.mark.slow if s >= FEW else ()) for s in range(WIDE_SEEDS)]
+)
+def test_so_has_a_program_of_the_wider_language(seed: int) -> None:
+    check(*generate_wide(seed), seed)
+
+
+def check(text: str, data: dict[str, Any], values: dict[str, Any], seed: int) -> None:
+    """Density and directional derivative of a program against the interpreter."""
     rng = np.random.default_rng(seed)
     program = Program(text, data)
-    given = {
-        name: rng.normal(size=shape) if name.endswith(".whitened") else values[name]
-        for name, shape in program.sampled().items()
-    }
+    given = {name: start(name, shape, values, rng) for name, shape in program.sampled().items()}
     found, gradient = program.value_and_gradient(given)
     expected = reference_log_density(program, given)
     assert found == pytest.approx(expected, rel=1e-8, abs=1e-8), text

@@ -45,6 +45,13 @@ def test_long_and_wide_are_the_same_data(data: st.DataObject) -> None:
     _same(bind(DOGS, wide), bind(DOGS, pd.DataFrame(columns)))
 
 
+@pytest.mark.parametrize("label", [2.5, 2.0**52, 2.0**60, 1e20, -1e300])
+def test_a_number_is_its_own_label_however_large(label: float) -> None:
+    found = bind(RADON, {"county": [label, 1.0], "c": [1.0, label], "u": [0.0, 2.0], "y": [3, 4]})
+    assert set(found.labels["c"]) == {label, 1.0}
+    assert list(found.arrays["u"][found.arrays["county"]]) == [2.0, 0.0]
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_the_order_of_the_rows_of_a_table_does_not_matter_to_what_meets_by_label(
@@ -224,3 +231,9 @@ def test_describe_names_shapes_ranges_and_missing_values() -> None:
         "x     Real^d  n 2 × d 2  1 to 2\n"
         "y     Real    n 2        1       1"
     )
+
+
+def test_what_was_read_keeps_its_columns_when_it_is_read_again() -> None:
+    """As a prediction does with what the command line has read."""
+    read_once = read(pd.DataFrame({"lon": [1.0], "lat": [2.0]}), columns={"x": ["lon", "lat"]})
+    assert read(read_once).columns == read_once.columns == {"x": ("lon", "lat")}

@@ -18,7 +18,7 @@ def test_results_come_in_the_order_of_the_inputs():
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_the_number_of_threads_changes_no_draw(workers, monkeypatch):
-    monkeypatch.setattr(batches, "workers", lambda: workers)
+    monkeypatch.setattr(threads, "workers", lambda: workers)
 
     def compute(key, draw, arrays):
         return draw["a"] * arrays["b"] + jax.random.normal(key, (3,))

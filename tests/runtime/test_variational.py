@@ -12,6 +12,7 @@ import pytest
 from scipy import integrate, stats
 
 import mercer
+from mercer.dsl.diagnostic import MercerError
 from mercer.runtime.bound import Sample, natural_target
 from mercer.runtime.cholesky import EXACT
 from mercer.runtime.density import Density, arguments_of
@@ -286,16 +287,17 @@ def test_a_saved_fit_knows_its_law_and_a_new_group_has_its_prior(tmp_path):
 
 
 def test_predictions_in_blocks_are_those_at_once(monkeypatch):
-    from mercer.runtime import blocks
+    from mercer.runtime import manyrows, posterior
 
     fit = mercer.compile(f"{GAUSSIAN}\ninfer SVI(batch = 30, steps = 200)").fit(_rows(), seed=2)
     whole = fit.predict()
-    monkeypatch.setattr(blocks, "ROWS", 25)
+    monkeypatch.setattr(posterior, "KEPT_BYTES", 1e4)
+    monkeypatch.setattr(manyrows, "_LEAST", 25)
     parts = fit.predict()
     np.testing.assert_allclose(parts.means["y"], whole.means["y"], rtol=1e-9)
     np.testing.assert_allclose(parts.sds["y"], whole.sds["y"], rtol=1e-9)
     np.testing.assert_allclose(parts.quantile("y", 0.9), whole.quantile("y", 0.9), rtol=1e-6)
-    with pytest.raises(ValueError, match="joint draws"):
+    with pytest.raises(MercerError, match="M515"):
         _ = parts.draws
 
 

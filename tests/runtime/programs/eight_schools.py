@@ -10,7 +10,7 @@ from mercer.runtime.statements import observed_rows
 
 INFERENCE = Inference(lane="exact", method="nuts", settings={})
 ENGINE = Dense
-NAMES = {"y": "y", "sigma": "sigma", "mu": "mu", "tau": "tau", "theta": "theta"}
+NAMES = {"y": "y", "sigma": "sigma", "mu": "mu", "tau": "tau", "theta": "theta", "y_keep": "y keep"}
 DIMS = {"y": ("school",), "sigma": ("school",), "mu": (), "tau": (), "theta": ("school",)}
 
 

@@ -13,7 +13,7 @@ from mercer.stdlib.points import Points
 INFERENCE = Inference(lane="latent", method="nuts", settings={})
 ENGINE = None
 LATENT = ("f(x)",)
-NAMES = {"x": "x", "k": "k", "rho": "rho", "alpha": "alpha"}
+NAMES = {"x": "x", "k": "k", "rho": "rho", "alpha": "alpha", "k_keep": "k keep"}
 DIMS = {"x": ("n",), "k": ("n",), "rho": (), "alpha": (), "f(x)": ("n",)}
 
 

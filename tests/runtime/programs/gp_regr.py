@@ -12,7 +12,7 @@ from mercer.stdlib.points import Points
 
 INFERENCE = Inference(lane="exact", method="nuts", settings={})
 ENGINE = Dense
-NAMES = {"x": "x", "y": "y", "rho": "rho", "alpha": "alpha", "sigma": "sigma"}
+NAMES = {"x": "x", "y": "y", "rho": "rho", "alpha": "alpha", "sigma": "sigma", "y_keep": "y keep"}
 DIMS = {"x": ("n",), "y": ("n",), "rho": (), "alpha": (), "sigma": (), "f(x)": ("n",)}
 
 

@@ -10,6 +10,7 @@ from mercer.runtime.statements import observe_each, observed_rows
 INFERENCE = Inference(lane="direct", method="nuts", settings={})
 ENGINE = None
 NAMES = {name: name for name in ("kid_score", "mom_hs", "mom_iq", "b0", "b_hs", "b_iq", "sigma")}
+NAMES["kid_score_keep"] = "kid_score keep"
 DIMS = {
     "kid_score": ("child",),
     "mom_hs": ("child",),

@@ -1,0 +1,203 @@
+"""A seed into a model of the wider language: networks, unknown inputs, columns with gaps, unknown
+ends, several functions under one outcome, unknowns that depend on values of functions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.reference.generator import Generated
+from tests.reference.pieces import GROUPS
+from tests.reference.terms import Terms
+
+KINDS = (
+    "network deep_kernel inside_out latent_inputs imputed imputed_input ends each_end several "
+    "location_and_scale labels_of_several heteroskedastic correlated overdispersed vectors "
+    "shares heavy"
+).split()
+
+
+def generate_wide(seed: int) -> Generated:
+    """As `generate`: the text of a model, its data, values for its unknowns."""
+    model = _Wide(seed)
+    getattr(model, KINDS[seed % len(KINDS)])()
+    model.rng.shuffle(model.lines)
+    return "\n".join([*model.data_lines.values(), *model.lines]) + "\n", model.data, model.values
+
+
+class _Wide(Terms):
+    # --- networks ---
+
+    def net(self, name: str, inside: str, outputs: int = 0) -> str:
+        """A network of `inside` ("x", a vector, or a number); its text, not yet applied."""
+        widths = self.pick([[3], [3, 4], [3, 3]])
+        word = self.pick(["tanh", "softplus", "logistic"])
+        law = self.pick(["", ", weights ~ Normal(0, 1.5)", ", weights ~ StudentT(5, 0, 1)"])
+        domain, codomain = "Real^d" if inside == "x" else "Real", "Real"
+        codomain += f"^{outputs}" if outputs else ""
+        self.lines.append(
+            f"{name} : {domain} -> {codomain} ~ "
+            f"Network(hidden = {widths}, activation = {word}{law})"
+        )
+        return name
+
+    def network(self) -> None:
+        inside = self.column(self.pick(["x", "t"]))
+        net = self.net("net", inside)
+        terms = " + ".join([f"{net}({inside})", *self.terms(0)])
+        y = self.outcome("y", "Real", self.rng.normal(size=self.n))
+        law = self.pick([f"Normal({terms}, {self.noise()})", f"StudentT(4, {terms}, 0.7)"])
+        self.lines.append(f"{y} ~ {law}")
+
+    def deep_kernel(self) -> None:
+        net = self.net("feature", self.column("x"), outputs=2)
+        law = self.positive()
+        self.lines.append(f"deep : Real^2 -> Real ~ GP(RBF(lengthscale ~ {law}, scale = 1.1))")
+        self.values["deep.lengthscale"] = self.rng.uniform(0.6, 1.6)
+        terms = " + ".join([f"deep({net}(x))", *self.terms(self.rng.integers(0, 2))])
+        y = self.outcome("y", "Real", self.rng.normal(size=self.n))
+        self.lines.append(f"{y} ~ Normal({terms}, {self.noise()})")
+
+    def inside_out(self) -> None:
+        """A network of the values of a random function."""
+        kernel = self.kernel("f", smooth=True)
+        self.lines.append(f"f : Real -> Real ~ GP({kernel})")
+        net = self.net("net", "f")
+        y = self.outcome("y", "Real", self.rng.normal(size=self.n))
+        self.lines.append(f"{y} ~ Normal({net}(f({self.column('t')})), {self.noise()})")
+
+    # --- unknown inputs and columns ---
+
+    def latent_inputs(self) -> None:
+        self.data_lines["index"] = "index gene = 1..2"
+        self.lines.append("place[n] : Real^2 ~ Normal(0, 1)")
+        self.values["place"] = self.rng.normal(size=(self.n, 2))
+        law = self.positive()
+        self.lines.append(f"f : Real^2 -> Real^gene ~ GP(RBF(lengthscale ~ {law}, scale = 1))")
+        self.values["f.lengthscale"] = self.rng.uniform(0.6, 1.6)
+        y = self.outcome("y", "Real^gene", self.rng.normal(size=(self.n, 2)))
+        self.lines.append(f"{y} ~ Normal(f(place), {self.positive_number('noise')})")
+
+    def gaps(self) -> str:
+        """A column with missing entries and a law of its own."""
+        n, rng = self.n, self.rng
+        column = rng.uniform(0.5, 2.0, n)
+        column[rng.permutation(n)[:2]] = np.nan
+        self.data["v"] = column
+        law = self.pick(["normal", "gamma", "trend"])
+        space = "Positive" if law == "gamma" else "Real"
+        self.data_lines["v"] = f"data v[n] : {space}"
+        match law:
+            case "gamma":
+                self.lines.append(f"v ~ Gamma({self.positive_number('shape')}, 1.5)")
+            case "normal":
+                self.lines.append(f"v ~ Normal({self.real_number('rest')}, 0.8)")
+            case _:
+                slope = self.real_number("rise")
+                self.lines.append(f"v ~ StudentT(5, {slope} * {self.column('w')}, 0.9)")
+        return "v"
+
+    def imputed(self) -> None:
+        v = self.gaps()
+        terms = " + ".join([f"{self.real_number('lift')} * {v}", *self.terms(1)])
+        y = self.outcome("y", "Real", self.rng.normal(size=self.n))
+        self.lines.append(f"{y} ~ Normal({terms}, {self.noise()})")
+
+    def imputed_input(self) -> None:
+        v = self.gaps()
+        self.lines.append(f"f ~ GP({self.kernel('f', smooth=True)})")
+        y = self.outcome("y", "Real", self.rng.normal(size=self.n))
+        self.lines.append(f"{y} ~ Normal(f({v}), {self.noise()})")
+
+    # --- ends ---
+
+    def ends(self) -> None:
+        low, high = self.real_number("low"), self.positive_number("wide")
+        law = self.pick(["Normal(0.3, 1)", "StudentT(4, 0, 1)", "Flat()"])
+        self.lines.append(f"between : Interval({low}, {low} + {high}) ~ {law}")
+        terms = " + ".join(["between", *self.terms(1)])
+        y = self.outcome("y", "Real", self.rng.normal(size=self.n))
+        self.lines.append(f"{y} ~ Normal({terms}, {self.noise()})")
+
+    def each_end(self) -> None:
+        self.column("g")
+        high = self.positive_number("wide")
+        self.lines.append(f"level[c] : Interval(-1, {high} * c_top) ~ Normal(0, 1)")
+        self.lines.append("c_top[c] ~ HalfNormal(2)")
+        self.values["c_top"] = self.rng.uniform(0.5, 2.0, GROUPS)
+        y = self.outcome("y", "Count", self.rng.poisson(2, self.n))
+        self.lines.append(f"{y} ~ Poisson(exp(level[g]))")
+
+    # --- several functions ---
+
+    def several(self) -> None:
+        location = self.location(2)
+        y = self.outcome("y", "Count", self.rng.poisson(2, self.n))
+        self.lines.append(f"{y} ~ Poisson(exp(0.3 * ({location})))")
+
+    def location_and_scale(self) -> None:
+        y = self.outcome("y", "Real", self.rng.normal(size=self.n))
+        self.lines.append(
+            f"{y} ~ StudentT({self.number(3, 6)}, {self.curve()} + {self.effects()}, "
+            f"exp(0.4 * {self.surface()}))"
+        )
+
+    def heteroskedastic(self) -> None:
+        y = self.outcome("y", "Real", self.rng.normal(size=self.n))
+        self.lines.append(f"{y} ~ Normal({self.curve()}, exp(0.4 * {self.grouped()}))")
+
+    def labels_of_several(self) -> None:
+        self.lines.append("index colour = 1..3")
+        self.lines.append(f"f : Real -> Real^colour ~ GP({self.kernel('f', smooth=True)})")
+        t = self.column("t")
+        y = self.outcome("y", "Label(colour)", self.rng.integers(0, 3, self.n))
+        self.lines.append(f"{y} ~ Categorical(logits = f({t}) + {self.slope()})")
+
+    # --- unknowns that hang together ---
+
+    def correlated(self) -> None:
+        self.lines += ["index part = 1..2", "Omega : Correlation(part) ~ LKJ(2)"]
+        r = self.rng.uniform(-0.6, 0.6)
+        self.values["Omega"] = np.array([[1, r], [r, 1]])
+        self.lines.append("tau[part] ~ HalfNormal(1)")
+        self.values["tau"] = self.rng.uniform(0.5, 1.5, 2)
+        self.column("g")
+        self.lines.append("b[c] : Real^part ~ MultivariateNormal(0.2, tau * Omega * tau[part'])")
+        y = self.outcome("y", "Real", self.rng.normal(size=self.n))
+        text = f"b[g][1] + b[g][2] * {self.column('w')}"
+        self.lines.append(f"{y} ~ Normal({text}, {self.noise()})")
+
+    def overdispersed(self) -> None:
+        """An unknown a row about the values of a function."""
+        spread = self.positive_number("spread")
+        self.lines.append(f"z[n] ~ Normal({self.curve()}, {spread})")
+        y = self.outcome("y", "Count", self.rng.poisson(2, self.n))
+        self.lines.append(f"{y} ~ Poisson(exp(0.4 * z))")
+
+    def heavy(self) -> None:
+        """Effects of heavy tails with a scale of their own."""
+        self.column("g"), self.column("w")
+        law = self.pick(["StudentT(4, 0, {s})", "Laplace(0.1, {s})", "Cauchy(0, {s})"])
+        scale = self.positive_number("spread")
+        self.lines.append(f"b[c] ~ {law.format(s=scale)}")
+        y = self.outcome("y", "Count", self.rng.poisson(2, self.n))
+        self.lines.append(f"{y} ~ NegativeBinomial2(exp(0.3 * b[g] * w), {self.number()})")
+
+    # --- outcomes of vectors ---
+
+    def vectors(self) -> None:
+        self.lines += ["index part = 1..2", "Omega : Correlation(part) ~ LKJ(1.5)"]
+        r = self.rng.uniform(-0.6, 0.6)
+        self.values["Omega"] = np.array([[1, r], [r, 1]])
+        self.lines.append(f"f : Real -> Real^part ~ GP({self.kernel('f', smooth=True)})")
+        t = self.column("t")
+        self.data_lines["y"] = "data y[n] : Real^part"
+        self.data["y"] = self.rng.normal(size=(self.n, 2))
+        self.lines.append(f"y ~ MultivariateNormal(f({t}), Omega)")
+
+    def shares(self) -> None:
+        self.lines.append("index part = 1..3")
+        self.lines.append(f"f : Real -> Real^part ~ GP({self.kernel('f', smooth=True)})")
+        t = self.column("t")
+        self.data_lines["y"] = "data y[n] : Simplex(part)"
+        self.data["y"] = self.rng.dirichlet(np.full(3, 3.0), self.n)
+        self.lines.append(f"y ~ Dirichlet(exp(0.4 * f({t})))")
