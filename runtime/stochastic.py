@@ -2,8 +2,7 @@
 
 A step takes some rows: the law q moves along the natural gradient, all else along Adam's. The rates
 fall each time that the bound, averaged over a window of steps, stops to rise; when it has stopped
-at the last of them, one pass over all rows gives q without the noise of batches, and a second one
-the bound.
+at the last of them, one pass over all rows gives q without the noise of batches.
 """
 
 from __future__ import annotations
@@ -40,6 +39,8 @@ _FALL = 0.3
 _LENGTH = 0.2  # of natural steps at the first rate, where the rows are many batches
 _CHUNK = 10  # steps in a call
 _WINDOW = (50, 500)  # steps, at least and at most; about one pass over the rows in between
+_PASS = 8  # batches at a time, where nothing is moved
+_BOUND_ROWS = 2**18  # rows that the bound is taken from, where it has no closed form
 _CANDIDATES = 10_000  # rows among whose points inducing points are chosen
 _REACH = (1.0, 2.0)  # how far a natural step may move a predictor: units, and its own sds
 
@@ -137,10 +138,9 @@ class Stochastic:
 
     def _anew(self, flat: Array, points: dict[str, Array]) -> State:
         free = Free(flat, {k: jnp.zeros_like(points[k]) for k in self.widths})
-        q = standard(self.functions.size)
-        return State(
-            0, 0, 0, False, free, _ADAM.init(free), q, solved(q), points, np.zeros(0), np.zeros(0)
-        )
+        q, nothing = standard(self.functions.size), np.zeros(0)
+        law = Normal(q.shift, q.precision, q.precision)  # N(0, I) needs no factorisation
+        return State(0, 0, 0, False, free, _ADAM.init(free), q, law, points, nothing, nothing)
 
     def advance(self, state: State, report: Report = silent, steps: int = 10**9) -> State:
         """The state some steps later."""
@@ -200,7 +200,7 @@ class Stochastic:
     def _rechosen(self, state: State) -> State:
         """Inducing points chosen again, at the unknowns that the first window led to."""
         arrays = {**self.candidates.arrays, **state.points}
-        values, _ = self.functions.unknowns.values(state.free.flat, _as_arrays(arrays))
+        values = self.functions.values(state.free.flat, _as_arrays(arrays))
         placed = place(
             self.program, self.candidates, seed=self.seed, is_learned=False, unknowns=values
         )
@@ -212,15 +212,20 @@ class Stochastic:
 
     def finished(self, state: State, chains: int, draws: int, steps: int) -> Fitted:
         """The draws, and the arguments of a few rows with what was learned."""
-        q, _ = self.over_all_rows(state)
-        # From the best q for these unknowns: all rows at once, without the noise of batches.
-        state = state._replace(q=q, law=solved(q))
-        _, bound = self.over_all_rows(state)
+        # The best q for these unknowns: all rows at once, without the noise of batches.
+        q, bound = self.over_rows(state)
+        law = _solved(q)
+        if self.is_closed:
+            bound += float(_gain(q, state.law, law))
+            state = state._replace(q=q, law=law)
+        else:
+            state = state._replace(q=q, law=law)
+            _, bound = self.over_rows(state, most=_BOUND_ROWS)
         points = {**state.points, **moved(state.free.shifts, self._sample_of_points(state))}
         law = dict(zip(self.program.POSTERIOR, (state.law.mean, state.law.root), strict=True))
         few = self.batches.arguments(np.arange(min(self.batches.count, self.batch)))
         arguments = replace(few, arrays=_as_arrays({**few.arrays, **points, **law}))
-        values, _ = self.functions.unknowns.values(state.free.flat, arguments.arrays)
+        values = self.functions.values(state.free.flat, arguments.arrays)
         every = {
             name: np.broadcast_to(np.asarray(v), (chains, draws, *np.shape(v))).copy()
             for name, v in values.items()
@@ -228,11 +233,12 @@ class Stochastic:
         stats = {"bound": np.full((chains, draws), bound)}
         return Fitted(Draws(every, chains, draws, stats, _notes(state, bound, steps)), arguments)
 
-    def over_all_rows(self, state: State) -> tuple[Natural, float]:
-        """The natural parameters that all rows lead to, and the bound."""
+    def over_rows(self, state: State, most: int | None = None) -> tuple[Natural, float]:
+        """The natural parameters that all rows lead to, and the bound; estimated from `most` rows
+        at random where there are more."""
         total = Natural(jnp.zeros_like(state.q.shift), jnp.zeros_like(state.q.precision))
         value, prior = 0.0, 0.0
-        for number, (rows, weights) in enumerate(self._every_row()):
+        for number, (rows, weights) in enumerate(self._every_row(most)):
             found = self.batches.arguments(rows)
             sample = Sample(
                 _as_arrays({**found.arrays, **state.points}), self.widths, jnp.asarray(weights)
@@ -243,13 +249,20 @@ class Stochastic:
             value += float(own)
         first = standard(self.functions.size)
         q = Natural(total.shift, first.precision + total.precision)
-        return q, value + float(prior) - float(divergence(state.law))
+        return q, value + float(prior) - float(_divergence(state.law))
 
-    def _every_row(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _every_row(self, most: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows, and their weights: 0 where the last batch has fewer."""
         count = self.batches.count
-        for start in range(0, count, self.batch):
-            rows = np.arange(start, start + self.batch)
-            yield np.minimum(rows, count - 1), (rows < count).astype(float)
+        few = count if most is None else min(most, count)
+        size = min(count, _PASS * self.batch)
+        for start in range(0, few, size):
+            places = np.arange(start, start + size)
+            weights = np.where(places < few, count / few, 0.0)
+            places = np.minimum(places, few - 1)
+            if few < count:
+                places = shuffled(count, 0, few, self.seed + 1)[places]
+            yield places, weights
 
     # --- compiled ---
 
@@ -282,6 +295,7 @@ class Functions:
         self.size = self._size(program, arguments)
         self.steps = jax.jit(self._steps)
         self.whole = jax.jit(self._whole)
+        self.values = jax.jit(lambda flat, arrays: self.unknowns.values(flat, arrays)[0])
 
     def _size(self, program: ModuleType, arguments: Arguments) -> int:
         """The number of whitened coordinates."""
@@ -358,6 +372,22 @@ class Functions:
         target = natural_target(looks, slope, sample.weights, 1.0, self.size)
         prior = self.bound.known(free, sample)[1]
         return target._replace(precision=target.precision - jnp.eye(self.size)), value, prior
+
+
+_solved, _divergence = jax.jit(solved), jax.jit(divergence)
+
+
+@jax.jit
+def _gain(q: Natural, before: Normal, after: Normal) -> Array:
+    """What the bound gains from one law to another, where rows are Normal: q is what they lead to,
+    so that they say A'r = h and A'A = P - I of any law."""
+    inner = q.precision - jnp.eye(len(q.shift))
+
+    def value(law: Normal) -> Array:
+        fit = law.mean @ q.shift - 0.5 * law.mean @ inner @ law.mean
+        return fit - 0.5 * jnp.sum(law.covariance * inner) - divergence(law)
+
+    return value(after) - value(before)
 
 
 def _as_arrays(values: Mapping[str, Any]) -> dict[str, Array]:

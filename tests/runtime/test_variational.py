@@ -91,8 +91,8 @@ def _sample(fit: Stochastic, state: Any, rows: np.ndarray) -> Sample:
 def test_all_rows_and_a_step_of_length_one_give_the_collapsed_bound():
     fit = _stochastic(60)
     state = fit.begin()
-    q, _ = fit.over_all_rows(state)
-    _, bound = fit.over_all_rows(state._replace(q=q, law=solved(q)))
+    q, _ = fit.over_rows(state)
+    _, bound = fit.over_rows(state._replace(q=q, law=solved(q)))
     model = mercer.compile(GAUSSIAN)
     data = model.bind(_rows())
     program = model.program(model.plan(data.sizes))
@@ -101,25 +101,25 @@ def test_all_rows_and_a_step_of_length_one_give_the_collapsed_bound():
     density = Density(program, type(arguments)(arrays, arguments.static))
     collapsed = -float(density.value_and_grad(state.free.flat)[0])
     assert bound == pytest.approx(collapsed, rel=1e-9)
-    once_more, _ = fit.over_all_rows(state._replace(q=q, law=solved(q)))
+    once_more, _ = fit.over_rows(state._replace(q=q, law=solved(q)))
     np.testing.assert_allclose(once_more.precision, q.precision, rtol=1e-9)
 
 
 def test_the_bound_is_largest_at_that_law():
     fit = _stochastic(60)
     state = fit.begin()
-    q, _ = fit.over_all_rows(state)
-    best = fit.over_all_rows(state._replace(law=solved(q)))[1]
+    q, _ = fit.over_rows(state)
+    best = fit.over_rows(state._replace(law=solved(q)))[1]
     for length in (0.5, 0.9):
         near = mixed(standard(fit.functions.size), q, length)
-        assert fit.over_all_rows(state._replace(law=solved(near)))[1] < best
+        assert fit.over_rows(state._replace(law=solved(near)))[1] < best
 
 
 def test_the_gradient_of_minibatches_is_unbiased():
     """Over all batches of one pass the gradients average to that of all rows, term by term."""
     small, whole = _stochastic(20), _stochastic(60)
     state = whole.begin()
-    q, _ = whole.over_all_rows(state)
+    q, _ = whole.over_rows(state)
     law, key = solved(q), jax.random.key(0)
 
     def slopes(fit: Stochastic, rows: np.ndarray) -> tuple[Any, Natural]:
