@@ -71,7 +71,6 @@ def mercer(clock: Clock) -> None:
     import jax.numpy as jnp
 
     import mercer as own
-    from mercer.runtime.blocks import blocks_of
     from mercer.runtime.bound import _viewed, moved
     from mercer.runtime.stochastic import Stochastic
     from mercer.runtime.variational import Variational
@@ -102,8 +101,7 @@ def mercer(clock: Clock) -> None:
     def held_out() -> tuple[np.ndarray, np.ndarray]:
         from mercer.runtime.minibatch import Minibatches
 
-        (block,) = blocks_of(tests, "n")
-        arrays = Minibatches(program, block, fit.batches.summaries).arguments(np.arange(HELD_OUT))
+        arrays = Minibatches(program, tests, fit.batches.summaries).arguments(np.arange(HELD_OUT))
         mean, variance = predicted(state.free, state.law, state.points, arrays.arrays)
         return np.asarray(mean), np.asarray(variance)
 
