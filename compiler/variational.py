@@ -139,8 +139,8 @@ def batch_sentences(
     if sampled:
         names = ", ".join(sampled)
         yield (
-            f"{names}: held at their most probable values (MAP). Their own uncertainty is not in "
-            "the posterior."
+            f"{names}: each has a Normal law of its own in unconstrained space, which knows no "
+            "correlation with the others."
         )
 
 

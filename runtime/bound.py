@@ -32,20 +32,29 @@ PAIRS = 4
 
 
 class Free(NamedTuple):
-    """What is moved by ordinary gradients: unconstrained unknowns, flat, and inducing points by
-    argument, in units of `widths` from where they began."""
+    """What is moved by ordinary gradients: the law of the unconstrained unknowns, Normal and
+    independent of one another, and inducing points by argument, in units of `widths` from where
+    they began."""
 
-    flat: Array
+    centre: Array
+    log_sd: Array
     shifts: dict[str, Array]
+
+    @property
+    def entropy(self) -> Array:
+        """That of the law of the unknowns."""
+        return jnp.sum(self.log_sd) + 0.5 * math.log(2 * math.pi * math.e) * self.log_sd.size
 
 
 class Sample(NamedTuple):
     """Some rows. `arrays`: the arguments there, inducing points where they began included;
-    `widths`: of the inducing points that are moved; `weights` [B]: 0 where a row does not count."""
+    `widths`: of the inducing points that are moved; `weights` [B]: 0 where a row does not count;
+    `white`: where the unknowns are drawn, in units of their sds from their centre."""
 
     arrays: Mapping[str, Array]
     widths: Mapping[str, Array]
     weights: Array
+    white: Array
 
 
 class Look(NamedTuple):
@@ -84,7 +93,8 @@ class Bound:
     def known(self, free: Free, sample: Sample) -> tuple[dict[str, Any], Array]:
         """The arguments of a program's functions, and the log density of the priors."""
         arrays = {**sample.arrays, **moved(free.shifts, sample)}
-        values, prior = self.unknowns.values(free.flat, arrays)
+        flat = free.centre + jnp.exp(free.log_sd) * sample.white
+        values, prior = self.unknowns.values(flat, arrays)
         return self.unknowns.known(values, arrays), prior
 
     def objective(
@@ -96,11 +106,11 @@ class Bound:
         key: Array,
         scale: Array | float,
     ) -> tuple[Array, dict[str, Look | Moments]]:
-        """`scale` times the expectation, plus the log density of the priors: what free is moved by;
-        the divergence of q does not depend on it."""
+        """`scale` times the expectation, plus the log density of the priors and the entropy of the
+        unknowns: what free is moved by; the divergence of q does not depend on it."""
         known, prior = self.known(free, sample)
         value, looks = self._expected(known, probes, law, sample.weights, key)
-        return scale * value + prior, looks
+        return scale * value + prior + free.entropy, looks
 
     def probes(self, free: Free, law: Normal, sample: Sample, key: Array) -> dict[str, Probe]:
         """Zeros of the right shapes."""

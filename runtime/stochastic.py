@@ -1,8 +1,10 @@
 """A program and data of any size turned into a Normal law of its Gaussian unknowns, row by row.
 
-A step takes some rows: the law q moves along the natural gradient, all else along Adam's. The rates
-fall each time that the bound, averaged over a window of steps, stops to rise; when it has stopped
-at the last of them, one pass over all rows gives q without the noise of batches.
+A step takes some rows: the law q moves along the natural gradient; the unknowns that are not
+Gaussian, each with a Normal law of its own in unconstrained space, and the inducing points move
+along Adam's. The rates fall each time that the bound, averaged over a window of steps, stops to
+rise; when it has stopped at the last of them, one pass over all rows gives q without the noise of
+batches.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ LEVELS = 4
 _FALL = 0.3
 _LENGTH = 0.2  # of natural steps at the first rate, where the rows are many batches
 _CHUNK = 10  # steps in a call
+_LOG_SD = -3.0  # of unconstrained unknowns at the start: close to a point
+_LEAST_DRAWS = 32  # of the unknowns, over all rows
 _WINDOW = (50, 500)  # steps, at least and at most; about one pass over the rows in between
 _PASS = 8  # batches at a time, where nothing is moved
 _BOUND_ROWS = 2**18  # rows that the bound is taken from, where it has no closed form
@@ -83,7 +87,7 @@ def run_stochastic(
     report: Report = silent,
     checkpoint: Checkpoint | None = None,
 ) -> Fitted:
-    """The most probable unknowns, inducing points and q, for the rows of `bound`."""
+    """The law of the unknowns, inducing points and q, for the rows of `bound`."""
     kept = checkpoint or Checkpoint()
     fit = Stochastic(program, bound, seed=seed, batch=batch, rate=rate, summaries=summaries)
     state = fit.begin(report)
@@ -137,7 +141,8 @@ class Stochastic:
         return self._anew(flat, points)
 
     def _anew(self, flat: Array, points: dict[str, Array]) -> State:
-        free = Free(flat, {k: jnp.zeros_like(points[k]) for k in self.widths})
+        shifts = {k: jnp.zeros_like(points[k]) for k in self.widths}
+        free = Free(flat, jnp.full(flat.shape, _LOG_SD), shifts)
         q, nothing = standard(self.functions.size), np.zeros(0)
         law = Normal(q.shift, q.precision, q.precision)  # N(0, I) needs no factorisation
         return State(0, 0, 0, False, free, _ADAM.init(free), q, law, points, nothing, nothing)
@@ -200,12 +205,12 @@ class Stochastic:
     def _rechosen(self, state: State) -> State:
         """Inducing points chosen again, at the unknowns that the first window led to."""
         arrays = {**self.candidates.arrays, **state.points}
-        values = self.functions.values(state.free.flat, _as_arrays(arrays))
+        values = self.functions.values(state.free.centre, _as_arrays(arrays))
         placed = place(
             self.program, self.candidates, seed=self.seed, is_learned=False, unknowns=values
         )
         points = {n: jnp.asarray(placed.arguments.arrays[n]) for n in state.points}
-        fresh = self._anew(state.free.flat, points)
+        fresh = self._anew(state.free.centre, points)
         return fresh._replace(step=state.step, since=state.step, has_rechosen=True)
 
     # --- the end ---
@@ -225,31 +230,43 @@ class Stochastic:
         law = dict(zip(self.program.POSTERIOR, (state.law.mean, state.law.root), strict=True))
         few = self.batches.arguments(np.arange(min(self.batches.count, self.batch)))
         arguments = replace(few, arrays=_as_arrays({**few.arrays, **points, **law}))
-        values = self.functions.values(state.free.flat, arguments.arrays)
+        white = np.random.default_rng(self.seed).normal(size=(chains * draws, self._unknown))
+        flat = state.free.centre + jnp.exp(state.free.log_sd) * white
+        values = self.functions.drawn(flat, arguments.arrays)
         every = {
-            name: np.broadcast_to(np.asarray(v), (chains, draws, *np.shape(v))).copy()
-            for name, v in values.items()
+            name: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for name, v in values.items()
         }
         stats = {"bound": np.full((chains, draws), bound)}
         return Fitted(Draws(every, chains, draws, stats, _notes(state, bound, steps)), arguments)
 
     def over_rows(self, state: State, most: int | None = None) -> tuple[Natural, float]:
         """The natural parameters that all rows lead to, and the bound; estimated from `most` rows
-        at random where there are more."""
+        at random where there are more. At every batch the unknowns are drawn anew from their law;
+        few batches are gone through several times."""
         total = Natural(jnp.zeros_like(state.q.shift), jnp.zeros_like(state.q.precision))
-        value, prior = 0.0, 0.0
-        for number, (rows, weights) in enumerate(self._every_row(most)):
+        values, priors = [], []
+        batches = [*self._every_row(most)]
+        times = math.ceil(_LEAST_DRAWS / len(batches)) if self._unknown else 1
+        random = np.random.default_rng(self.seed)
+        for number, (rows, weights) in enumerate(batches * times):
             found = self.batches.arguments(rows)
-            sample = Sample(
-                _as_arrays({**found.arrays, **state.points}), self.widths, jnp.asarray(weights)
-            )
+            white = jnp.asarray(random.normal(size=self._unknown))
+            arrays = _as_arrays({**found.arrays, **state.points})
+            sample = Sample(arrays, self.widths, jnp.asarray(weights), white)
             key = jax.random.fold_in(jax.random.key(self.seed + 1), number)
             part, own, prior = self.functions.whole(state.free, state.law, sample, key)
-            total = jax.tree.map(jnp.add, total, part)
-            value += float(own)
+            total = jax.tree.map(lambda a, b: a + b / times, total, part)
+            values.append(float(own) / times)
+            priors.append(float(prior))
         first = standard(self.functions.size)
         q = Natural(total.shift, first.precision + total.precision)
-        return q, value + float(prior) - float(_divergence(state.law))
+        own = float(np.mean(priors)) + float(state.free.entropy)
+        return q, sum(values) + own - float(_divergence(state.law))
+
+    @property
+    def _unknown(self) -> int:
+        """How many unconstrained unknowns there are."""
+        return int(self.functions.unknowns.zero.size)
 
     def _every_row(self, most: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows, and their weights: 0 where the last batch has fewer."""
@@ -277,7 +294,7 @@ class Stochastic:
         return _FUNCTIONS.get(key, lambda: Functions(self.program, arguments, self.batch, scale))
 
     def _sample_of_points(self, state: State) -> Sample:
-        return Sample(state.points, self.widths, jnp.zeros(0))
+        return Sample(state.points, self.widths, jnp.zeros(0), jnp.zeros(0))
 
 
 _ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
@@ -296,6 +313,9 @@ class Functions:
         self.steps = jax.jit(self._steps)
         self.whole = jax.jit(self._whole)
         self.values = jax.jit(lambda flat, arrays: self.unknowns.values(flat, arrays)[0])
+        self.drawn = jax.jit(
+            lambda flat, arrays: jax.lax.map(lambda one: self.unknowns.values(one, arrays)[0], flat)
+        )
 
     def _size(self, program: ModuleType, arguments: Arguments) -> int:
         """The number of whitened coordinates."""
@@ -329,8 +349,8 @@ class Functions:
     ) -> tuple[Any, Array]:
         def one(carry: Any, inputs: Any) -> tuple[Any, Array]:
             free, moments, q, law = carry
-            arrays, length, key = inputs
-            sample = Sample({**still, **arrays}, widths, self.weights)
+            arrays, length, white, key = inputs
+            sample = Sample({**still, **arrays}, widths, self.weights, white)
             value, looks, slope, probes = self.slopes(free, law, sample, key)
             probes = jax.tree.map(lambda leaf: leaf / self.scale, probes)
             target = natural_target(looks, probes, self.weights, self.scale, self.size)
@@ -340,8 +360,10 @@ class Functions:
             free = jax.tree.map(lambda leaf, by: leaf - rate * by, free, change)
             return (free, moments, q, after), value - divergence(law)
 
-        keys = jax.random.split(key, len(lengths))
-        return jax.lax.scan(one, carry, (moving, lengths, keys))
+        first, second = jax.random.split(key)
+        keys = jax.random.split(first, len(lengths))
+        whites = jax.random.normal(second, (len(lengths), self.unknowns.zero.size))
+        return jax.lax.scan(one, carry, (moving, lengths, whites, keys))
 
     def stepped(
         self, q: Natural, law: Normal, target: Natural, length: Array, looks: Mapping[str, Look]
@@ -397,7 +419,8 @@ def _as_arrays(values: Mapping[str, Any]) -> dict[str, Array]:
 def _notes(state: State, bound: float, steps: int) -> tuple[str, ...]:
     notes = [
         "The posterior of the Gaussian unknowns is the nearest Normal law, through inducing "
-        "points, not the exact one; the other unknowns are held at their most probable values. "
+        "points, not the exact one; each of the other unknowns has a Normal law of its own in "
+        "unconstrained space, which knows no correlation and is too narrow where there is one. "
         f"The lower bound of the log density is {bound:.2f}, after {state.step} steps."
     ]
     if state.step >= steps and state.level < LEVELS:

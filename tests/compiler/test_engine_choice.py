@@ -139,7 +139,7 @@ def test_the_plan_of_batches_says_what_it_approximates_and_what_it_leaves_out():
         "f at 400 points",
         "Gauss-Hermite quadrature",
         "1,024 rows of `n`",
-        "f.lengthscale, f.scale: held at their most probable values",
+        "f.lengthscale, f.scale: each has a Normal law of its own",
         "lower bound",
     ):
         assert words in sentences
