@@ -7,8 +7,8 @@ reaches in the same process.
 Minibatches: 50,000 points with 8 inputs, 256 inducing points, batches of 1,024, float64, one
 thread, all from one start: lengthscales 2, scale 1, noise 0.5, inducing points at random rows.
 Steps a second of CPU time by the median step, and the mean negative log density of 5,000 held-out
-points after given CPU seconds, all that an engine does beside its steps included (Mercer chooses its
-inducing points again after the first fifty), but for the first compilation.
+points after given CPU seconds, all that an engine does beside its steps included (Mercer chooses
+its inducing points again after the first fifty), but for the first compilation.
 
     python benchmarks/variational.py [--peers-python PATH] [--seconds 15 30 60] [--rounds 2]
 

@@ -7,7 +7,7 @@ says which engine serves a Gaussian block.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mercer.compiler import typed as ir
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
@@ -38,6 +38,9 @@ SECONDS_FOR_NUTS = 300.0
 
 SECONDS_FOR_DRAWS = 60.0
 """What the draws of all that was integrated out may take, about a mode, before they are fewer."""
+
+_LONGEST_SIMULATION = 1e12
+"""Operations for which a simulation stays exact: functions at some ten thousand points."""
 
 _USUAL_DRAWS = 500  # of a chain, as the table of methods has it
 _LEAST_DRAWS = 25
@@ -153,6 +156,19 @@ def plan(
         draws,
         along=tuple(along.values()),
     )
+
+
+def plan_of_simulation(structure: Structure, sizes: Mapping[str, int]) -> Plan:
+    """The plan of a program that is only drawn from: exact whatever the model asks for, so that
+    what is simulated is the model and no approximation of it. Where no exact engine can do that in
+    minutes it is the plan of a fit.
+    """
+    free = analyse(replace(structure.model, directives=()))
+    exact = plan(free)
+    cost = _cost(free, exact.engine, exact.latent, {}, sizes)
+    if cost is not None and cost > _LONGEST_SIMULATION:
+        return plan(structure, sizes)
+    return exact
 
 
 def _may_take_batches(structure: Structure, asked: str) -> bool:
