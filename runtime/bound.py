@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -157,12 +158,7 @@ class Bound:
                 density, look = seen_density(outcome, value), None
             else:
                 kind, keys = program.PREDICTORS[name]
-
-                def density_at(
-                    at: Mapping[str, Array], name: str = name, value: Any = value
-                ) -> Array:
-                    return seen_density(program.outcomes({**means, **at}, **known)[name], value)
-
+                density_at = partial(self._density_at, name, value, means, known)
                 own = {k: views[k] for k in keys}
                 if kind == "quadrature":
                     density, look = _by_quadrature(density_at, own, means, probe)
@@ -177,6 +173,17 @@ class Bound:
             if look is not None:
                 looks[name] = look
         return total, looks
+
+    def _density_at(
+        self,
+        name: str,
+        value: Any,
+        means: Mapping[str, Array],
+        known: Mapping[str, Any],
+        at: Mapping[str, Array],
+    ) -> Array:
+        """The log density of each cell of one outcome, at values of its predictors."""
+        return seen_density(self.program.outcomes({**means, **at}, **known)[name], value)
 
 
 def moved(shifts: Mapping[str, Array], sample: Sample) -> dict[str, Array]:

@@ -96,7 +96,7 @@ def whitened(
 def roots_of(grams: Arrays, levels: tuple[float, ...]) -> tuple[Root, ...]:
     """The root of each covariance of inducing values."""
     factors = [factor(matrix, levels) for matrix in grams]
-    return tuple(Root(*f, inverse_of_lower(f.lower)) for f in factors)
+    return tuple(Root(f.lower, f.jitter, inverse_of_lower(f.lower)) for f in factors)
 
 
 def whiten(root: Root, cross: Array) -> Array:

@@ -28,9 +28,10 @@ class Study:
     """What all replicates of a calibration share.
 
     `program` is fitted; `simulator` is drawn from, and approximates nothing. `bound`: the inputs,
-    and outcomes whose missing cells stay missing. `summaries`: what is taken from the data once, the scales of default priors among it. `left_out`: names that are no
-    unknowns. `settings` are those of `method`; of its `draws`, `kept` are ranked, evenly spaced.
-    At most `entries` entries of each array are.
+    and outcomes whose missing cells stay missing. `summaries`: what is taken from the data once,
+    the scales of default priors among it. `left_out`: names that are no unknowns. `settings` are
+    those of `method`; of its `draws`, `kept` are ranked, evenly spaced. At most `entries` entries
+    of each array are.
     """
 
     program: ModuleType
