@@ -49,7 +49,7 @@ class _Emitter:
         self.points = {n: inducing_names(use) for n, use in plan.inducing.items() if use.at is None}
         names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
         names += self._inducing_arguments()
-        names += ["posterior mean", "posterior root"] if plan.batches else []
+        names += self._law_names()
         keeps = [f"{o} keep" for o in model.observations]
         self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
         owners = {key: plan.structure.sites[key].owner for key in plan.along}
@@ -147,6 +147,19 @@ class _Emitter:
         keys = [k for parts in self.structure.predictors.values() for k in parts]
         return dims(self.structure) | {k: self._dims_of(k, body) for k in keys}
 
+    def _law_names(self) -> list[str]:
+        """The names of the arguments that hold the law of the Gaussian unknowns."""
+        if self.plan.batches is None:
+            return []
+        apart = [
+            f"{n} posterior {k}" for n in self.plan.batches.apart for k in ("mean", "variance")
+        ]
+        return ["posterior mean", "posterior root", *apart]
+
+    def _law_words(self) -> list[tuple[str, str]]:
+        words = [self.identifiers[n] for n in self._law_names()]
+        return list(zip(words[::2], words[1::2], strict=True))
+
     def variational(self) -> list[str]:
         """What the minibatches of a program are of."""
         if self.plan.batches is None:
@@ -155,11 +168,13 @@ class _Emitter:
         predictors = {
             name: (kinds[name], tuple(parts)) for name, parts in self.structure.predictors.items()
         }
-        law = tuple(self.identifiers[n] for n in ("posterior mean", "posterior root"))
+        joint, *apart = self._law_words()
+        own = dict(zip(self.plan.batches.apart, apart, strict=True))
         return [
             f"ROWS = {self.plan.batches.rows!r}",
             f"PREDICTORS = {_dict(predictors)}",
-            f"POSTERIOR = {law!r}",
+            f"POSTERIOR = {joint!r}",
+            f"APART = {_dict(own)}",
         ]
 
     def _inducing_arguments(self) -> list[str]:
@@ -268,8 +283,7 @@ class _Emitter:
         arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
         arguments += [f"{self.identifiers[n]}=None" for n in self.ordering]
-        if plan.batches is not None:
-            arguments += [f"{self.identifiers[f'posterior {k}']}=None" for k in ("mean", "root")]
+        arguments += [f"{self.identifiers[n]}=None" for n in self._law_names()]
         known = [self.identifiers[n] for n in (*reads, *self.ordering, *plan.sampled)]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
         if self.structure.predictors:

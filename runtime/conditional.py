@@ -153,7 +153,11 @@ def _variational(
         sites = {k: merged.site(s) for k, s in sites.items()}
         entries = {k: v for k, v in merged.fit_entries.items() if isinstance(own[k], Weights)}
     mean, root = (jnp.asarray(known[word]) for word in program.POSTERIOR)
-    law = Normal(mean, root, inverse_from_factor(root))
+    apart = {
+        name: (jnp.asarray(known[centre]), jnp.asarray(known[variance]))
+        for name, (centre, variance) in program.APART.items()
+    }
+    law = Normal(mean, root, inverse_from_factor(root), apart)
     block = Variational(own, sites, law, entries=entries)
     quantities = program.quantities(**known)
     return Conditional(program, predictor_names(program), block, block, quantities, {})

@@ -29,7 +29,16 @@ from mercer.runtime.draws import Draws
 from mercer.runtime.inducing import Inducing
 from mercer.runtime.kept import Kept
 from mercer.runtime.minibatch import Minibatches, shuffled
-from mercer.runtime.natural import Natural, Normal, divergence, mixed, solved, standard
+from mercer.runtime.natural import (
+    Natural,
+    Normal,
+    Pairs,
+    divergence,
+    mixed,
+    solved,
+    standard,
+    standard_law,
+)
 from mercer.runtime.placing import inducing_of, place, widths_of
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.unknowns import Unknowns
@@ -143,8 +152,8 @@ class Stochastic:
     def _anew(self, flat: Array, points: dict[str, Array]) -> State:
         shifts = {k: jnp.zeros_like(points[k]) for k in self.widths}
         free = Free(flat, jnp.full(flat.shape, _LOG_SD), shifts)
-        q, nothing = standard(self.functions.size), np.zeros(0)
-        law = Normal(q.shift, q.precision, q.precision)  # N(0, I) needs no factorisation
+        q, nothing = self.functions.prior, np.zeros(0)
+        law = standard_law(len(q.shift), self.functions.apart)
         return State(0, 0, 0, False, free, _ADAM.init(free), q, law, points, nothing, nothing)
 
     def advance(self, state: State, report: Report = silent, steps: int = 10**9) -> State:
@@ -186,7 +195,8 @@ class Stochastic:
         """Of the natural steps. After a beginning a step averages over all batches since."""
         if self.is_whole:
             return np.full(count, 1.0 if self.is_closed else 0.5)
-        since = state.step - state.since + np.arange(count)
+        # What stands apart is moved beside the rest at once: half as far at first.
+        since = state.step - state.since + np.arange(count) + bool(state.q.apart)
         return np.maximum(_LENGTH * _FALL**state.level, 1.0 / (1.0 + since))
 
     def _judged(self, state: State) -> State:
@@ -220,7 +230,7 @@ class Stochastic:
         # The best q for these unknowns: all rows at once, without the noise of batches.
         q, bound = self.over_rows(state)
         law = _solved(q)
-        if self.is_closed:
+        if self.is_closed and not law.apart:
             bound += float(_gain(q, state.law, law))
             state = state._replace(q=q, law=law)
         else:
@@ -228,6 +238,8 @@ class Stochastic:
             _, bound = self.over_rows(state, most=_BOUND_ROWS)
         points = {**state.points, **moved(state.free.shifts, self._sample_of_points(state))}
         law = dict(zip(self.program.POSTERIOR, (state.law.mean, state.law.root), strict=True))
+        for name, words in self.program.APART.items():
+            law |= dict(zip(words, state.law.apart[name], strict=True))
         few = self.batches.arguments(np.arange(min(self.batches.count, self.batch)))
         arguments = replace(few, arrays=_as_arrays({**few.arrays, **points, **law}))
         white = np.random.default_rng(self.seed).normal(size=(chains * draws, self._unknown))
@@ -243,7 +255,7 @@ class Stochastic:
         """The natural parameters that all rows lead to, and the bound; estimated from `most` rows
         at random where there are more. At every batch the unknowns are drawn anew from their law;
         few batches are gone through several times."""
-        total = Natural(jnp.zeros_like(state.q.shift), jnp.zeros_like(state.q.precision))
+        total = jax.tree.map(jnp.zeros_like, state.q)
         values, priors = [], []
         batches = [*self._every_row(most)]
         times = math.ceil(_LEAST_DRAWS / len(batches)) if self._unknown else 1
@@ -258,8 +270,7 @@ class Stochastic:
             total = jax.tree.map(lambda a, b: a + b / times, total, part)
             values.append(float(own) / times)
             priors.append(float(prior))
-        first = standard(self.functions.size)
-        q = Natural(total.shift, first.precision + total.precision)
+        q = jax.tree.map(jnp.add, self.functions.prior, total)
         own = float(np.mean(priors)) + float(state.free.entropy)
         return q, sum(values) + own - float(_divergence(state.law))
 
@@ -309,7 +320,8 @@ class Functions:
         self.bound = Bound(program, self.unknowns)
         self.scale, self.weights = scale, jnp.ones(batch)
         self.is_closed = not program.PREDICTORS
-        self.size = self._size(program, arguments)
+        self.size, self.apart = self._sizes(program, arguments)
+        self.prior = standard(self.size, self.apart)
         self.steps = jax.jit(self._steps)
         self.whole = jax.jit(self._whole)
         self.values = jax.jit(lambda flat, arrays: self.unknowns.values(flat, arrays)[0])
@@ -317,25 +329,33 @@ class Functions:
             lambda flat, arrays: jax.lax.map(lambda one: self.unknowns.values(one, arrays)[0], flat)
         )
 
-    def _size(self, program: ModuleType, arguments: Arguments) -> int:
-        """The number of whitened coordinates."""
+    def _sizes(self, program: ModuleType, arguments: Arguments) -> tuple[int, dict[str, int]]:
+        """The number of whitened coordinates in the joint law, and of entries that stand apart."""
 
-        def coordinates(arrays: Mapping[str, Array]) -> Array:
+        def coordinates(arrays: Mapping[str, Array]) -> dict[str, Array]:
             known = self.unknowns.known(self.unknowns.values(self.unknowns.zero, arrays)[0], arrays)
-            block = Inducing(program.processes(**known), program.sites(**known), {})
-            return jnp.zeros(block.size)
+            sites = program.sites(**known)
+            size = Inducing(program.processes(**known), sites, {}).size
+            entries = {s.process: s.size for s in sites.values() if s.process in program.APART}
+            return {
+                "": jnp.zeros(size - sum(entries.values())),
+                **{name: jnp.zeros(n) for name, n in entries.items()},
+            }
 
-        return int(jax.eval_shape(coordinates, dict(arguments.arrays)).shape[0])
+        found = jax.eval_shape(coordinates, dict(arguments.arrays))
+        sizes = {name: int(shape.shape[0]) for name, shape in found.items()}
+        return sizes.pop(""), sizes
 
     def slopes(
         self, free: Free, law: Normal, sample: Sample, key: Array
-    ) -> tuple[Array, dict[str, Look], Free, dict[str, Probe]]:
-        """The objective at some rows, with its derivatives by what is free and by the probes."""
+    ) -> tuple[Array, dict[str, Look | Moments], Free, dict[str, Probe], Pairs]:
+        """The objective at some rows, with its derivatives by what is free, by the probes, and by
+        what stands apart."""
         probes = self.bound.probes(free, law, sample, key)
-        (value, looks), (free_slope, probe_slope) = jax.value_and_grad(
-            self.bound.objective, argnums=(0, 1), has_aux=True
-        )(free, probes, law, sample, key, self.scale)
-        return value, looks, free_slope, probe_slope
+        (value, looks), slopes = jax.value_and_grad(
+            self.bound.objective, argnums=(0, 1, 2), has_aux=True
+        )(free, probes, law.apart, law, sample, key, self.scale)
+        return value, looks, *slopes
 
     def _steps(
         self,
@@ -351,9 +371,9 @@ class Functions:
             free, moments, q, law = carry
             arrays, length, white, key = inputs
             sample = Sample({**still, **arrays}, widths, self.weights, white)
-            value, looks, slope, probes = self.slopes(free, law, sample, key)
-            probes = jax.tree.map(lambda leaf: leaf / self.scale, probes)
-            target = natural_target(looks, probes, self.weights, self.scale, self.size)
+            value, looks, slope, *others = self.slopes(free, law, sample, key)
+            probes, apart = jax.tree.map(lambda leaf: leaf / self.scale, others)
+            target = natural_target(looks, probes, self.weights, self.scale, law, apart)
             q, after = self.stepped(q, law, target, length, looks)
             slope = jax.tree.map(lambda leaf: -leaf / (self.scale * len(self.weights)), slope)
             change, moments = _ADAM.update(slope, moments)
@@ -380,7 +400,14 @@ class Functions:
             far = jnp.max(jnp.abs(look.features @ change) / reach)
             share = jnp.minimum(share, 1.0 / jnp.maximum(far, 1.0))
         mean = law.mean + share * change
-        return q._replace(shift=q.precision @ mean), after._replace(mean=mean)
+        q, after = q._replace(shift=q.precision @ mean), after._replace(mean=mean)
+        for name, (centre, variance) in law.apart.items():
+            reach = _REACH[0] + _REACH[1] * jnp.sqrt(variance)
+            moved_to = centre + jnp.clip(after.apart[name][0] - centre, -reach, reach)
+            precision = q.apart[name][1]
+            q.apart[name] = (precision * moved_to, precision)
+            after.apart[name] = (moved_to, 1.0 / precision)
+        return q, after
 
     def _whole(
         self, free: Free, law: Normal, sample: Sample, key: Array
@@ -388,12 +415,12 @@ class Functions:
         """What some rows add to the natural parameters and to the expected log density; the log
         density of the priors."""
         probes = self.bound.probes(free, law, sample, key)
-        (value, looks), slope = jax.value_and_grad(self.bound.expected, argnums=1, has_aux=True)(
-            free, probes, law, sample, key
-        )
-        target = natural_target(looks, slope, sample.weights, 1.0, self.size)
+        (value, looks), (slope, apart) = jax.value_and_grad(
+            self.bound.expected, argnums=(1, 2), has_aux=True
+        )(free, probes, law.apart, law, sample, key)
+        target = natural_target(looks, slope, sample.weights, 1.0, law, apart)
         prior = self.bound.known(free, sample)[1]
-        return target._replace(precision=target.precision - jnp.eye(self.size)), value, prior
+        return jax.tree.map(jnp.subtract, target, self.prior), value, prior
 
 
 _solved, _divergence = jax.jit(solved), jax.jit(divergence)

@@ -131,10 +131,10 @@ def test_the_gradient_of_minibatches_is_unbiased():
     def slopes(fit: Stochastic, rows: np.ndarray) -> tuple[Any, Natural]:
         sample = _sample(fit, state, rows)
         slopes = jax.jit(fit.functions.slopes)
-        _, looks, slope, probes = slopes(state.free, law, sample, key)
-        probes = jax.tree.map(lambda leaf: leaf / fit.functions.scale, probes)
-        size = fit.functions.size
-        return slope, natural_target(looks, probes, sample.weights, fit.functions.scale, size)
+        _, looks, slope, *others = slopes(state.free, law, sample, key)
+        scale = fit.functions.scale
+        probes, apart = jax.tree.map(lambda leaf: leaf / scale, others)
+        return slope, natural_target(looks, probes, sample.weights, scale, law, apart)
 
     small.begin()
     order = shuffled(60, 0, 60, 3).reshape(3, 20)
@@ -253,7 +253,7 @@ def test_the_curvature_of_rows_is_the_hessian_of_each():
 def test_the_divergence_of_a_law_from_the_prior_is_that_of_normal_laws():
     root = np.tril(RNG.normal(size=(4, 4))) + 3 * np.eye(4)
     precision, mean = root @ root.T, RNG.normal(size=4)
-    q = Natural(jnp.asarray(precision @ mean), jnp.asarray(precision))
+    q = Natural(jnp.asarray(precision @ mean), jnp.asarray(precision), {})
     covariance = np.linalg.inv(precision)
     expected = 0.5 * (np.trace(covariance) + mean @ mean - 4 - np.linalg.slogdet(covariance)[1])
     assert float(divergence(solved(q))) == pytest.approx(expected, rel=1e-10)
