@@ -6,6 +6,14 @@ from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, SiteUse, Term
 from mercer.compiler.code import Body, Code, Dims, applied_function
 from mercer.compiler.inducing import InducingUse
+from mercer.compiler.shapes import (
+    base_dims,
+    copies_of,
+    feature_name,
+    shape_of,
+    wave_names,
+    weights_name,
+)
 from mercer.dsl.spaces import Dim, Label, Product, Space, Vector, coordinates_of
 from mercer.stdlib import catalog
 
@@ -23,6 +31,8 @@ def process_text(body: Body, declared: ir.Unknown | ir.Function) -> str:
         return f"Weights(sd={sd})"
     assert declared.kernel is not None
     kernel = kernel_text(body, declared.kernel, declared)
+    if shape_of(declared) is not None:
+        return f"Weights(sd={_wave_text(body, declared, kernel)})"
     if declared.outputs is None:
         return f"RandomFunction({kernel})"
     return f"RandomFunction({kernel}, outputs={_outputs(body, declared)})"
@@ -65,6 +75,8 @@ def site_text(body: Body, use: SiteUse, order: str = "") -> str:
     if use.apply is None:
         return f"Site({use.owner!r}, size={count})"
     function = applied_function(body.model, use.apply)
+    if shape_of(function) is not None:
+        return _sum_text(body, use, function)
     words = [f"({_factors(body, use, function)},)"]
     copies = _copies(body, use, function)
     if copies:
@@ -78,6 +90,44 @@ def site_text(body: Body, use: SiteUse, order: str = "") -> str:
         words.append(f"operators=({', '.join(operators)},)")
     along = f", order={order}" if order else ""
     return f"Site({use.owner!r}, Points({', '.join(words)}), size={count}{along})"
+
+
+def weights_text(body: Body, function: ir.Function) -> tuple[str, str]:
+    """The site of the weights of a function on a shape, and what it holds as an affine form."""
+    size = f"{body.read(wave_names(function).frequencies)}.shape[0]"
+    size += "".join(f" * {body.size(d)}" for d in copies_of(function))
+    key = weights_name(function)
+    form = f"Affine(0.0, (Term({key!r}),), shape=({size},))"
+    return f"Site({function.name!r}, size={size})", form
+
+
+def _wave_text(body: Body, function: ir.Function, kernel: str) -> str:
+    names = wave_names(function)
+    words = [kernel, body.read(names.frequencies), body.read(names.roughness)]
+    if function.type.dims:
+        words.append(f"labels={_product(body, function.type.dims)}")
+    outputs = copies_of(function)[len(function.type.dims) :]
+    words += [f"outputs={_product(body, outputs)}"] if outputs else []
+    return f"wave_sd({', '.join(words)})"
+
+
+def _sum_text(body: Body, use: SiteUse, function: ir.Function) -> str:
+    """A site of a function on a shape: the waves at each of its points, and whose weights."""
+    assert use.apply is not None
+    base, dims = base_dims(body.model, use, function), use.dims
+    size, features = body.shape(dims), body.read(feature_name(body.structure, use))
+    if base != dims:
+        place = Code(f"jnp.arange({_product(body, base)}).reshape({body.shape(base)})", base)
+        row = body.arranged(place, dims).text
+        features = f"{features}[flat({row}, {size})]"
+    words = [repr(use.owner), f"features={features}", f"size={_product(body, dims)}"]
+    copies = _copies(body, use, function)
+    for output in copies_of(function)[len(function.type.dims) :]:
+        code = body.arranged(Code(f"jnp.arange({body.size(output)})", (output,)), dims)
+        copies.append(f"({code.text}, {body.size(output)})")
+    if copies:
+        words.append(f"labels=flat_code({size}, {', '.join(copies)})")
+    return f"Site({', '.join(words)})"
 
 
 def inducing_names(use: InducingUse) -> list[str]:

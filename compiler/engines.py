@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from mercer.compiler import typed as ir
 from mercer.compiler.inducing import inducing_of, unfit_for_inducing
 from mercer.compiler.line import line_of, states_of, waves_of, why_no_line
+from mercer.compiler.shapes import copies_of, functions_on_shapes, modes_of, shape_of
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure
 from mercer.dsl.diagnostic import Diagnostic, MercerError
@@ -88,11 +89,17 @@ def _asked(structure: Structure) -> Engine | None:
 
 def _only_weights(structure: Structure) -> str | None:
     functions = functions_of(structure)
-    return f"`{functions[0].name}` is a random function" if functions else None
+    return f"`{functions[0].name}` has no finite number of unknowns" if functions else None
 
 
 def _width(structure: Structure, sizes: Sizes) -> int:
-    return sum(count_of(s.dims, sizes) for s in structure.sites.values() if not s.apply)
+    """The finite unknowns of the block, weights of functions on shapes among them."""
+    own = sum(count_of(s.dims, sizes) for s in structure.sites.values() if not s.apply)
+    return own + sum(
+        modes_of(structure.model, shape, sizes) * count_of(copies_of(function), sizes)
+        for name, function in functions_on_shapes(structure).items()
+        if name in structure.block and (shape := shape_of(function))
+    )
 
 
 def _weights_flops(structure: Structure, sizes: Sizes) -> float:

@@ -9,6 +9,7 @@ from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine
 from mercer.compiler.blocks import domain_factors
 from mercer.compiler.code import label_name
+from mercer.compiler.shapes import copies_of, shape_of
 from mercer.compiler.structure import Structure
 from mercer.compiler.walk import (
     children,
@@ -57,11 +58,13 @@ def summaries(model: ir.TypedModel) -> dict[ir.Expr, str]:
 def copies(model: ir.TypedModel) -> dict[str, tuple[tuple[Dim, ...], tuple[str | None, ...]]]:
     """Of each function that labels tell apart: the dims of its copies, and for each factor of its
     domain the index of the labels that it takes, if it takes labels."""
-    found = {}
+    found: dict[str, tuple[tuple[Dim, ...], tuple[str | None, ...]]] = {}
     for name, function in model.functions.items():
         factors = domain_factors(function.type.domain)
         indices = tuple(f.index if isinstance(f, Label) else None for f in factors)
-        if function.type.dims or any(indices):
+        if shape_of(function) is not None and copies_of(function):
+            found[name] = (copies_of(function), ())
+        elif function.type.dims or any(indices):
             found[name] = (function.type.dims, indices)
     return found
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from mercer.compiler.blocks import affine_text, process_text, site_text
+from mercer.compiler.blocks import affine_text, process_text, site_text, weights_text
 from mercer.compiler.code import Body
 from mercer.compiler.plan import Plan
 from mercer.compiler.prior import drawn_text, law_text
 from mercer.compiler.sampling import Step
+from mercer.compiler.shapes import shape_of, weights_name
 
 
 def write_steps(body: Body, plan: Plan) -> tuple[str, ...]:
@@ -37,6 +38,10 @@ def _write_function(body: Body, step: Step, become: str) -> None:
         f"{k!r}: {affine_text(body, structure.quantities[k], structure.sites[k].dims)}"
         for k in keys
     ]
+    if shape_of(function) is not None:
+        site, form = weights_text(body, function)
+        sites.append(f"{weights_name(function)!r}: {site}")
+        wanted.append(f"{weights_name(function)!r}: {form}")
     body.lines.append(
         f"{become} sample_whitened(\n"
         f"        {{{step.name!r}: {process}}},\n"

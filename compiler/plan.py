@@ -1,12 +1,12 @@
 """Structure -> Plan: what is integrated out, what is sampled or optimised, at what cost, and why.
 
-The table `_REFUSALS` names what has no engine yet, from top to bottom; `mercer.compiler.engines`
-says which engine serves a Gaussian block.
+`mercer.compiler.refusals` names what has no engine yet, `mercer.compiler.engines` says which
+engine serves a Gaussian block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from mercer.compiler import typed as ir
@@ -14,7 +14,9 @@ from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of
 from mercer.compiler.line import latent_along, states_along
 from mercer.compiler.overrides import METHODS, Method
-from mercer.compiler.sampling import Step, circular, sentences_of, steps_of
+from mercer.compiler.refusals import refusals
+from mercer.compiler.sampling import Step, sentences_of, steps_of
+from mercer.compiler.shapes import modes_of, shape_of, waves_sentences
 from mercer.compiler.sizes import Sizes, count_of, rows_of
 from mercer.compiler.structure import Structure, analyse, owner_of
 from mercer.compiler.variational import (
@@ -27,11 +29,8 @@ from mercer.compiler.variational import (
     no_batches,
     other_method,
 )
-from mercer.compiler.walk import imputed, names_below, nodes
-from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.dsl.spaces import Bool, Count, Label, Real, Space, Vector
-from mercer.dsl.span import Span
-from mercer.stdlib import catalog
+from mercer.compiler.walk import names_below
+from mercer.dsl.diagnostic import MercerError
 
 SECONDS_FOR_NUTS = 300.0
 """`auto` samples where the sampler's estimated time stays below this, and optimises elsewhere."""
@@ -104,9 +103,8 @@ def plan(
     Raises MercerError where some part has no engine yet, naming it.
     """
     model = structure.model
-    refusals = [d for row in _REFUSALS for d in row(model)]
-    if refusals:
-        raise MercerError(_distinct(refusals), model.sources)
+    if refused := refusals(model):
+        raise MercerError(refused, model.sources)
     asked = structure.asked.method if method == "auto" else method.lower()
     wanting = asks_for_batches(structure, asked)
     if wanting is not None:
@@ -243,7 +241,12 @@ def _cost(
     if structure.links:
         flops *= _ABOUT_MODE
     for name in latent:
-        if name in along:
+        shape = shape_of(structure.model.functions[name])
+        if shape is not None:  # sums of waves: no factorisation
+            uses = (s for s in structure.sites.values() if s.owner == name)
+            rows = sum(count_of(s.dims, sizes) for s in uses)
+            flops += 4.0 * rows * modes_of(structure.model, shape, sizes)
+        elif name in along:
             flops += _flops_along(structure, name, along[name], sizes)
         else:
             flops += _flops_whitened(structure, name, sizes)
@@ -335,6 +338,7 @@ def _sentences(
         )
         if engine.detail is not None:
             yield engine.detail(structure, sizes)
+    yield from waves_sentences(structure, sizes)
     asked = structure.asked.apart
     for name in latent:
         laws = {n: o.law for n, o in model.observations.items()}
@@ -342,8 +346,9 @@ def _sentences(
         over = _listed(n for n, law in laws.items() if name in names_below(model, law))
         as_asked = ", as asked" if name in asked else ""
         how = " along the line, in linear time," if name in along else ""
+        values = "values" if shape_of(model.functions[name]) is None else "weights"
         yield (
-            f"{name} is a random function under {over}: its values are whitened{how} and left to "
+            f"{name} is a random function under {over}: its {values} are whitened{how} and left to "
             f"inference{as_asked}."
         )
     if kept := [n for n in asked if n not in latent]:
@@ -383,111 +388,3 @@ def _duration(seconds: float) -> str:
     if seconds < 1:
         return "under a second"
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
-
-
-# --- what has no engine yet ----------------------------------------------------------------------
-
-
-def _refused(code: str, what: str, span: Span, mend: str | None = None) -> Diagnostic:
-    return Diagnostic(
-        code,
-        f"{what} has no engine yet",
-        span,
-        why="the model is well formed; this version cannot run that part of it.",
-        mend=mend,
-    )
-
-
-def _function_priors(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for function in model.functions.values():
-        if function.entry != "GP":
-            yield _refused("M301", f"the function prior `{function.entry}`", function.span)
-            continue
-        for space in (function.type.domain, function.type.codomain):
-            if not _is_plain(space):
-                yield _refused("M302", f"a GP over or to `{space}`", function.span)
-                break
-
-
-def _is_plain(space: Space) -> bool:
-    factors = getattr(space, "factors", (space,))
-    return all(
-        isinstance(f, Label | Real)
-        or (isinstance(f, Vector) and f.size != "inf")
-        or type(f).__name__ in ("Positive", "Unit", "Interval", "Count", "Circle", "Bool")
-        for f in factors
-    )
-
-
-def _kernels(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    entries = catalog.kernels()
-    for function in model.functions.values():
-        for node in nodes(function):
-            if isinstance(node, ir.KernelCall) and not getattr(entries[node.entry], "runs", True):
-                yield _refused("M303", f"the kernel `{node.entry}`", node.span)
-
-
-def _compositions(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for node in _expressions(model):
-        if not isinstance(node, ir.Apply):
-            continue
-        inner = sorted(names_below(model, node.point) & set(model.functions))
-        if inner:
-            yield _refused(
-                "M304", f"a deep composition (`{owner_of(node)}` of `{inner[0]}`)", node.span
-            )
-
-
-def _recurrences(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for node in _expressions(model):
-        if isinstance(node, ir.Lag | ir.Else):
-            yield _refused("M306", "a recurrence", node.span)
-            return
-
-
-def _finite(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for unknown in model.unknowns.values():
-        if isinstance(unknown.space, Label | Bool | Count):
-            yield _refused("M307", f"a finite unknown (`{unknown.name}`)", unknown.span)
-
-
-def _shapes(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for shape in model.shapes.values():
-        kind = type(shape.space).__name__
-        yield _refused("M308", f"`{getattr(shape.space, 'kind', kind)}`", shape.span)
-
-
-def _imputed(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for name in circular(model):
-        what = f"imputing `{name}`, whose law needs it in a circle,"
-        yield _refused("M310", what, model.observations[name].span)
-    for name in imputed(model):
-        law = model.observations[name].law
-        entry = catalog.distributions().get(getattr(law, "entry", ""))
-        if entry is not None and entry.event:
-            what = f"imputing `{name}`, whose rows are drawn as a whole,"
-            yield _refused("M310", what, model.observations[name].span)
-
-
-def _expressions(model: ir.TypedModel) -> Iterator[object]:
-    for definition in model.definitions.values():
-        yield from nodes(definition.value)
-    for unknown in model.unknowns.values():
-        yield from nodes(unknown.prior)
-    for observation in model.observations.values():
-        yield from nodes(observation.law)
-
-
-_REFUSALS: tuple[Callable[[ir.TypedModel], Iterator[Diagnostic]], ...] = (
-    _function_priors,
-    _kernels,
-    _compositions,
-    _recurrences,
-    _finite,
-    _shapes,
-    _imputed,
-)
-
-
-def _distinct(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
-    return list(dict.fromkeys(diagnostics))

@@ -170,7 +170,9 @@ class KernelRules(SmoothnessRules):
             entry.input == "label" and not label
             or entry.input == "number" and not number
             or entry.input == "shape" and not shape
-            or entry.input == "vector" and (label or graph or isinstance(space, Field))
+            or entry.input == "vector" and (
+                label or (graph and not entry.on_shapes) or isinstance(space, Field)
+            )
         ) and entry.name not in ("White", "Constant")  # fmt: skip
         if wrong:
             kind = {"label": "labels", "number": "numbers", "shape": "surfaces and graphs"}
@@ -180,7 +182,7 @@ class KernelRules(SmoothnessRules):
                 f"`{entry.name}` is a kernel of {kind.get(entry.input, 'numbers and vectors')}, "
                 f"and this is `{space}`",
                 span,
-                mend=mend or ("use `Intrinsic()` or `Heat()`" if graph else None),
+                mend=mend or ("use `Matern32()`, `Intrinsic()` or `Heat()`" if graph else None),
             )
 
     def kernel_call(

@@ -19,7 +19,7 @@ from mercer.compiler.problems import Failed
 from mercer.compiler.rules_arguments import in_place_parts
 from mercer.compiler.rules_linear import LinearRules
 from mercer.dsl import syntax
-from mercer.dsl.spaces import Count, Dim, FunctionType, Real, ValueType, coordinates_of
+from mercer.dsl.spaces import Count, Dim, FunctionType, Product, Real, ValueType, coordinates_of
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
@@ -49,6 +49,14 @@ class NetworkRules(LinearRules):
         assert isinstance(node, syntax.Call)
         kind = self.signature(name)
         bound = self.bind(catalog.priors()["Network"], node.arguments, node.span)
+        if isinstance(kind.domain, Product):
+            raise self.problems.report(
+                "M248",
+                f"`Network` does not go from `{kind.domain}` to `{kind.codomain}`",
+                node.span,
+                mend=f"let `{name}` be a function of a vector: `Real^d`, a column over `d`",
+                notes=self.notes(name),
+            )
         inside, outside = self.linear_dims(kind, node.span)
         widths = self.widths(bound.get("hidden"))
         activation = self.activation(bound.get("activation"))

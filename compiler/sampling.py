@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import networkx
+
 from mercer.compiler import typed as ir
 from mercer.compiler.graph import needed_names
 from mercer.compiler.sizes import Sizes, count_of
@@ -73,8 +75,14 @@ def steps_of(structure: Structure, sizes: Sizes | None) -> tuple[Step, ...]:
 
 def circular(model: ir.TypedModel) -> tuple[str, ...]:
     """The imputed columns whose laws lead back to themselves."""
-    columns = set(imputed(model))
-    return tuple(n for n in imputed(model) if n in _needed(model, n, columns))
+    columns = imputed(model)
+    graph: networkx.DiGraph[str] = networkx.DiGraph()
+    graph.add_edges_from((n, other) for n in columns for other in _needed(model, n, set(columns)))
+    rounds = [set(part) for part in networkx.strongly_connected_components(graph)]
+    alone = {n for n in graph if graph.has_edge(n, n)}
+    return tuple(
+        n for n in columns if n in alone or any(n in part and len(part) > 1 for part in rounds)
+    )
 
 
 def _early(structure: Structure, drawn: list[str]) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import prod
 
 from mercer.compiler import typed as ir
+from mercer.compiler.shapes import shape_of
 from mercer.compiler.structure import Structure
 
 Sizes = Mapping[str, int]
@@ -32,5 +33,6 @@ def rows_of(structure: Structure, sizes: Sizes) -> int:
 
 
 def functions_of(structure: Structure) -> list[ir.Function]:
-    """The random functions of the block."""
-    return [f for n, f in structure.model.functions.items() if n in structure.block]
+    """The random functions of the block, but for those on shapes, which are finite."""
+    functions = structure.model.functions.items()
+    return [f for n, f in functions if n in structure.block and shape_of(f) is None]

@@ -19,7 +19,7 @@ from mercer.compiler.overrides import Overrides, overrides
 from mercer.compiler.predictors import predictor_key, predictors_of
 from mercer.compiler.walk import imputed, in_order, names_below, nodes
 from mercer.dsl.diagnostic import MercerError
-from mercer.dsl.spaces import Real, Vector
+from mercer.dsl.spaces import Real, Tangent, Vector
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _candidates(model: ir.TypedModel) -> list[str]:
     functions = [
         f.name
         for f in model.functions.values()
-        if f.entry == "GP" and isinstance(f.type.codomain, Vector | Real)
+        if f.entry == "GP" and isinstance(f.type.codomain, Vector | Real | Tangent)
     ]
     return numbers + functions
 

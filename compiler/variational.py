@@ -14,6 +14,7 @@ from mercer.compiler import typed as ir
 from mercer.compiler.engines import ENGINES, Engine
 from mercer.compiler.inducing import inducing_of, unfit_for_inducing
 from mercer.compiler.minibatch import rows_index
+from mercer.compiler.shapes import functions_on_shapes
 from mercer.compiler.sizes import Sizes, count_of, size_of
 from mercer.compiler.structure import Structure, analyse, owner_of
 from mercer.compiler.walk import nodes
@@ -76,6 +77,8 @@ def batches_of(structure: Structure, sizes: Sizes | None) -> tuple[Structure, Ba
     used = {owner_of(s.apply) for s in found.sites.values() if s.apply}
     if left := [f for f in found.latent if f in used]:
         return f"`{left[0]}` enters an outcome in a way that it has no predictor for"
+    if on_shape := next(iter(functions_on_shapes(found)), None):
+        return f"the waves of `{on_shape}`, a function on a shape, are of all rows together"
     if why := unfit_for_inducing(found):
         return why
     if not found.locations and not found.predictors:

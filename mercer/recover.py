@@ -92,7 +92,7 @@ def recover(
     model.plan(infer=infer)
     bound = model.bind({} if data is None else data, columns=columns, require_outcomes=False)
     plan = model.plan(bound.sizes, infer)
-    if infer == "auto":  # the processes must not choose again
+    if infer == "auto" and not plan.structure.links:  # the processes must not choose again
         infer = plan.method
     from mercer.inference import text_of
     from mercer.runtime.density import summaries_of

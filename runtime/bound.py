@@ -133,6 +133,17 @@ class Bound:
             if isinstance(look, Look)
         }
 
+    def _density_at(
+        self,
+        known: Mapping[str, Any],
+        means: Mapping[str, Array],
+        name: str,
+        value: Any,
+        at: Mapping[str, Array],
+    ) -> Array:
+        """Log density of each row of an outcome, some predictors at given values."""
+        return seen_density(self.program.outcomes({**means, **at}, **known)[name], value)
+
     def _expected(
         self,
         known: Mapping[str, Any],
@@ -167,7 +178,7 @@ class Bound:
                 density, look = seen_density(outcome, value), None
             else:
                 kind, keys = program.PREDICTORS[name]
-                density_at = partial(self._density_at, name, value, means, known)
+                density_at = partial(self._density_at, known, means, name, value)
                 own = {k: views[k] for k in keys}
                 if kind == "quadrature":
                     density, look = _by_quadrature(density_at, own, means, probe)
@@ -182,17 +193,6 @@ class Bound:
             if look is not None:
                 looks[name] = look
         return total, looks
-
-    def _density_at(
-        self,
-        name: str,
-        value: Any,
-        means: Mapping[str, Array],
-        known: Mapping[str, Any],
-        at: Mapping[str, Array],
-    ) -> Array:
-        """The log density of each cell of one outcome, at values of its predictors."""
-        return seen_density(self.program.outcomes({**means, **at}, **known)[name], value)
 
 
 def moved(shifts: Mapping[str, Array], sample: Sample) -> dict[str, Array]:

@@ -60,9 +60,7 @@ class Calibration:
         numbers = tuple(sorted(replicates))
         first = replicates[numbers[0]] if numbers else Replicate({}, {})
         names = tuple(
-            name
-            for name in first.truth
-            if any(np.ptp(replicates[n].draws[name]) > 0 for n in numbers)
+            name for name in first.truth if any(_varies(replicates[n].draws[name]) for n in numbers)
         )
         truths = [[replicates[n].truth[k] for k in names] for n in numbers]
         draws = [[replicates[n].draws[k] for k in names] for n in numbers]
@@ -267,3 +265,8 @@ def _shape(found: np.ndarray, kept: int) -> str:
     if abs(shift) > abs(spread):
         return "too low" if shift > 0 else "too high"
     return "too narrow" if spread > 0 else "too wide"
+
+
+def _varies(draws: np.ndarray) -> bool:
+    """Whether draws differ by more than rounding, as those of the diagonal of a correlation do."""
+    return bool(np.ptp(draws) > 1e-9 * np.max(np.abs(draws)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
@@ -136,7 +136,8 @@ def conditional(
         exact = block_of(program.ENGINE, own, exact_sites, observations)
     known_block = None
     if latent:
-        known_block = whitened.given(own, {k: sites[k] for k in latent}, values)
+        places = None if merged is None else merged.weight_places()
+        known_block = whitened.given(own, {k: sites[k] for k in latent}, values, places)
     return Conditional(program, latent, exact, known_block, quantities, laws)
 
 
@@ -180,12 +181,14 @@ class Merged:
     `fit_entries[name]`, `new_entries[name]`: flat places of the entries of the fit, and of those
     at the new rows, among all `sizes[name]` entries. `factors[name]`: for each factor of the domain
     of a function, the places in the fit of the labels at the new rows; None for numbers.
+    `weights[name]`: how many weights each copy of a function has, which is a sum of them.
     """
 
     sizes: Mapping[str, int]
     fit_entries: Mapping[str, Any]
     new_entries: Mapping[str, Any]
     factors: Mapping[str, tuple[Any, ...]]
+    weights: Mapping[str, int] = field(default_factory=dict)
 
     def site(self, site: Site) -> Site:
         """A site of the fit."""
@@ -200,11 +203,24 @@ class Merged:
         factors = tuple(f if places is None else jnp.asarray(places)[f] for f, places in pairs)
         return replace(site, points=site.points._replace(factors=factors))
 
+    def weight_places(self) -> dict[str, Array]:
+        """Of each function that is a sum of weights: where those of the fit are among all."""
+        return {name: self._weights(self.fit_entries[name], name) for name in self.weights}
+
+    def _weights(self, entries: Any, name: str) -> Array:
+        """The flat places of all the weights of some copies, or of entries themselves."""
+        each = self.weights.get(name, 1)
+        return (jnp.asarray(entries)[:, None] * each + jnp.arange(each)).reshape(-1)
+
     def _placed(self, site: Site, entries: Mapping[str, Any]) -> Site:
         if site.process not in self.sizes:
             return site
+        if site.features is not None:
+            places = jnp.asarray(entries[site.process])
+            return replace(site, labels=None if site.labels is None else places[site.labels])
         if site.points is None:
-            return replace(site, size=self.sizes[site.process])
+            each = self.weights.get(site.process, 1)
+            return replace(site, size=self.sizes[site.process] * each)
         labels = jnp.asarray(entries[site.process])[site.points.labels]
         return replace(site, points=site.points._replace(labels=labels))
 
@@ -220,8 +236,9 @@ class Merged:
         terms = []
         for term in affine.terms:
             site, index = sites[term.site], term.index
-            if site.points is None and site.process in entries:
-                place = jnp.asarray(entries[site.process])
+            is_sum = site.features is not None
+            if site.points is None and not is_sum and site.process in entries:
+                place = self._weights(entries[site.process], site.process)
                 own = jnp.arange(math.prod(affine.shape)) if index is None else index
                 index = place[own]
             terms.append(Term(prefix + term.site, term.coefficient, index))

@@ -34,7 +34,9 @@ from mercer.runtime.sites import (
     rows_covariance,
     rows_variance,
     site_covariance,
+    site_values,
     spread,
+    weights_count,
     weights_root,
 )
 from mercer.runtime.terms import Affine, Gaussian, RandomFunction, Site, Weights
@@ -224,8 +226,10 @@ def unique_sites(quantities: list[Rows]) -> list[Site]:
 
 
 def identity(site: Site) -> Any:
-    """What tells sites apart: all `Weights` of one name are one site."""
-    return site.process if site.points is None else id(site.points)
+    """What tells sites apart: all `Weights` of one name are one site, but for sums of them."""
+    if site.points is None and site.features is None:
+        return site.process
+    return id(site.features if site.points is None else site.points)
 
 
 def _prior_draw(
@@ -237,11 +241,13 @@ def _prior_draw(
         own = [site for site in sites if site.process == name]
         if not own:
             continue
-        n = own[0].size if isinstance(process, Weights) else sum(site.size for site in own)
+        is_finite = isinstance(process, Weights)
+        n = weights_count(process, own[0]) if is_finite else sum(site.size for site in own)
         normal = jax.random.normal(jax.random.fold_in(key, number), (n,))
-        if isinstance(process, Weights):
+        if is_finite:
             root = weights_root(process, n)
-            values[name] = root * normal if root.ndim == 1 else root @ normal
+            weights = root * normal if root.ndim == 1 else root @ normal
+            values |= {identity(site): site_values(site, weights) for site in own}
             continue
         stacked = factor(stacked_covariance(processes, own), levels).lower @ normal
         start = 0

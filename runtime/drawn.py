@@ -9,7 +9,10 @@ import numpy as np
 from jax import Array
 
 from mercer.runtime.batches import over_draws
+from mercer.runtime.blocks import cut
+from mercer.runtime.conditional import latent_names
 from mercer.runtime.containers import group_names
+from mercer.runtime.manyrows import taken_apart
 from mercer.runtime.posterior import one_draw, rows_of
 
 if TYPE_CHECKING:
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
 
 DRAWS = (60, 400)
 """At least and at most."""
-_ROWS_OF_DRAWS = 2e8
-"""Rows times draws that are computed again where the fit has none: a minute of a core."""
+_ROWS_OF_DRAWS = 1e8
+"""Rows times draws that are computed again where the fit has none."""
 _GROUPS = ("posterior_predictive", "log_likelihood")
 
 
@@ -60,18 +63,33 @@ def _has_statistics(fit: Fit, outcome: str) -> bool:
 def _again(fit: Fit, outcome: str, cells: np.ndarray) -> dict[str, np.ndarray]:
     few = fit.thinned(few_draws(fit))
     size = int(np.prod(fit.shape_of(outcome)))
+    arguments, places = fit.arguments, cells
+    if _are_rows_free(fit, outcome):
+        (dim,) = fit.program.DIMS[outcome]
+        arguments = fit.arguments_at(cut(fit.bound, {dim: cells}))
+        size, places = len(cells), np.arange(len(cells))
 
     def compute(key: Array, draw: Any, arrays: Any) -> dict[str, Array]:
-        groups = one_draw(fit.program, key, draw, {**arrays[0], **fit.arguments.static})
+        groups = one_draw(fit.program, key, draw, {**arrays[0], **arguments.static})
         values = {g: groups[g][outcome] for g in _GROUPS if outcome in groups[g]}
         return {g: jnp.ravel(v)[arrays[1]] for g, v in values.items() if v.size == size}
 
     return over_draws(
         compute,
         few.draws(),
-        (dict(fit.arguments.arrays), cells),
+        (dict(arguments.arrays), places),
         seed=int(fit.settings["seed"]) + 3,
         count=few.sampled.chains * few.sampled.draws,
-        size=rows_of(fit.arguments),
-        known_by=("drawn", fit.program, fit.arguments.key, outcome),
+        size=rows_of(arguments),
+        known_by=("drawn", fit.program, arguments.key, outcome),
     )
+
+
+def _are_rows_free(fit: Fit, outcome: str) -> bool:
+    """Whether the rows of an outcome are independent given the sampled unknowns, none of which is
+    theirs: then they can be drawn without the others."""
+    dims, program = tuple(fit.program.DIMS.get(outcome, ())), fit.program
+    is_sampled = program.ENGINE is None and not latent_names(program)
+    is_shared = all(not set(program.DIMS.get(name, ())) & set(dims) for name in fit.draws())
+    apart = taken_apart(fit.bound, program.DIMS, fit.rowwise)
+    return is_sampled and is_shared and len(dims) == 1 and dims[0] in apart

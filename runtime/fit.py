@@ -21,7 +21,7 @@ from mercer.runtime.containers import group_names, summary_of
 from mercer.runtime.density import Arguments, arguments_of, keeps
 from mercer.runtime.draws import Draws
 from mercer.runtime.manyrows import joined, rows_at_once, taken_apart
-from mercer.runtime.newlabels import component_keys, rows_between
+from mercer.runtime.newlabels import component_keys, rows_between, shows
 from mercer.runtime.posterior import kept_values, rows_of
 from mercer.runtime.predict import Prediction, predict, prediction_of
 from mercer.runtime.statistics import SHARES, STATISTICS, is_of_outcomes
@@ -161,7 +161,10 @@ class Fit:
         """The functions and Gaussian unknowns that `component` can show."""
         sites, quantities = self._shown
         processes = [site.process for site in sites.values()]
-        return list(dict.fromkeys([*processes, *quantities]))
+        # The weights that a function on a shape is a sum of are no values of it.
+        own = [k for k in quantities if k not in sites or shows(sites[k], sites[k].process)]
+        named = [k for k in quantities if k in processes]
+        return list(dict.fromkeys([*processes, *named, *own]))
 
     def everything(self) -> Prediction:
         """Outcomes and components at the data of the fit, in one pass over the draws.
@@ -173,9 +176,12 @@ class Fit:
         return self._predict(self.bound, tuple(self.components()), outcomes=True)
 
     def at_some(self, rows: Mapping[str, np.ndarray]) -> Prediction:
-        """Outcomes and components at some rows of the data of the fit: `rows[index]` of each."""
+        """Outcomes and components at some rows of the data of the fit: `rows[index]` of each.
+
+        With all draws, as `at`: of a fit that is thinned, as a rule.
+        """
         bound = cut(self.bound, rows) if rows else self.bound
-        return self._predict(bound, tuple(self.components()), outcomes=True)
+        return self._predict_at(bound, tuple(self.components()), outcomes=True)
 
     def at(self, keys: Iterable[str], new: Any = None) -> Prediction:
         """Outcomes and quantities by their full names (`f(x)`), at rows that hold what they need.
@@ -187,7 +193,7 @@ class Fit:
         wanted = {name for key in keys for name in self.needed_by(key)} if has_inputs else None
         bound = self.bound_to(new, wanted)
         parts = tuple(key for key in keys if key not in outcomes)
-        return self._predict(bound, parts, outcomes=len(parts) < len(keys))
+        return self._predict_at(bound, parts, outcomes=len(parts) < len(keys))
 
     def needed_by(self, key: str) -> tuple[str, ...]:
         """The data that an outcome or quantity needs at new rows; all, if the program is silent."""
@@ -213,6 +219,13 @@ class Fit:
         draw = {name: values[0] for name, values in self.draws().items()}
         known = known_of(self.program, self.arguments.all(), draw)
         return conditional(self.program, known, draw).laws
+
+    def arguments_at(self, bound: Any) -> Arguments:
+        """What the program is given at other data; what is taken once stays as it was."""
+        if bound is self.bound:
+            return self.arguments
+        every = {**self.arguments.arrays, **self.arguments.static}
+        return arguments_of(self.program, bound, summaries=_summaries(self, every))
 
     def argument(self, name: str) -> Any:
         """What the program was given of one name of the model, or computed from data for it."""
@@ -304,14 +317,10 @@ class Fit:
         self, bound: Any, parts: tuple[str, ...], *, outcomes: bool, of: int = 0
     ) -> Prediction:
         """Prediction number `of`, whose draws are independent of those of the others."""
-        arguments = self.arguments
-        if bound is not self.bound:
-            every = {**self.arguments.arrays, **self.arguments.static}
-            arguments = arguments_of(self.program, bound, summaries=_summaries(self, every))
         return predict(
             self.program,
             self.arguments,
-            arguments,
+            self.arguments_at(bound),
             self.draws(),
             rows_between(self.bound, bound),
             shape=(self.sampled.chains, self.sampled.draws),
@@ -327,6 +336,6 @@ def _summaries(fit: Fit, arguments: Mapping[str, Any]) -> dict[str, Any]:
     word = {name: w for w, name in fit.program.NAMES.items()}
     data = {word.get(n, n) for n in fit.bound.arrays}
     data |= {*getattr(fit.program, "INDICES", ()), *getattr(fit.program, "LABELS", ())}
-    prepared = {*data, *keeps(fit.program).values()}
+    prepared = {*data, *keeps(fit.program).values(), *getattr(fit.program, "PREPARED", ())}
     named = {word.get(n.name, n.name) for n in fit.bound.needs.data}
     return {k: v for k, v in arguments.items() if k not in prepared | named}

@@ -56,9 +56,18 @@ class Rows:
         )
 
     def extended(
-        self, program: ModuleType, key: Array, draw: Mapping[str, Array], new: Mapping[str, Any]
+        self,
+        program: ModuleType,
+        key: Array,
+        draw: Mapping[str, Array],
+        new: Mapping[str, Any],
+        values: Mapping[str, Array] | None,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """One draw at the labels of the new rows, and over all labels of fit and new rows."""
+        """One draw at the labels of the new rows, and over all labels of fit and new rows.
+
+        `values`: of the functions at the new rows that priors need; None: nothing is drawn yet, and
+        0 stands where a draw will.
+        """
         at_new, merged = dict(draw), dict(draw)
         changed = {}
         for name in draw:
@@ -72,7 +81,9 @@ class Rows:
             for n, dims in changed.items()
             if any(self.size(d) > self.fitted.get(_base(d), 0) for d in dims)
         }
-        fresh = self._prior(program, key, draw, new, changed) if has_new else {}
+        fresh: dict[str, Array] = {}
+        if has_new and values is not None:
+            fresh = self._prior(program, key, {**draw, **values}, new, changed)
         columns, words = getattr(program, "IMPUTED", ()), identifiers(program)
         for name, dims in changed.items():
             places = np.ix_(*(self.codes_of(d) for d in dims))
@@ -99,8 +110,8 @@ class Rows:
         changed: Mapping[str, Any],
     ) -> dict[str, Array]:
         """Draws of the changed unknowns from their priors, given the parents that are known."""
-        # Values of functions belong to the rows of the fit: they are no parents of an entry.
-        named = set(program.NAMES.values())
+        # Values of other functions belong to the rows of the fit: they are no parents.
+        named = {*program.NAMES.values(), *early_of(program)}
         parents = {k: v for k, v in draw.items() if k in named and k not in changed}
         try:
             model = seed(substitute(program.model, data=parents), key)
@@ -126,10 +137,12 @@ class Rows:
 
     def merged(self, program: ModuleType, processes: Mapping[str, Any]) -> Merged:
         """Entries of the finite unknowns that are integrated out, and copies of functions."""
-        sizes, fit_entries, new_entries, factors = {}, {}, {}, {}
+        sizes, fit_entries, new_entries, factors, weights = {}, {}, {}, {}, {}
         for name, process in processes.items():
             own, taken = getattr(program, "COPIES", {}).get(name, ((), ()))
-            dims = program.DIMS.get(name, ()) if isinstance(process, Weights) else own
+            is_finite = isinstance(process, Weights)
+            is_function = name in getattr(program, "COPIES", {})
+            dims = program.DIMS.get(name, ()) if is_finite and not is_function else own
             if not self.is_as_fitted(tuple(d for d in taken if d)):
                 factors[name] = tuple(None if d is None else self.codes_of(d) for d in taken)
             if self.is_as_fitted(dims):
@@ -139,7 +152,9 @@ class Rows:
             sizes[name] = int(np.prod(shape))
             fit_entries[name] = _flat(old, shape)
             new_entries[name] = _flat([self.codes_of(d) for d in dims], shape)
-        return Merged(sizes, fit_entries, new_entries, factors)
+            if is_finite and is_function:
+                weights[name] = np.size(process.sd) // sizes[name]
+        return Merged(sizes, fit_entries, new_entries, factors, weights)
 
     def inputs(
         self, program: ModuleType, fit: Mapping[str, Any], new: Mapping[str, Any]
@@ -161,11 +176,21 @@ class Rows:
         return found
 
 
+def early_of(program: ModuleType) -> tuple[str, ...]:
+    """The values of functions that the priors of other unknowns need."""
+    return tuple(getattr(program, "EARLY", ()))
+
+
 def component_keys(
     name: str, sites: Mapping[str, Site], quantities: Mapping[str, Any]
 ) -> list[str]:
     """The quantities that show one function or finite unknown."""
-    return [k for k in quantities if k == name or (k in sites and sites[k].process == name)]
+    return [k for k in quantities if k == name or (k in sites and shows(sites[k], name))]
+
+
+def shows(site: Site, name: str) -> bool:
+    """Whether a site has values of a function; the weights that these are sums of are none."""
+    return site.process == name and (site.points is not None or site.features is not None)
 
 
 def rows_between(fitted: Any, new: Any) -> Rows:

@@ -19,7 +19,7 @@ from mercer.runtime.batches import over_draws
 from mercer.runtime.conditional import Conditional, conditional, known_of
 from mercer.runtime.density import Arguments
 from mercer.runtime.mixture import mixture_quantile
-from mercer.runtime.newlabels import Rows, component_keys
+from mercer.runtime.newlabels import Rows, component_keys, early_of
 from mercer.runtime.posterior import dataset, rows_of
 from mercer.runtime.statistics import shares_of, statistics_of
 from mercer.runtime.tabulate import table
@@ -197,7 +197,8 @@ def _one(
     """The law of each quantity, given one draw."""
     program = place.program
     label_key, value_key, noise_key = jax.random.split(key, 3)
-    new_draw, merged_draw = rows.extended(program, label_key, draw, place.new)
+    early = _early(place, value_key, draw, rows, is_joint)
+    new_draw, merged_draw = rows.extended(program, label_key, draw, place.new, early)
     known = known_of(program, place.new, new_draw)
     fit_known = known_of(program, place.fit, draw)
     every = rows.inputs(program, place.fit, place.new)
@@ -218,7 +219,7 @@ def _one(
         return result
     latent = {k: quantities[k] for k in law.latent}
     at = {k: v.value for k, v in _values(law, value_key, latent, new_sites, is_joint).items()}
-    laws = program.outcomes(at, **known)
+    laws = program.outcomes({**at, **early}, **known)
     gaussian = {k: v for k, v in laws.items() if isinstance(v, Gaussian | Linked)}
     means = {k: moved(v.mean) for k, v in gaussian.items()}
     latent_values = _values(law, value_key, means, new_sites, is_joint)
@@ -234,6 +235,27 @@ def _one(
         else:
             result[name] = _moments(outcome, own_key)
     return result
+
+
+def _early(
+    place: _Place, key: Array, draw: Mapping[str, Array], rows: Rows, is_joint: bool
+) -> dict[str, Array]:
+    """The values of functions at the new rows that the priors of new entries need."""
+    program = place.program
+    keys = early_of(program)
+    if not keys:
+        return {}
+    new_draw, merged_draw = rows.extended(program, key, draw, place.new, None)
+    known = known_of(program, place.new, new_draw)
+    every = rows.inputs(program, place.fit, place.new)
+    processes = program.processes(**known_of(program, every, merged_draw))
+    sites, quantities = program.sites(**known), program.quantities(**known)
+    merged = rows.merged(program, processes)
+    fit_known = known_of(program, place.fit, draw)
+    law = conditional(program, fit_known, draw, processes=processes, merged=merged)
+    new_sites = {NEW + k: merged.new_site(s) for k, s in sites.items()}
+    wanted = {k: merged.new(quantities[k], sites, NEW) for k in keys}
+    return {k: v.value for k, v in _values(law, key, wanted, new_sites, is_joint).items()}
 
 
 def _values(

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from mercer.runtime.cholesky import factor
-from mercer.runtime.terms import Affine, Process, Site, Weights
+from mercer.runtime.terms import Affine, Process, RandomFunction, Site, Weights
 from mercer.stdlib.points import covariance, variance
 
 Processes = Mapping[str, Process]
@@ -56,6 +56,10 @@ def rows(affine: Affine, sites: Sites, keep: Array | None = None) -> Rows:
             # As arrays of JAX: those of NumPy cannot be indexed by what is traced.
             points = jax.tree.map(lambda leaf: jnp.asarray(leaf)[keep], site.points)
             site = replace(site, points=points, size=len(keep))
+        elif index is None and site.features is not None and keep is not None:
+            labels = None if site.labels is None else jnp.asarray(site.labels)[keep]
+            features = jnp.asarray(site.features)[keep]
+            site = replace(site, features=features, labels=labels, size=len(keep))
         elif keep is not None:
             index = keep if index is None else index[keep]
         if keep is not None and jnp.ndim(coefficient) > 0:
@@ -72,13 +76,11 @@ def spread(value: Any, shape: tuple[int, ...]) -> Array:
 
 
 def site_covariance(processes: Processes, a: Site, b: Site) -> Array | None:
-    """Covariance [N, M] between the values of two sites; None: independent."""
+    """Covariance [N, M] between the values of two sites of functions; None: independent."""
     if a.process != b.process:
         return None
     process = processes[a.process]
-    if isinstance(process, Weights):
-        root = weights_root(process, a.size)
-        return jnp.diag(root**2) if root.ndim == 1 else root @ root.T
+    assert isinstance(process, RandomFunction)
     matrix = covariance(process.kernel, a.points, b.points)
     left, right = a.points.output, b.points.output
     if left is None or right is None:
@@ -86,6 +88,21 @@ def site_covariance(processes: Processes, a: Site, b: Site) -> Array | None:
     if process.outputs is None:
         return jnp.where(left[:, None] == right, matrix, 0.0)
     return matrix * process.outputs[left][:, right]
+
+
+def weights_count(process: Weights, site: Site) -> int:
+    """How many weights there are behind a site of them."""
+    return site.size if site.features is None else jnp.shape(process.sd)[0]
+
+
+def site_values(site: Site, weights: Array) -> Array:
+    """The values [N] of a site of weights [p], given these."""
+    if site.features is None:
+        return weights
+    copies = weights.reshape(-1, site.features.shape[1])
+    if site.labels is None:
+        return site.features @ copies[0]
+    return jnp.sum(site.features * copies[site.labels], axis=1)
 
 
 def weights_root(process: Weights, size: int) -> Array:
@@ -132,12 +149,27 @@ def design(part: Part, n: int) -> Array:
 def weighted_design(processes: Processes, name: str, quantity: Rows) -> Array:
     """Coefficients [n, p] of the whitened weights `name`: design times the prior's root."""
     n = len(quantity.constant)
-    parts = [p for p in quantity.parts if p.site.process == name]
-    total = sum((design(p, n) for p in parts[1:]), design(parts[0], n))
     process = processes[name]
     assert isinstance(process, Weights)
-    root = weights_root(process, parts[0].site.size)
+    parts = [p for p in quantity.parts if p.site.process == name]
+    count = weights_count(process, parts[0].site)
+    blocks = [
+        design(p, n) if p.site.features is None else apply(p, _feature_design(p.site, count))
+        for p in parts
+    ]
+    total = sum(blocks[1:], blocks[0])
+    root = weights_root(process, count)
     return total * root if root.ndim == 1 else total @ root
+
+
+def _feature_design(site: Site, count: int) -> Array:
+    """The values of a site as a matrix [N, p] times all p weights."""
+    assert site.features is not None
+    n, k = site.features.shape
+    if site.labels is None or k == count:
+        return site.features
+    empty = jnp.zeros((n, count // k, k))
+    return empty.at[jnp.arange(n), site.labels].set(site.features).reshape(n, count)
 
 
 def rows_covariance(processes: Processes, a: Rows, b: Rows) -> Array:

@@ -58,10 +58,16 @@ class Timeline:
     local: tuple[str, ...] = ()
 
 
-@partial(_pytree, data_fields=("points", "order"), meta_fields=("process", "size", "is_inducing"))
+@partial(
+    _pytree,
+    data_fields=("points", "features", "labels", "order"),
+    meta_fields=("process", "size", "is_inducing"),
+)
 @dataclass(frozen=True)
 class Site:
-    """`size` Gaussian values: the process named `process` at `points`, or all of some `Weights`.
+    """`size` Gaussian values: the process named `process` at `points`, all of some `Weights`, or
+    sums of them: value i is `features[i]` [k] times the weights of copy `labels[i]` (None: there is
+    one copy), k of which stand behind those of the copy before.
 
     `is_inducing`: no outcome reads them; an approximate engine sees the process through them.
     `order`: that of the points along a line, where they are whitened along it.
@@ -71,6 +77,8 @@ class Site:
     points: Any = None
     size: int = 1
     is_inducing: bool = False
+    features: Array | None = None
+    labels: Array | None = None
     order: Timeline | None = None
 
 

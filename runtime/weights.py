@@ -33,7 +33,16 @@ from mercer.runtime.dense import (
 )
 from mercer.runtime.evidence import Arrays, Regression, log_evidence, regression, whiten
 from mercer.runtime.shared import shared_property
-from mercer.runtime.sites import Processes, Rows, Sites, rows, weighted_design, weights_root
+from mercer.runtime.sites import (
+    Processes,
+    Rows,
+    Sites,
+    rows,
+    site_values,
+    weighted_design,
+    weights_count,
+    weights_root,
+)
 from mercer.runtime.terms import Affine, Site, Weights
 
 _LOG_TWO_PI = math.log(2 * math.pi)
@@ -61,9 +70,9 @@ class WeightSpace:
         self.levels = levels
         self.data = observed(sites, observations)
         self._sizes = {
-            site.process: site.size
+            site.process: weights_count(process, site)
             for site in sites.values()
-            if isinstance(processes[site.process], Weights)
+            if isinstance(process := processes[site.process], Weights)
         }
 
     def log_density(self) -> Array:
@@ -162,11 +171,11 @@ class WeightSpace:
             if name == site.process:
                 break
             start += size
-        own = value[start : start + site.size]
         process = self.processes[site.process]
         assert isinstance(process, Weights)
-        root = weights_root(process, site.size)
-        return root * own if root.ndim == 1 else root @ own
+        size = self._sizes[site.process]
+        own, root = value[start : start + size], weights_root(process, size)
+        return site_values(site, root * own if root.ndim == 1 else root @ own)
 
     # --- shared by both ---
 

@@ -22,7 +22,15 @@ from mercer.runtime.cholesky import LATENT, factor
 from mercer.runtime.dense import Dense, stacked_covariance
 from mercer.runtime.linemodel import LineModel
 from mercer.runtime.markov import Markov
-from mercer.runtime.sites import Processes, Sites, rows, rows_variance, weights_root
+from mercer.runtime.sites import (
+    Processes,
+    Sites,
+    rows,
+    rows_variance,
+    site_values,
+    weights_count,
+    weights_root,
+)
 from mercer.runtime.terms import Affine, Gaussian, Site, Term, Weights
 
 
@@ -34,10 +42,10 @@ def sample(processes: Processes, sites: Sites) -> dict[str, Array]:
         if not own:
             continue
         if isinstance(process, Weights):
-            size = next(iter(own.values())).size
+            size = weights_count(process, next(iter(own.values())))
             white, root = _standard_normal(name, size), weights_root(process, size)
-            value = root * white if root.ndim == 1 else root @ white
-            values.update(dict.fromkeys(own, value))
+            weights = root * white if root.ndim == 1 else root @ white
+            values.update({key: site_values(site, weights) for key, site in own.items()})
             continue
         if _is_along(own):
             ((key, site),) = own.items()
@@ -89,17 +97,28 @@ class Given:
         return self.blocks[0] if wanted is None else wanted
 
 
-def given(processes: Processes, sites: Sites, values: Mapping[str, Array]) -> Given:
-    """The engines that know the values of their sites: `condition` and `draw` anywhere."""
+def given(
+    processes: Processes,
+    sites: Sites,
+    values: Mapping[str, Array],
+    places: Mapping[str, Array] | None = None,
+) -> Given:
+    """The engines that know the values of their sites: `condition` and `draw` anywhere.
+
+    Of sums of weights nothing is taken: a site holds the weights themselves, of which `places` says
+    by process which ones the values are, if not all.
+    """
     along: list[Dense | Markov] = []
     rest: dict[str, Any] = {}
     seen: set[str] = set()
     for key, site in sites.items():
         if isinstance(processes[site.process], Weights):
-            if site.process in seen:
+            if site.process in seen or site.features is not None:
                 continue  # the same unknowns: known once
             seen.add(site.process)
-        mean = Affine(0.0, (Term(key),), (site.size,))
+        index = None if site.points is not None else (places or {}).get(site.process)
+        size = site.size if index is None else len(index)
+        mean = Affine(0.0, (Term(key, index=index),), (size,))
         if _is_along({key: site}):
             # The share of the variance by which the factor of `Dense` moves its diagonal.
             variance = jnp.mean(rows_variance(processes, rows(mean, {key: site})))

@@ -92,6 +92,8 @@ class Leaf(Kernel):
 
     def evaluate(self, a: Side, b: Side) -> Array:
         left, right = self._side(a), self._side(b)
+        if self.word.body is None:
+            raise ValueError(f"{self.word.entry.name} is a kernel on surfaces and graphs only")
         value = self.word.body(left, right)
         return left.scale**2 * value if self.word.scaled else value
 

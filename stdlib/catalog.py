@@ -26,9 +26,9 @@ E = TypeVar("E", bound=Entry)
 @cache
 def kernels() -> Mapping[str, KernelEntry]:
     """Kernels, those that run and those known by signature only (`runs` is False)."""
-    from mercer.stdlib.kernels import PROMISED, WORDS
+    from mercer.stdlib.kernels import PROMISED, SHAPE_WORDS, WORDS
 
-    return _by_name((*(word.entry for word in WORDS), *PROMISED))
+    return _by_name((*(word.entry for word in (*WORDS, *SHAPE_WORDS)), *PROMISED))
 
 
 @cache

@@ -33,6 +33,7 @@ def _law(
     event: int = 0,
     is_discrete: bool = False,
     concave: dict[str, str] | None = None,
+    has_cdf: bool | None = None,
 ) -> DistributionEntry:
     choices = tuple(p.name for p in parameters if p.default is None and not p.required)
 
@@ -51,6 +52,7 @@ def _law(
         event=event,
         is_discrete=is_discrete,
         concave=concave or {},
+        has_cdf=not event if has_cdf is None else has_cdf,
     )
 
 
@@ -87,7 +89,7 @@ _ON_THE_LINE = (
     _law("Uniform", "Interval(low, high)", "The same density from `low` to `high`.",
          _given("low", default=0.0), _given("high", default=1.0)),
     _law("VonMises", "Circle", "The bell curve of angles, in radians from -pi to pi.",
-         _LOC_REQUIRED, _CONCENTRATION),
+         _LOC_REQUIRED, _CONCENTRATION, has_cdf=False),
 )  # fmt: skip
 
 _POSITIVE = (
@@ -120,14 +122,14 @@ _UNIT = (
     _law("BetaProportion", "Unit", "A Beta by its mean.", _given("mean", "Unit"), _CONCENTRATION,
          link="logit"),
     _law("Kumaraswamy", "Unit", "Like a Beta, with a simple distribution function.", *_SHAPES,
-         link="logit"),
+         link="logit", has_cdf=False),
 )  # fmt: skip
 
 _COUNTS = (
     _law("Bernoulli", "Bool", "Yes with probability `probs`.", _PROBS, _LOGITS, link="logit",
-         is_discrete=True, concave=_IN_ODDS),
+         is_discrete=True, concave=_IN_ODDS, has_cdf=False),
     _law("Binomial", "Count", "Yeses among `total_count`.", _TRIALS, _PROBS, _LOGITS, link="logit",
-         is_discrete=True, concave=_IN_ODDS),
+         is_discrete=True, concave=_IN_ODDS, has_cdf=False),
     _law("Poisson", "Count", "Counts of mean `rate`.", _given("rate", "Positive"), link="log",
          is_discrete=True, concave=_IN_RATE),
     _law("NegativeBinomial2", "Count", "Counts of variance mean + mean^2 / concentration.",
@@ -139,18 +141,18 @@ _COUNTS = (
     _law("GammaPoisson", "Count", "Poisson with a Gamma rate.", _CONCENTRATION, _RATE, link="log",
          is_discrete=True, concave=_IN_RATE),
     _law("BetaBinomial", "Count", "Binomial with a Beta probability.", *_SHAPES, _TRIALS,
-         link="logit", is_discrete=True),
+         link="logit", is_discrete=True, has_cdf=False),
     _law("Geometric", "Count", "Noes before the first yes.", _PROBS, _LOGITS, link="log",
-         is_discrete=True, concave=_IN_ODDS),
+         is_discrete=True, concave=_IN_ODDS, has_cdf=False),
     _law("ZeroInflatedPoisson", "Count", "Poisson, but 0 with probability `gate`.",
-         _given("gate", "Unit"), _RATE, link="log", is_discrete=True),
+         _given("gate", "Unit"), _RATE, link="log", is_discrete=True, has_cdf=False),
     _law("DiscreteUniform", "Count", "Each whole number from `low` to `high`.",
          _given("low", "Count", 0.0), _given("high", "Count", 1.0), is_discrete=True),
     _law("Categorical", "Label(k)", "A label with these probabilities.", _SIMPLEX, _SCORES,
-         link="logit", is_discrete=True),
+         link="logit", is_discrete=True, has_cdf=False),
     _law("OrderedLogistic", "Label(k)", "Where predictor + Logistic noise falls among cutpoints.",
          _given("predictor"), _given("cutpoints", "Ordered(k)"), is_discrete=True,
-         concave={"predictor": "identity"}),
+         concave={"predictor": "identity"}, has_cdf=False),
     _law("Multinomial", "Count^k", "How often each label came.", _TRIALS, _SIMPLEX, _SCORES,
          link="logit", event=1, is_discrete=True),
     _law("DirichletMultinomial", "Count^k", "Multinomial with Dirichlet probabilities.",

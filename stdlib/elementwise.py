@@ -84,7 +84,9 @@ def _word(
 
     def implementation(*values: object) -> object:
         # The text is the only definition: what the emitter writes is what a test evaluates.
-        names = {"jnp": jnp, "jax": jax, "special": special}
+        from mercer.stdlib.roots import root
+
+        names = {"jnp": jnp, "jax": jax, "special": special, "root": root}
         formals = [chr(97 + i) for i in range(len(values))]
         return eval(source.format(*formals), names, dict(zip(formals, values, strict=True)))
 
@@ -126,7 +128,7 @@ FUNCTIONS = (
     _word("exp", "e to the power x", "jnp.exp({0})", _positive, monotone=1, inverse="log"),
     _word("log", "the natural logarithm", "jnp.log({0})", arguments=_POSITIVE, monotone=1,
           inverse="exp"),
-    _word("sqrt", "the square root", "jnp.sqrt({0})", _same, arguments=_POSITIVE, monotone=1),
+    _word("sqrt", "the square root", "root({0})", _same, arguments=_POSITIVE, monotone=1),
     _word("abs", "the size without the sign", "jnp.abs({0})", _same),
     _word("sign", "-1, 0 or 1", "jnp.sign({0})"),
     _word("floor", "the next whole number below", "jnp.floor({0})"),

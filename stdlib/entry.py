@@ -66,13 +66,16 @@ class KernelEntry(Entry):
     determines it (kernels of distances and inner products), as needed after `Real^inf`.
     `states(constants)`: how many numbers the state of the kernel on the line has, and whether they
     are constants in time; None where no finite linear system has this covariance.
+    `on_shapes`: it runs on surfaces and graphs, where it says how the variances of their waves fall
+    with frequency.
     `smoothness_of(constants)` replaces `smoothness` where it depends on a structural argument.
     """
 
     smoothness: float = math.inf
     input: Literal["vector", "number", "label", "shape"] = "vector"
     gram: bool = False
-    runs: bool = True  # False: known to the language, no implementation yet
+    runs: bool = True  # False: known to the language, no implementation yet but on shapes
+    on_shapes: bool = False
     smoothness_of: Callable[[dict[str, float]], float] | None = None
     states: States | None = None
 
@@ -87,7 +90,8 @@ class DistributionEntry(Entry):
     location to the real line for default scales: identity, log, logit. `event`: number of
     coordinates dims of one draw (0 a number, 1 a vector, 2 a matrix). `concave`: arguments in whose
     predictor the log density is smooth and concave, and how the argument is made of it
-    (identity, exp, logistic).
+    (identity, exp, logistic). `has_cdf`: its distribution function is known, so that it can be
+    truncated, censored or conditioned on an interval.
     """
 
     support: str = "Real"
@@ -97,6 +101,7 @@ class DistributionEntry(Entry):
     event: int = 0
     is_discrete: bool = False
     concave: Mapping[str, str] = field(default_factory=dict)
+    has_cdf: bool = True
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from mercer.stdlib.entry import Entry, Parameter
 
+MODES = 100
+"""Waves of a manifold where nobody says how many."""
+
+WHOLE, LOWEST = 1500, 500
+"""Up to so many nodes a graph has all its waves; with more nodes, so many of the lowest."""
+
 
 def _space(name: str, doc: str, *parameters: Parameter) -> Entry:
     return Entry(name, parameters, doc, None)
@@ -60,9 +66,9 @@ SPACES = (
         "Manifold",
         "A surface known through points.",
         _takes("cloud", "Real^k"),
-        _takes("dim", "Count", 2.0),
+        Parameter("dim", "Count", None, False, structural=True, doc="left out: estimated"),
         _takes("neighbours", "Count", 10.0),
-        _takes("modes", "Count", 100.0),
+        _takes("modes", "Count", float(MODES)),
     ),
     _space("Tangent", "Vectors tangent to a surface.", _takes("shape", "Shape")),
 )

@@ -89,6 +89,8 @@ def draw_band(
     for low, high, alpha, label in bands if inner else bands[:1]:
         ends = curve.quantile(low), curve.quantile(high)
         panel.fill_between(curve.x, *ends, color=colour, alpha=alpha, linewidth=0, label=label)
+        if len(curve.data) > style.DOTS:  # the grid of their counts hides where a band ends
+            panel.plot(curve.x, np.stack(ends, -1), color=colour, linewidth=0.8)
     panel.plot(curve.x, curve.mean, color=colour, linewidth=1.4, label="mean")
     panel.margins(x=0.01)
 

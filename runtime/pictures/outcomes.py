@@ -152,7 +152,7 @@ def draw_scatter(study: Study, outcome: str) -> Figure:
         many = keep.sum() > 200
         panel.hlines(
             y[keep], low[at][keep], high[at][keep], color=style.BLUE, linewidth=0.8,
-            alpha=min(0.15, 150 / keep.sum()) if many else 0.4, label="95 % of outcomes",
+            alpha=max(min(0.15, 150 / keep.sum()), 0.05) if many else 0.4, label="95 % of outcomes",
         )  # fmt: skip
         for marker, label, rows in _marks(censored, at, y.shape):
             panel.plot(

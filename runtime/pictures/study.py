@@ -32,6 +32,8 @@ _ROWS = 5000
 """Rows behind a picture at most: more are no more to the eye, and would fill the memory."""
 _WORK = 2e10
 """Floating-point operations for one grid, seconds of a core; fewer draws where it is dear."""
+_NUMBERS = 1e7
+"""Numbers over all draws of one grid, each with its mean, sd and draw: a quarter of a gigabyte."""
 
 
 class Values(NamedTuple):
@@ -167,8 +169,10 @@ class Study:
     @cached_property
     def at_data(self) -> Prediction:
         """Outcomes and components at the `rows` of the data."""
-        rows = sum(len(at) for at in self.rows.values())
-        return self.fit.thinned(self._draws(rows)).at_some(self.rows)
+        sizes = self.fit.bound.sizes
+        longest = max((len(self.rows.get(d, range(size))) for d, size in sizes.items()), default=1)
+        count = longest * (len(self.outcomes) + len(self.functions))
+        return self.fit.thinned(self._draws(0, numbers=count)).at_some(self.rows)
 
     def seen_at(self, outcome: str) -> np.ndarray:
         """The data of an outcome at the rows of `at_data`."""
@@ -254,7 +258,8 @@ class Study:
                 if self.inputs(key) == inputs and shape_of(self.fit, key, inputs) == shape
             ]
             columns = rows_for(self.fit, inputs, shape).columns
-            draws = self._draws(len(next(iter(columns.values()))) * len(keys))
+            new = len(next(iter(columns.values()))) * len(keys)
+            draws = self._draws(new, numbers=new)
             try:
                 self._seen[inputs, shape] = self.fit.thinned(draws).at(keys, columns)
             except MercerError:
@@ -262,9 +267,11 @@ class Study:
                 self._seen[inputs, shape] = None
         return self._seen[inputs, shape]
 
-    def _draws(self, new: int) -> int:
+    def _draws(self, new: int, *, numbers: int) -> int:
+        """For `new` rows beside those of the data, of which `numbers` are kept for each draw."""
         rows = max(sum(self.observed(outcome).size for outcome in self.outcomes), 1)
-        return int(np.clip(_WORK / (rows**2 * (rows + new)), *DRAWS))
+        few = min(_WORK / (rows**2 * (rows + new)), _NUMBERS / max(numbers, 1))
+        return int(np.clip(few, *DRAWS))
 
 
 def _of(shown: int, values: np.ndarray, what: str) -> str:

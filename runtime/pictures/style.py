@@ -18,7 +18,7 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, YELLOW = "#56B4E9", "#E69F00", "#C9B800"
 INK, GREY, FAINT = "#222222", "#555555", "#D9D9D9"
 CYCLE = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, YELLOW, GREY)
-_COUNTS = LinearSegmentedColormap.from_list("counts", ["#CCCCCC", INK])
+_COUNTS = LinearSegmentedColormap.from_list("counts", ["#DDDDDD", GREY])
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 
 DPI = 130
@@ -49,7 +49,7 @@ _STYLE: Any = {
     "axes.unicode_minus": True,
 }
 
-_DOTS = 4000
+DOTS = 4000
 """Dots of a panel at most: more run together, and are counted in a grid instead."""
 _MARKS = 1000
 """Marks along an axis at most: as many as it has pixels."""
@@ -111,13 +111,14 @@ def legend_below(made: Figure, axes: Any, columns: int = 4) -> None:
 def dots(panel: Any, x: np.ndarray, y: np.ndarray, marker: str, label: str, **look: Any) -> None:
     """Points as dots; very many as a grid of hexagons, the darker the more points are in one."""
     seen = np.isfinite(x) & np.isfinite(y)
-    if seen.sum() <= _DOTS:
+    if seen.sum() <= DOTS:
         panel.plot(x, y, marker, label=label, markeredgewidth=0, **look)
         return
     panel.hexbin(
-        x[seen], y[seen], gridsize=(90, 45), bins="log", mincnt=1, cmap=_COUNTS, linewidths=0,
-        label=f"{label}: the darker, the more", zorder=0.5,
+        x[seen], y[seen], gridsize=(90, 30), bins="log", mincnt=1, cmap=_COUNTS, linewidths=0,
+        zorder=0.5,
     )  # fmt: skip
+    panel.plot([], [], "h", color=GREY, label=f"{label}: the darker, the more")
 
 
 def some(count: int) -> np.ndarray:

@@ -6,6 +6,7 @@ Importing this package does not import JAX; making a kernel does.
 from mercer.stdlib.kernels.dot import Brownian, Constant, Linear, Polynomial
 from mercer.stdlib.kernels.labels import Coregion
 from mercer.stdlib.kernels.promised import PROMISED
+from mercer.stdlib.kernels.shapes import Heat, Intrinsic, Matern
 from mercer.stdlib.kernels.stationary import (
     RBF,
     Cosine,
@@ -35,15 +36,22 @@ WORDS: tuple[Word, ...] = (
 )
 """The kernels that run, in the order in which a manual should show them."""
 
+SHAPE_WORDS: tuple[Word, ...] = (Matern, Heat, Intrinsic)
+"""Those that run on surfaces and graphs only."""
+
 __all__ = [
     "PROMISED",
     "RBF",
+    "SHAPE_WORDS",
     "WORDS",
     "Brownian",
     "Constant",
     "Coregion",
     "Cosine",
+    "Heat",
+    "Intrinsic",
     "Linear",
+    "Matern",
     "Matern12",
     "Matern32",
     "Matern52",

@@ -24,23 +24,7 @@ def _promised(
     )
 
 
-def _matern_smoothness(constants: dict[str, float]) -> float:
-    # Mean-square differentiable k times if and only if nu > k (Stein 1999, section 2.7).
-    return float(max(math.ceil(constants["nu"]) - 1, 0))
-
-
 PROMISED = (
-    _promised(
-        "Matern",
-        "Functions of any smoothness: nu = 1/2, 3/2, 5/2 are Matern12, Matern32, Matern52.",
-        Parameter("nu", "Positive", None, True, structural=True, doc="smoothness"),
-        lengthscale(),
-        scale(),
-        formula="scale^2 * 2^(1 - nu) / Gamma(nu) * (sqrt(2 nu) r)^nu * K_nu(sqrt(2 nu) r)",
-        smoothness=0,
-        gram=True,
-        smoothness_of=_matern_smoothness,
-    ),
     _promised(
         "ArcCosine",
         "A wide layer of units max(0, x)^order with Gaussian weights (Cho & Saul 2009).",
@@ -83,19 +67,5 @@ PROMISED = (
         "Functions that do not change under a group: a kernel averaged over it.",
         Parameter("kernel", "Kernel", None, True, structural=True),
         Parameter("over", "Group", None, True, structural=True, doc="such as SO(2)"),
-    ),
-    _promised(
-        "Heat",
-        "Functions after heat has flowed for a time over a surface or a graph.",
-        Parameter("time", "Positive", "dimensionless", False),
-        scale(),
-        input="shape",
-    ),
-    _promised(
-        "Intrinsic",
-        "Differences between neighbours of a graph are Gaussian; the sum is zero (Besag 1974).",
-        scale(),
-        input="shape",
-        smoothness=0,
     ),
 )

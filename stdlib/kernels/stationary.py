@@ -10,11 +10,19 @@ import math
 from typing import Any
 
 from mercer.stdlib.entry import Parameter
-from mercer.stdlib.kernels.word import kernel, lengthscale
+from mercer.stdlib.kernels.word import Spectrum, kernel, lengthscale
 from mercer.stdlib.lazy import LazyModule, jnp
 
 distance: Any = LazyModule("mercer.stdlib.distance")
 line: Any = LazyModule("mercer.stdlib.line")
+waves: Any = LazyModule("mercer.stdlib.waves")
+
+
+def _matern(smoothness: float) -> Spectrum:
+    return lambda a, frequencies, roughness: waves.log_matern(
+        frequencies, roughness, a["lengthscale"], smoothness
+    )
+
 
 _PERIOD = Parameter(
     "period", "Positive", "period", False, per_coordinate=True, doc="in units of the input"
@@ -30,7 +38,15 @@ _WITHIN = Parameter(
 )
 
 
-@kernel(lengthscale(), formula="scale^2 * exp(-r^2 / 2)", smoothness=math.inf, gram=True)
+@kernel(
+    lengthscale(),
+    formula="scale^2 * exp(-r^2 / 2)",
+    smoothness=math.inf,
+    gram=True,
+    spectrum=lambda a, frequencies, roughness: waves.log_heat(
+        frequencies, 0.5 * a["lengthscale"] ** 2
+    ),
+)
 def RBF(a: Any, b: Any) -> Any:
     """Functions with derivatives of every order: the squared exponential covariance."""
     return jnp.exp(-0.5 * distance.squared(a.x / a.lengthscale, b.x / b.lengthscale))
@@ -42,6 +58,7 @@ def RBF(a: Any, b: Any) -> Any:
     smoothness=0,
     gram=True,
     line=lambda a: line.matern(a.lengthscale, 0),
+    spectrum=_matern(0.5),
     states=lambda constants: (1, False),
 )
 def Matern12(a: Any, b: Any) -> Any:
@@ -55,6 +72,7 @@ def Matern12(a: Any, b: Any) -> Any:
     smoothness=1,
     gram=True,
     line=lambda a: line.matern(a.lengthscale, 1),
+    spectrum=_matern(1.5),
     states=lambda constants: (2, False),
 )
 def Matern32(a: Any, b: Any) -> Any:
@@ -68,6 +86,7 @@ def Matern32(a: Any, b: Any) -> Any:
     smoothness=2,
     gram=True,
     line=lambda a: line.matern(a.lengthscale, 2),
+    spectrum=_matern(2.5),
     states=lambda constants: (3, False),
 )
 def Matern52(a: Any, b: Any) -> Any:

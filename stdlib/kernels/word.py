@@ -20,6 +20,10 @@ from typing import Any, Literal
 from mercer.stdlib.entry import KernelEntry, Parameter, States
 
 Body = Callable[[Any, Any], Any]
+Spectrum = Callable[[dict[str, Any], Any, Any], Any]
+"""Arguments, frequencies and roughness of a shape into the logarithms of the variances of its waves
+(`mercer.stdlib.waves`), but for a constant."""
+
 Line = Callable[[Any], Any]
 """The arguments of a kernel into its `mercer.stdlib.line.System`, without the factor scale^2."""
 
@@ -29,13 +33,15 @@ class Word:
     """A kernel's name in a program: `RBF(lengthscale=2.0, scale=1.0)` makes a kernel.
 
     `scaled`: the factor `scale ** 2` is applied outside of the body. `line`: the kernel on the line
-    as a linear system, where it is that of a finite one.
+    as a linear system, where it is that of a finite one. `spectrum`: the kernel on shapes; without
+    a body it is one on shapes only.
     """
 
     entry: KernelEntry
-    body: Body
+    body: Body | None
     scaled: bool = True
     line: Line | None = None
+    spectrum: Spectrum | None = None
 
     def __call__(self, **arguments: Any) -> Any:
         """The kernel with these arguments; numbers may be left out where the entry has them.
@@ -69,10 +75,12 @@ def kernel(
     scaled: bool = True,
     line: Line | None = None,
     states: States | None = None,
+    spectrum: Spectrum | None = None,
 ) -> Callable[[Body], Word]:
     """Declare a kernel of the language; `scale` is added unless the body applies it itself.
 
-    `line` and `states` go together: the system of the kernel on the line, and its size.
+    `line` and `states` go together: the system of the kernel on the line, and its size. `spectrum`
+    is the kernel on surfaces and graphs.
     """
 
     def declare(body: Body) -> Word:
@@ -86,8 +94,9 @@ def kernel(
             input=input,
             gram=gram,
             states=states,
+            on_shapes=spectrum is not None,
         )
-        return Word(entry, body, scaled, line)
+        return Word(entry, body, scaled, line, spectrum)
 
     return declare
 

@@ -18,13 +18,10 @@ MODELS = Path(__file__).parents[1] / "models"
 REFUSED = {  # by name, with what the first message is about
     "deep_gp": "M304",
     "digits": "M301",
-    "field": "M302",
     "kernel_machine": "M302",
     "tucker": "M301",
     "gallery/arma": "M306",
     "gallery/autoregression": "M306",
-    "gallery/bym2": "M302",
-    "gallery/field_by_animal": "M302",
     "gallery/garch": "M306",
     "gallery/hidden_markov": "M306",
     "gallery/lotka_volterra": "M301",

@@ -94,7 +94,7 @@ def text_of(names: list[str]) -> str:
     return "".join(lines)
 
 
-COMMON = ("StudentT", "VonMises", "Beta", "Binomial", "Categorical", "Multinomial", "Constant")
+COMMON = ("Binomial", "Multinomial", "Constant")
 NAMES = [pytest.param(n, marks=() if n in COMMON else pytest.mark.slow) for n in LAWS]
 NO_MOMENTS = ("Cauchy", "HalfCauchy", "Pareto", "Categorical", "OrderedLogistic")
 

@@ -95,7 +95,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    ["Poisson", *(pytest.param(n, marks=pytest.mark.slow) for n in ("Bernoulli", "Weibull"))],
+)
 def test_the_density_is_that_of_the_textbook_at_the_mode(name: str) -> None:
     space, law, y, log_law, curvature = CASES[name]
     density = density_of(text_of(space, law), {"x": X, "g": GROUPS, "y": y})
@@ -128,6 +131,7 @@ def test_a_normal_predictor_of_a_lognormal_is_integrated_out_exactly() -> None:
     assert value(about, AT) == pytest.approx(value(exact, AT) - np.log(y).sum(), rel=1e-10)
 
 
+@pytest.mark.slow
 def test_what_is_missing_counts_for_nothing() -> None:
     space, law, y, *_ = CASES["Poisson"]
     holes, keep = np.where(np.arange(6) == 2, np.nan, y), np.arange(6) != 2
@@ -138,6 +142,7 @@ def test_what_is_missing_counts_for_nothing() -> None:
     assert missing == pytest.approx(left_out, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_it_is_the_density_where_one_row_is_nearly_normal() -> None:
     """A large count: what the mode's Normal law leaves out is of the order of 1 / count."""
     text = """data y : Count
@@ -168,7 +173,13 @@ infer {name} by Laplace()
 @pytest.mark.parametrize(
     ("function", "term", "name", "engine"),
     [
-        ("f ~ GP(Matern32(lengthscale = 1, scale = 1))\n", "f(x) + b[g]", "f", "Kalman"),
+        pytest.param(
+            "f ~ GP(Matern32(lengthscale = 1, scale = 1))\n",
+            "f(x) + b[g]",
+            "f",
+            "Kalman",
+            marks=pytest.mark.slow,
+        ),
         ("", "b[g] * x", "b", ""),
     ],
 )
@@ -184,6 +195,7 @@ def test_other_engines_agree_with_the_dense_one(
     assert value(density_of(text + asked, data), np.zeros(0)) == pytest.approx(dense, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_an_exact_outcome_beside_it_is_seen_too() -> None:
     text = """data x[n] : Real
 data k[n] : Count

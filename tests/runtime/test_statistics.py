@@ -265,6 +265,23 @@ def test_draws_made_again_at_some_rows_are_those_of_the_fit(few: Fit, whole: Fit
     np.testing.assert_allclose(density, drawn(whole, "yes", cells)[1], rtol=1e-9)
 
 
+def test_rows_that_are_free_are_drawn_without_the_others(
+    rows: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the fit took a mean over all rows: a row has the density that it had there."""
+    text = CURVE.replace("mu = a + b[g] * x", "mu = a + b[g] * (x - mean(x))")
+    text = text.replace("Normal(mu, s)", "StudentT(4, mu, s)")
+    model, found = mercer.compile(text), []
+    for room in (1e9, 2e5):
+        monkeypatch.setattr(posterior, "KEPT_BYTES", room)
+        found.append(model.fit(rows, "map", chains=2, draws=40, progress=False))
+    cells = np.array([0, 17, 18, 399])
+    for outcome in ("y", "yes", "kind"):
+        kept, again = (drawn(fit, outcome, cells) for fit in found)
+        assert again[0].shape == (80, 4) and again[1] is not None
+        np.testing.assert_allclose(again[1], kept[1], rtol=1e-9)
+
+
 def test_ranks_of_some_rows_are_those_rows_of_all_ranks(few: Fit, whole: Fit) -> None:
     values = whole.bound.arrays["y"]
     cells = np.array([3, 50, 399])

@@ -114,3 +114,39 @@ def test_alternatives_are_exactly_the_optional_arguments():
     for entry in TABLE.values():
         optional = tuple(p.name for p in entry.parameters if not p.required and p.default is None)
         assert entry.alternatives == ((optional,) if optional else ())
+
+
+@pytest.mark.parametrize("name", [n for n, e in TABLE.items() if not e.event])
+def test_a_distribution_function_is_there_where_the_table_says_so(name):
+    law = example(TABLE[name])
+    value = jnp.asarray(law.sample(jax.random.key(0)), float)
+    try:
+        known = bool(jnp.isfinite(law.cdf(value)))
+    except NotImplementedError:
+        known = False
+    assert known == TABLE[name].has_cdf
+
+
+LINKS = {"identity": lambda eta: eta, "exp": jnp.exp, "logistic": jax.nn.sigmoid}
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [(n, a) for n, e in TABLE.items() for a in e.concave]
+)
+def test_log_densities_are_concave_in_the_predictors_that_the_table_names(name, argument):
+    entry = TABLE[name]
+    others = {p.name for group in entry.alternatives for p in entry.parameters if p.name in group}
+    fixed = {
+        p.name: VALUES[p.space]
+        for p in entry.parameters
+        if p.name != argument and p.name not in others
+    }
+
+    def law(eta):
+        return entry.implementation(**fixed, **{argument: LINKS[entry.concave[argument]](eta)})
+
+    grid = jnp.linspace(-4.0, 4.0, 41)
+    for number in range(5):
+        value = law(0.3).sample(jax.random.key(number))
+        curvature = jax.vmap(jax.grad(jax.grad(lambda eta, y=value: law(eta).log_prob(y))))(grid)
+        assert (curvature <= 1e-9).all()

@@ -1,0 +1,170 @@
+"""Typed model -> what of it has no engine yet, by name, before any data are read.
+
+`_REFUSALS` is the table, from top to bottom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from mercer.compiler import typed as ir
+from mercer.compiler.sampling import circular
+from mercer.compiler.shapes import shape_of, why_unfit, wrong_points
+from mercer.compiler.structure import owner_of
+from mercer.compiler.walk import imputed, names_below, nodes
+from mercer.dsl.diagnostic import Diagnostic
+from mercer.dsl.spaces import Bool, Count, Interval, Label, Real, Space, Tangent, Vector
+from mercer.dsl.span import Span
+from mercer.stdlib import catalog
+
+
+def refusals(model: ir.TypedModel) -> list[Diagnostic]:
+    """What this version cannot run, each once."""
+    return list(dict.fromkeys(d for row in _REFUSALS for d in row(model)))
+
+
+def _refused(code: str, what: str, span: Span, mend: str | None = None) -> Diagnostic:
+    return Diagnostic(
+        code,
+        f"{what} has no engine yet",
+        span,
+        why="the model is well formed; this version cannot run that part of it.",
+        mend=mend,
+    )
+
+
+def _function_priors(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    for function in model.functions.values():
+        if function.entry != "GP":
+            yield _refused("M301", f"the function prior `{function.entry}`", function.span)
+            continue
+        if shape_of(function) is not None:
+            for code, span, what in why_unfit(model, function):
+                yield _refused(code, what, span)
+            continue
+        for space in (function.type.domain, function.type.codomain):
+            if not _is_plain(space):
+                yield _refused("M302", f"a GP over or to `{space}`", function.span)
+                break
+
+
+def _is_plain(space: Space) -> bool:
+    factors = getattr(space, "factors", (space,))
+    return all(
+        isinstance(f, Label | Real)
+        or (isinstance(f, Vector) and f.size != "inf")
+        or type(f).__name__ in ("Positive", "Unit", "Interval", "Count", "Circle", "Bool")
+        for f in factors
+    )
+
+
+def _kernels(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    entries = catalog.kernels()
+    for function in model.functions.values():
+        if shape_of(function) is not None:
+            continue
+        for node in nodes(function):
+            if isinstance(node, ir.KernelCall) and not getattr(entries[node.entry], "runs", True):
+                yield _refused("M303", f"the kernel `{node.entry}`", node.span)
+
+
+def _compositions(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    for node in _expressions(model):
+        if not isinstance(node, ir.Apply):
+            continue
+        inner = sorted(names_below(model, node.point) & set(model.functions))
+        if inner:
+            yield _refused(
+                "M304", f"a deep composition (`{owner_of(node)}` of `{inner[0]}`)", node.span
+            )
+
+
+def _recurrences(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    for node in _expressions(model):
+        if isinstance(node, ir.Lag | ir.Else):
+            yield _refused("M306", "a recurrence", node.span)
+            return
+
+
+def _finite(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    for unknown in model.unknowns.values():
+        if isinstance(unknown.space, Label | Bool | Count):
+            yield _refused("M307", f"a finite unknown (`{unknown.name}`)", unknown.span)
+
+
+def _shapes(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    for data in model.data.values():
+        if isinstance(data.space, Tangent) and data.name in model.observations:
+            what = f"an outcome in `{data.space}`"
+            mend = (
+                f"declare it as vectors of the space around `{data.space.shape}`, such as `Real^3`"
+            )
+            yield _refused("M308", what, data.span, mend)
+    for node in _expressions(model):
+        if isinstance(node, ir.Apply) and (owner := owner_of(node)) in model.functions:
+            on_shape = shape_of(model.functions[owner]) is not None
+            if on_shape and (wrong := wrong_points(model, node)):
+                yield _refused("M308", wrong, node.span)
+
+
+def _conditions(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    """Laws whose normalisation is not known under a condition."""
+    laws = [u.prior for u in model.unknowns.values()]
+    laws += [o.law for o in model.observations.values()]
+    for node in (n for law in laws for n in nodes(law)):
+        if isinstance(node, ir.Truncated | ir.Censored) and (word := _without_cdf(node.base)):
+            what = f"a bound of `{word}`, whose distribution function is not known,"
+            yield _refused("M312", what, node.span)
+    for unknown in model.unknowns.values():
+        law, space = unknown.prior, unknown.space
+        if not isinstance(law, ir.Distribution):
+            continue
+        kind = getattr(space, "kind", "")
+        if isinstance(space, Interval) and (word := _without_cdf(law)):
+            what = f"`{word}` on an interval, as its distribution function is not known,"
+            yield _refused("M312", what, law.span)
+        if kind == "ZeroSum" and law.entry not in ("Normal", "Flat"):
+            what = f"`{law.entry}` given that its draws add to zero (only `Normal` and `Flat` are)"
+            yield _refused("M312", what, law.span)
+        varies = {d for value in law.arguments.values() for d in value.type.dims}
+        if kind in ("Ordered", "ZeroSum") and varies & set(unknown.type.coordinates):
+            what = f"`{space}` with a prior of its own for each coordinate"
+            yield _refused("M312", what, law.span)
+
+
+def _without_cdf(law: ir.Law) -> str:
+    entry = catalog.distributions().get(getattr(law, "entry", ""))
+    return "" if entry is None or entry.has_cdf else entry.name
+
+
+def _imputed(model: ir.TypedModel) -> Iterator[Diagnostic]:
+    for name in circular(model):
+        what = f"imputing `{name}`, whose law needs it in a circle,"
+        yield _refused("M310", what, model.observations[name].span)
+    for name in imputed(model):
+        law = model.observations[name].law
+        entry = catalog.distributions().get(getattr(law, "entry", ""))
+        if entry is not None and entry.event:
+            what = f"imputing `{name}`, whose rows are drawn as a whole,"
+            yield _refused("M310", what, model.observations[name].span)
+
+
+def _expressions(model: ir.TypedModel) -> Iterator[object]:
+    for definition in model.definitions.values():
+        yield from nodes(definition.value)
+    for unknown in model.unknowns.values():
+        yield from nodes(unknown.prior)
+    for observation in model.observations.values():
+        yield from nodes(observation.law)
+
+
+_REFUSALS: tuple[Callable[[ir.TypedModel], Iterator[Diagnostic]], ...] = (
+    _function_priors,
+    _kernels,
+    _compositions,
+    _recurrences,
+    _finite,
+    _shapes,
+    _imputed,
+    _conditions,
+)

@@ -1,0 +1,95 @@
+"""Two columns of labels into the waves of the graph whose edges they are.
+
+Its Laplacian is degree less adjacency; frequencies have no unit, an edge being the unit of length.
+Of up to 1,500 nodes all waves are found, and nothing is left out; of more nodes the lowest 500.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_matrix, diags
+
+from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.geometry.proximity import components
+from mercer.runtime.geometry.waves import Waves, lowest_waves
+from mercer.runtime.kept import Kept
+from mercer.stdlib.spaces import LOWEST, WHOLE
+
+
+class Graph:
+    """`first` and `second` [e]: the codes of the ends of its edges; each counts once, however
+    often and in whichever direction it is given.
+
+    Raises MercerError M436 where an edge joins a node with itself, M432 where the graph falls
+    apart.
+    """
+
+    def __init__(self, first: np.ndarray, second: np.ndarray, *, name: str) -> None:
+        self.name = name
+        if (loop := first == second).any():
+            raise MercerError(
+                [
+                    Diagnostic(
+                        "M436",
+                        f"edge {int(np.argmax(loop)) + 1} of {name} joins a node with itself",
+                        mend="leave it out",
+                    )
+                ]
+            )
+        self.count = int(max(first.max(initial=-1), second.max(initial=-1))) + 1
+        low, high = np.minimum(first, second), np.maximum(first, second)
+        code = np.unique(low * self.count + high)
+        self.first, self.second = code // self.count, code % self.count
+        sizes = components(self.first, self.second, self.count)
+        if len(sizes) > 1:
+            listed = ", ".join(str(s) for s in sizes[:5]) + (", ..." if len(sizes) > 5 else "")
+            raise MercerError(
+                [
+                    Diagnostic(
+                        "M432",
+                        f"{name} falls into {len(sizes)} parts, of {listed} nodes",
+                        why="no edge joins them, so that nothing is known between them",
+                        mend="add edges between the parts, or model each part by itself",
+                    )
+                ]
+            )
+
+    @cached_property
+    def numbers(self) -> Waves:
+        """The waves of numbers at the nodes."""
+        size = (self.count, self.count)
+        half = coo_matrix((np.ones(len(self.first)), (self.first, self.second)), shape=size)
+        joined = (half + half.T).tocsr()
+        laplacian = diags(np.asarray(joined.sum(axis=1)).ravel()) - joined
+        count = self.count if self.count <= WHOLE else LOWEST
+        return lowest_waves(laplacian.tocsc(), np.ones(self.count), count)
+
+    def numbers_at(self, nodes: Any) -> np.ndarray:
+        """The waves at nodes, by their codes [n]: [n, k]."""
+        nodes = np.asarray(nodes, int)
+        if (unknown := nodes >= self.count).any():
+            raise MercerError(
+                [
+                    Diagnostic(
+                        "M436",
+                        f"{self.name} has no edge at the label of row {np.argmax(unknown) + 1}",
+                        why="a field on a graph is known at the ends of its edges",
+                        mend="give its edges, or leave the row out",
+                    )
+                ]
+            )
+        return self.numbers.values[nodes]
+
+
+_KEPT: Kept[Graph] = Kept(4)
+
+
+def graph(first: Any, second: Any, *, name: str = "the graph") -> Graph:
+    """The graph of two columns of codes; of the same ones, that made before."""
+    ends = np.stack([np.asarray(first, np.int64), np.asarray(second, np.int64)])
+    key = (hashlib.sha256(ends.tobytes()).hexdigest(), ends.shape, name)
+    return _KEPT.get(key, lambda: Graph(*ends, name=name))

@@ -1,0 +1,76 @@
+"""Frequencies of a surface or a graph into the variances of its waves: kernels on shapes only."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mercer.stdlib.entry import KernelEntry, Parameter
+from mercer.stdlib.kernels.word import Spectrum, Word, lengthscale, scale
+from mercer.stdlib.lazy import LazyModule
+
+waves: Any = LazyModule("mercer.stdlib.waves")
+
+
+def _matern_smoothness(constants: dict[str, float]) -> float:
+    # Mean-square differentiable k times if and only if nu > k (Stein 1999, section 2.7).
+    return float(max(math.ceil(constants["nu"]) - 1, 0))
+
+
+def _word(entry: KernelEntry, spectrum: Spectrum) -> Word:
+    return Word(entry, None, spectrum=spectrum)
+
+
+Matern = _word(
+    KernelEntry(
+        "Matern",
+        (
+            Parameter("nu", "Positive", None, True, structural=True, doc="smoothness"),
+            lengthscale(),
+            scale(),
+        ),
+        "Functions of any smoothness: nu = 1/2, 3/2, 5/2 are Matern12, Matern32, Matern52. "
+        "On a graph, nu = 1 is the regularised Laplacian.",
+        None,
+        "scale^2 * 2^(1 - nu) / Gamma(nu) * (sqrt(2 nu) r)^nu * K_nu(sqrt(2 nu) r)",
+        smoothness=0,
+        gram=True,
+        runs=False,
+        on_shapes=True,
+        smoothness_of=_matern_smoothness,
+    ),
+    lambda a, frequencies, roughness: waves.log_matern(
+        frequencies, roughness, a["lengthscale"], a["nu"]
+    ),
+)
+
+Heat = _word(
+    KernelEntry(
+        "Heat",
+        (Parameter("time", "Positive", "dimensionless", False), scale()),
+        "Functions after heat has flowed for a time over a surface or a graph.",
+        None,
+        "scale^2 * exp(-time * Laplacian), of mean variance scale^2",
+        smoothness=math.inf,
+        input="shape",
+        runs=False,
+        on_shapes=True,
+    ),
+    lambda a, frequencies, roughness: waves.log_heat(frequencies, a["time"]),
+)
+
+Intrinsic = _word(
+    KernelEntry(
+        "Intrinsic",
+        (scale(),),
+        "Differences between neighbours of a graph are Gaussian; the sum is zero (Besag 1974). "
+        "Its mean variance over the nodes is scale^2, as commute times have it.",
+        None,
+        "scale^2 * inverse of the Laplacian on all that sums to 0, of mean variance scale^2",
+        smoothness=0,
+        input="shape",
+        runs=False,
+        on_shapes=True,
+    ),
+    lambda a, frequencies, roughness: waves.log_intrinsic(frequencies),
+)
