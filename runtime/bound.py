@@ -122,6 +122,15 @@ class Bound:
         value, looks = self._expected(known, probes, law, sample.weights, key)
         return scale * value + prior + free.entropy, looks
 
+    def predictors(self, known: Mapping[str, Any]) -> list[Affine]:
+        """What outcomes see of the Gaussian unknowns."""
+        keys = [k for _, keys in self.program.PREDICTORS.values() for k in keys]
+        quantities = self.program.quantities(**known)
+        means = {k: jnp.zeros(quantities[k].shape) for k in keys}
+        laws = self.program.outcomes(means, **known).values()
+        closed = [law.mean for law in laws if isinstance(law, Gaussian)]
+        return [*(quantities[k] for k in keys), *closed]
+
     def probes(self, free: Free, law: Normal, sample: Sample, key: Array) -> dict[str, Probe]:
         """Zeros of the right shapes."""
         shapes = jax.eval_shape(

@@ -54,6 +54,7 @@ _LEAST_DRAWS = 32  # of the unknowns, over all rows
 _WINDOW = (50, 500)  # steps, at least and at most; about one pass over the rows in between
 _PASS = 8  # batches at a time, where nothing is moved
 _BOUND_ROWS = 2**18  # rows that the bound is taken from, where it has no closed form
+_SETTLING = 3  # passes over all rows at the end, where entries stand apart from the joint law
 _CANDIDATES = 10_000  # rows among whose points inducing points are chosen
 _REACH = (1.0, 2.0)  # how far a natural step may move a predictor: units, and its own sds
 
@@ -195,8 +196,7 @@ class Stochastic:
         """Of the natural steps. After a beginning a step averages over all batches since."""
         if self.is_whole:
             return np.full(count, 1.0 if self.is_closed else 0.5)
-        # What stands apart is moved beside the rest at once: half as far at first.
-        since = state.step - state.since + np.arange(count) + bool(state.q.apart)
+        since = state.step - state.since + np.arange(count)
         return np.maximum(_LENGTH * _FALL**state.level, 1.0 / (1.0 + since))
 
     def _judged(self, state: State) -> State:
@@ -228,13 +228,14 @@ class Stochastic:
     def finished(self, state: State, chains: int, draws: int, steps: int) -> Fitted:
         """The draws, and the arguments of a few rows with what was learned."""
         # The best q for these unknowns: all rows at once, without the noise of batches.
-        q, bound = self.over_rows(state)
-        law = _solved(q)
-        if self.is_closed and not law.apart:
+        if self.is_closed and not state.q.apart:
+            q, bound = self.over_rows(state)
+            law = _solved(q)
             bound += float(_gain(q, state.law, law))
             state = state._replace(q=q, law=law)
         else:
-            state = state._replace(q=q, law=law)
+            for _ in range(_SETTLING if state.q.apart else 1):
+                state = self._settled(state)
             _, bound = self.over_rows(state, most=_BOUND_ROWS)
         points = {**state.points, **moved(state.free.shifts, self._sample_of_points(state))}
         law = dict(zip(self.program.POSTERIOR, (state.law.mean, state.law.root), strict=True))
@@ -250,6 +251,12 @@ class Stochastic:
         }
         stats = {"bound": np.full((chains, draws), bound)}
         return Fitted(Draws(every, chains, draws, stats, _notes(state, bound, steps)), arguments)
+
+    def _settled(self, state: State) -> State:
+        """q where all rows lead it."""
+        length = self.functions.apart_length * self.functions.scale
+        q = mixed(state.q, self.over_rows(state)[0], 1.0, length)
+        return state._replace(q=q, law=_solved(q))
 
     def over_rows(self, state: State, most: int | None = None) -> tuple[Natural, float]:
         """The natural parameters that all rows lead to, and the bound; estimated from `most` rows
@@ -320,7 +327,9 @@ class Functions:
         self.bound = Bound(program, self.unknowns)
         self.scale, self.weights = scale, jnp.ones(batch)
         self.is_closed = not program.PREDICTORS
-        self.size, self.apart = self._sizes(program, arguments)
+        self.size, self.apart, reads = self._sizes(program, arguments)
+        # Of a batch an entry has few rows or none: its law averages over a pass.
+        self.apart_length = 1.0 / (scale * max(1, reads))
         self.prior = standard(self.size, self.apart)
         self.steps = jax.jit(self._steps)
         self.whole = jax.jit(self._whole)
@@ -329,22 +338,25 @@ class Functions:
             lambda flat, arrays: jax.lax.map(lambda one: self.unknowns.values(one, arrays)[0], flat)
         )
 
-    def _sizes(self, program: ModuleType, arguments: Arguments) -> tuple[int, dict[str, int]]:
-        """The number of whitened coordinates in the joint law, and of entries that stand apart."""
+    def _sizes(self, program: ModuleType, arguments: Arguments) -> tuple[int, dict[str, int], int]:
+        """The number of whitened coordinates in the joint law, that of entries of each unknown that
+        stands apart, and how many of these entries a row reads at most."""
 
-        def coordinates(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        def numbers(arrays: Mapping[str, Array]) -> Any:
             known = self.unknowns.known(self.unknowns.values(self.unknowns.zero, arrays)[0], arrays)
             sites = program.sites(**known)
             size = Inducing(program.processes(**known), sites, {}).size
             entries = {s.process: s.size for s in sites.values() if s.process in program.APART}
-            return {
-                "": jnp.zeros(size - sum(entries.values())),
-                **{name: jnp.zeros(n) for name, n in entries.items()},
-            }
+            reads = [
+                sum(sites[term.site].process in entries for term in affine.terms)
+                for affine in self.bound.predictors(known)
+            ]
+            # Numbers as lengths: nothing is computed.
+            found = (size - sum(entries.values()), entries, max(reads, default=0))
+            return jax.tree.map(jnp.zeros, found)
 
-        found = jax.eval_shape(coordinates, dict(arguments.arrays))
-        sizes = {name: int(shape.shape[0]) for name, shape in found.items()}
-        return sizes.pop(""), sizes
+        found = jax.eval_shape(numbers, dict(arguments.arrays))
+        return jax.tree.map(lambda shape: int(shape.shape[0]), found)
 
     def slopes(
         self, free: Free, law: Normal, sample: Sample, key: Array
@@ -390,7 +402,7 @@ class Functions:
     ) -> tuple[Natural, Normal]:
         """q after a natural step. Where a predictor goes through a link, no further at once than a
         link stays near to linear: the same fixed point, reached in more steps."""
-        q = mixed(q, target, length)
+        q = mixed(q, target, length, self.apart_length)
         after = solved(q)
         if self.is_closed:
             return q, after
@@ -401,13 +413,13 @@ class Functions:
             share = jnp.minimum(share, 1.0 / jnp.maximum(far, 1.0))
         mean = law.mean + share * change
         q, after = q._replace(shift=q.precision @ mean), after._replace(mean=mean)
+        own = {}
         for name, (centre, variance) in law.apart.items():
             reach = _REACH[0] + _REACH[1] * jnp.sqrt(variance)
-            moved_to = centre + jnp.clip(after.apart[name][0] - centre, -reach, reach)
-            precision = q.apart[name][1]
-            q.apart[name] = (precision * moved_to, precision)
-            after.apart[name] = (moved_to, 1.0 / precision)
-        return q, after
+            to = centre + jnp.clip(after.apart[name][0] - centre, -reach, reach)
+            own[name] = (to, after.apart[name][1])
+        entries = {name: (mean / variance, 1.0 / variance) for name, (mean, variance) in own.items()}
+        return q._replace(apart=entries), after._replace(apart=own)
 
     def _whole(
         self, free: Free, law: Normal, sample: Sample, key: Array
