@@ -418,8 +418,8 @@ class Functions:
             reach = _REACH[0] + _REACH[1] * jnp.sqrt(variance)
             to = centre + jnp.clip(after.apart[name][0] - centre, -reach, reach)
             own[name] = (to, after.apart[name][1])
-        entries = {name: (mean / variance, 1.0 / variance) for name, (mean, variance) in own.items()}
-        return q._replace(apart=entries), after._replace(apart=own)
+        pulled = {name: (mean / width, 1.0 / width) for name, (mean, width) in own.items()}
+        return q._replace(apart=pulled), after._replace(apart=own)
 
     def _whole(
         self, free: Free, law: Normal, sample: Sample, key: Array
