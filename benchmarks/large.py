@@ -1,11 +1,12 @@
 """Two million rows with labels, from a file to a fit and its predictions: seconds and peak memory.
 
-A function of three inputs, a level for each of 200 groups, Normal noise or counts; synthetic, of
-seed 0. The rows lie in an uncompressed NPZ file, as `numpy.savez` writes it, of which the fit maps
-what it needs. In one process on at most two cores: peak of the resident size as the kernel tells
-it, pages of the file that the system keeps included; what Python, JAX and Mercer take before any
-data are read is told apart. The truth is known: root mean square error of the function and of the
-levels, in units of the outcome's noise (of the log rate for counts).
+A function of three inputs, a level for each of 200 groups by a text label, Normal noise or counts;
+synthetic, of seed 0. The rows lie in a Parquet file, which the fit reads in parts, keeping its
+columns on disk. In one process on at most two cores: peak of the resident size as the kernel tells
+it, pages of files that the system keeps included; what Python, JAX and Mercer take before any data
+are read is told apart. That the peak does not grow with the rows is what the smaller file is for.
+The truth is known: root mean square error of the function and of the levels, in units of the
+outcome (of the log rate for counts); the noise is 0.5.
 
     python benchmarks/large.py [--rows 2000000] [--outcome normal count] [--folder DIR]
 """
@@ -45,6 +46,7 @@ y ~ Poisson(exp(level[group] + f(x)))
 """,
 }
 NOISE = 0.5
+PART = 250_000
 
 
 def function(x: np.ndarray) -> np.ndarray:
@@ -54,14 +56,25 @@ def function(x: np.ndarray) -> np.ndarray:
 
 def write(path: Path, rows: int, outcome: str) -> np.ndarray:
     """The file, a part of the rows at a time; gives the levels."""
+    import pyarrow
+    from pyarrow import parquet
+
     rng = np.random.default_rng(0)
     levels = 0.5 * rng.normal(size=GROUPS)
-    x = rng.normal(size=(rows, 3))
-    code = rng.integers(0, GROUPS, rows)
-    eta = function(x) + levels[code]
-    y = eta + NOISE * rng.normal(size=rows) if outcome == "normal" else rng.poisson(np.exp(eta))
     names = np.array([f"g{k:03d}" for k in range(GROUPS)])
-    np.savez(path, x=x, group=names[code], y=y.astype(float))
+    writer = None
+    for start in range(0, rows, PART):
+        count = min(PART, rows - start)
+        x, code = rng.normal(size=(count, 3)), rng.integers(0, GROUPS, count)
+        eta = function(x) + levels[code]
+        y = eta + NOISE * rng.normal(size=count)
+        y = y if outcome == "normal" else rng.poisson(np.exp(eta)).astype(float)
+        columns = {f"x.{k + 1}": x[:, k] for k in range(3)}
+        part = pyarrow.table(columns | {"group": names[code], "y": y})
+        writer = writer or parquet.ParquetWriter(path, part.schema)
+        writer.write_table(part)
+    if writer is not None:
+        writer.close()
     return levels
 
 
@@ -77,12 +90,12 @@ def measure(path: Path, outcome: str, levels: np.ndarray) -> dict[str, float]:
     start = time.perf_counter()
     fit = model.fit(path, seed=1, progress=False)
     seconds = time.perf_counter() - start
-    peak = _resident("VmHWM")
     rng = np.random.default_rng(1)
     x = rng.normal(size=(2000, 3))
     start = time.perf_counter()
     found = fit.component("f", {"x": x}).means["f(x)"]
     predicting = time.perf_counter() - start
+    peak = _resident("VmHWM")
     level = fit.idata["posterior"]["level"].mean(("chain", "draw")).values
     # A constant may be in the levels or in the function: what they add up to is compared.
     shift = np.mean(found - function(x))
@@ -99,7 +112,7 @@ def measure(path: Path, outcome: str, levels: np.ndarray) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="*", default=[2_000_000])
+    parser.add_argument("--rows", type=int, nargs="*", default=[200_000, 2_000_000])
     parser.add_argument("--outcome", nargs="*", choices=sorted(MODELS), default=["normal", "count"])
     parser.add_argument("--folder", help="where the file of the rows is made, else a temporary one")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
@@ -118,7 +131,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         for outcome in arguments.outcome:
             for rows in arguments.rows:
-                path = Path(folder) / f"{outcome}_{rows}.npz"
+                path = Path(folder) / f"{outcome}_{rows}.parquet"
                 np.save(f"{path}.levels.npy", write(path, rows, outcome))
                 command = [sys.executable, __file__, "--one", str(path), outcome]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
