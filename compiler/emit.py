@@ -282,7 +282,8 @@ class _Emitter(DataFunctions):
             if name in self.structure.links:
                 mean = affine_text(body, self.structure.locations[name], dims)
                 given = given_text(body, self.structure.links[name].law, dims, observation.type)
-                entries[name] = f"Linked({mean}, {given}{along})"
+                nearest = ", is_nearest=True" if self.structure.is_nearest else ""
+                entries[name] = f"Linked({mean}, {given}{along}{nearest})"
             elif name in self.structure.locations and isinstance(law, ir.Distribution):
                 mean = affine_text(body, self.structure.locations[name], dims)
                 scale = law.arguments.get("scale")

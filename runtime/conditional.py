@@ -21,8 +21,10 @@ from mercer.runtime import whitened
 from mercer.runtime.cholesky import inverse_from_factor
 from mercer.runtime.density import identifiers, keeps
 from mercer.runtime.inducing import Inducing
-from mercer.runtime.laplace import AboutMode, block_of
+from mercer.runtime.laplace import AboutMode
+from mercer.runtime.linked import block_of
 from mercer.runtime.natural import Normal
+from mercer.runtime.nearest import NearestNormal
 from mercer.runtime.sites import Processes, spread
 from mercer.runtime.terms import Affine, Gaussian, Linked, Site, Term, Weights
 from mercer.runtime.variational import Variational
@@ -92,7 +94,9 @@ class Conditional:
             return {"inducing_jitter": self.exact_block.jitter}
         if any(isinstance(law, Gaussian | Linked) for law in self.laws.values()):
             block = self.exact_block
-            if isinstance(block, AboutMode):
+            if isinstance(block, NearestNormal):
+                found |= {"nearest_steps": block.steps, "bound": block.bound}
+            elif isinstance(block, AboutMode):
                 found["mode_steps"] = block.steps
             if isinstance(block, Inducing):
                 found |= {"bound": block.bound, "unexplained": block.unexplained}
