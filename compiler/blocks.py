@@ -5,6 +5,7 @@ from __future__ import annotations
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, SiteUse, Term
 from mercer.compiler.code import Body, Code, Dims, applied_function
+from mercer.compiler.curved import curved_text, domain_factors, factor_seen
 from mercer.compiler.inducing import InducingUse
 from mercer.compiler.shapes import (
     base_dims,
@@ -14,7 +15,7 @@ from mercer.compiler.shapes import (
     wave_names,
     weights_name,
 )
-from mercer.dsl.spaces import Dim, Label, Product, Space, Vector, coordinates_of
+from mercer.dsl.spaces import Dim, Label, Space, Vector, coordinates_of
 from mercer.stdlib import catalog
 
 
@@ -61,9 +62,14 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
                 else:
                     words.append(f"{name}={_argument(body, value, function)}")
             text = f"{entry}({', '.join(words)})"
-            if factor is None and coordinates is None:
+            curved = curved_text(factor_seen(function, kernel))
+            if factor is None and coordinates is None and not curved:
                 return text
-            return f"{text}.on(factor={factor}, coordinates={coordinates})"
+            given = {"factor": factor, "coordinates": coordinates, "space": curved or None}
+            said = ", ".join(
+                f"{word}={value}" for word, value in given.items() if value is not None
+            )
+            return f"{text}.on({said})"
         case _:
             raise AssertionError(f"no text for {type(kernel).__name__}")
 
@@ -263,15 +269,15 @@ def _factors(body: Body, use: SiteUse, function: ir.Function) -> str:
                 words.append(f"vectors({aligned.text}, {shape}, {body.size(own)})")
         elif isinstance(space, Label):
             words.append(flat_text(body, body.arranged(code, use.dims), use.dims, full=True))
+        elif own := coordinates_of(space):
+            text = body.arranged(code, (*use.dims, *own), full=True).text
+            width = " * ".join(body.size(d) for d in own)
+            last = "" if len(own) == 1 else f", axes={len(own)}"
+            words.append(f"vectors({text}, {shape}, {width}{last})")
         else:
             text = flat_text(body, body.arranged(code, use.dims), use.dims, full=True)
             words.append(f"{text}[:, None]")
     return ", ".join(words)
-
-
-def domain_factors(domain: Space) -> tuple[Space, ...]:
-    """The factors of a domain: itself, where it is no product."""
-    return domain.factors if isinstance(domain, Product) else (domain,)
 
 
 def _coordinate(space: Vector, expr: ir.Expr) -> Dim:

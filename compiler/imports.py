@@ -26,7 +26,14 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     ),
     "mercer.runtime.geometry": ("graph", "manifold"),
     "mercer.runtime.inference": ("Inference",),
-    "mercer.runtime.rows": ("directions", "flat", "flat_code", "table", "vectors"),
+    "mercer.runtime.rows": (
+        "directions",
+        "flat",
+        "flat_code",
+        "table",
+        "unit_vectors",
+        "vectors",
+    ),
     "mercer.runtime.scales": ("input_spread", "outcome_spread", "reduce_by"),
     "mercer.runtime.reparametrised": ("sample_between", "sample_non_centred"),
     "mercer.runtime.variational": ("observe_through_inducing",),
@@ -37,6 +44,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "sample_whitened",
     ),
     "mercer.runtime.timeline": ("Reading", "timeline"),
+    "mercer.stdlib.homogeneous": ("Circle", "Rotations", "Sphere"),
     "mercer.stdlib.laws": (
         "censored",
         "conditioned",

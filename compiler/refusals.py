@@ -9,11 +9,23 @@ from collections.abc import Callable, Iterator
 
 from mercer.compiler import typed as ir
 from mercer.compiler.sampling import circular
+from mercer.compiler.curved import domain_factors, factor_seen
 from mercer.compiler.shapes import shape_of, why_unfit, wrong_points
 from mercer.compiler.structure import owner_of
 from mercer.compiler.walk import imputed, names_below, nodes
 from mercer.dsl.diagnostic import Diagnostic
-from mercer.dsl.spaces import Bool, Count, Interval, Label, Real, Space, Tangent, Vector
+from mercer.dsl.spaces import (
+    Bool,
+    Circle,
+    Count,
+    Interval,
+    Label,
+    Scalar,
+    Space,
+    Tangent,
+    Vector,
+    is_homogeneous,
+)
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
@@ -42,19 +54,19 @@ def _function_priors(model: ir.TypedModel) -> Iterator[Diagnostic]:
             for code, span, what in why_unfit(model, function):
                 yield _refused(code, what, span)
             continue
-        for space in (function.type.domain, function.type.codomain):
-            if not _is_plain(space):
+        domain, codomain = function.type.domain, function.type.codomain
+        for space in (domain, codomain):
+            if not _is_plain(space) or (space is codomain and is_homogeneous(space)):
                 yield _refused("M302", f"a GP over or to `{space}`", function.span)
                 break
 
 
 def _is_plain(space: Space) -> bool:
-    factors = getattr(space, "factors", (space,))
     return all(
-        isinstance(f, Label | Real)
-        or (isinstance(f, Vector) and f.size != "inf")
-        or type(f).__name__ in ("Positive", "Unit", "Interval", "Count", "Circle", "Bool")
-        for f in factors
+        isinstance(f, Scalar)
+        or is_homogeneous(f)
+        or (isinstance(f, Vector) and f.size != "inf" and not isinstance(f.base, Circle))
+        for f in domain_factors(space)
     )
 
 
@@ -64,7 +76,10 @@ def _kernels(model: ir.TypedModel) -> Iterator[Diagnostic]:
         if shape_of(function) is not None:
             continue
         for node in nodes(function):
-            if isinstance(node, ir.KernelCall) and not getattr(entries[node.entry], "runs", True):
+            if not isinstance(node, ir.KernelCall) or entries[node.entry].runs:
+                continue
+            curved = is_homogeneous(factor_seen(function, node))
+            if not (curved and entries[node.entry].on_curved):
                 yield _refused("M303", f"the kernel `{node.entry}`", node.span)
 
 

@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from mercer.stdlib.entry import KernelEntry, Parameter
-from mercer.stdlib.kernels.word import Spectrum, Word, lengthscale, scale
+from mercer.stdlib.kernels.word import Spectrum, Word, Wound, lengthscale, scale
 from mercer.stdlib.lazy import LazyModule
 
+homogeneous: Any = LazyModule("mercer.stdlib.homogeneous")
 waves: Any = LazyModule("mercer.stdlib.waves")
 
 
@@ -17,8 +18,15 @@ def _matern_smoothness(constants: dict[str, float]) -> float:
     return float(max(math.ceil(constants["nu"]) - 1, 0))
 
 
-def _word(entry: KernelEntry, spectrum: Spectrum) -> Word:
-    return Word(entry, None, spectrum=spectrum)
+def _word(entry: KernelEntry, spectrum: Spectrum, wound: Wound | None = None) -> Word:
+    return Word(entry, None, spectrum=spectrum, wound=wound)
+
+
+def _wound_matern(a: Any, gap: Any, period: float) -> Any:
+    order = {0.5: 0, 1.5: 1, 2.5: 2}.get(float(a.nu))
+    if order is None:
+        return None
+    return homogeneous.wound_matern(gap, a.lengthscale, order=order, period=period)
 
 
 Matern = _word(
@@ -37,11 +45,13 @@ Matern = _word(
         gram=True,
         runs=False,
         on_shapes=True,
+        on_curved=True,
         smoothness_of=_matern_smoothness,
     ),
     lambda a, frequencies, roughness: waves.log_matern(
         frequencies, roughness, a["lengthscale"], a["nu"]
     ),
+    _wound_matern,
 )
 
 Heat = _word(
@@ -55,8 +65,10 @@ Heat = _word(
         input="shape",
         runs=False,
         on_shapes=True,
+        on_curved=True,
     ),
     lambda a, frequencies, roughness: waves.log_heat(frequencies, a["time"]),
+    lambda a, gap, period: homogeneous.wound_gaussian(gap, (2.0 * a.time) ** 0.5, period),
 )
 
 Intrinsic = _word(
