@@ -129,9 +129,9 @@ class Body:
             case ir.Reduce():
                 return self.reduce(expr)
             case ir.OnSphere(_, _, latitude, longitude):
-                parts = [self.value(e) for e in (latitude, longitude)]
-                dims = self.order([d for p in parts for d in p.dims])
-                words = [self.arranged(p, dims).text for p in parts]
+                places = [self.value(e) for e in (latitude, longitude)]
+                dims = self.order([d for p in places for d in p.dims])
+                words = [self.arranged(p, dims).text for p in places]
                 return Code(f"unit_vectors({', '.join(words)})", (*dims, "3"))
             case ir.Apply():
                 key = repr(expr.text)

@@ -24,7 +24,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "held_points",
         "observe",
     ),
-    "mercer.runtime.geometry": ("graph", "manifold"),
+    "mercer.runtime.geometry": ("graph", "manifold", "mesh"),
     "mercer.runtime.inference": ("Inference",),
     "mercer.runtime.rows": (
         "directions",

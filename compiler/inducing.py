@@ -9,7 +9,7 @@ from mercer.compiler import typed as ir
 from mercer.compiler.curved import domain_factors
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure, moving_point
-from mercer.dsl.spaces import Dim, Group, Product, coordinates_of
+from mercer.dsl.spaces import Dim, Group, Product, Shape, coordinates_of
 
 TOGETHER = 400
 """Inducing points of all functions together, where nobody says how many: most functions of a few
@@ -83,8 +83,10 @@ def unfit_for_inducing(structure: Structure) -> str | None:
     if key and any(use.at is None for use in uses.values()):
         return f"the points of `{key}` are unknown, so that none can be chosen among them"
     for use in uses.values():
-        if any(isinstance(f, Group) for f in domain_factors(use.function.type.domain)):
-            return f"inducing points of `{use.function.name}` would not stay rotations"
+        factors = domain_factors(use.function.type.domain)
+        if any(isinstance(f, Group | Shape) for f in factors):
+            word = "rotations" if any(isinstance(f, Group) for f in factors) else "on their shape"
+            return f"inducing points of `{use.function.name}` would not stay {word}"
         if use.at is not None and (why := _wrong_points(use.function, use.at)):
             return why
     return None

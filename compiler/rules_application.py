@@ -28,7 +28,6 @@ from mercer.dsl.spaces import (
 )
 from mercer.dsl.span import Span
 
-
 PLACE = ("lat", "lon")
 """The coordinates of a place on the sphere, in degrees."""
 
@@ -112,7 +111,7 @@ class ApplicationRules(SignatureRules):
                 notes=self.function_notes(function),
             )
         given = [found[n] for n in names]
-        return [self.on_sphere(*given, span)] if domain == Sphere(2) else given
+        return [self.on_sphere(given[0], given[1], span)] if domain == Sphere(2) else given
 
     def on_sphere(self, latitude: ir.Expr, longitude: ir.Expr, span: Span) -> ir.Expr:
         for value, word in ((latitude, "a latitude"), (longitude, "a longitude")):
@@ -129,7 +128,7 @@ class ApplicationRules(SignatureRules):
         parts = self.taken_apart(value, Product((Real(), Real()), PLACE), function, value.span)
         if not isinstance(value, ir.Point):
             parts = [parts[space.names.index(n)] for n in PLACE]
-        return self.on_sphere(*parts, value.span)
+        return self.on_sphere(parts[0], parts[1], value.span)
 
     def function_notes(self, function: ir.FunctionExpr) -> tuple[tuple[Span, str], ...]:
         while isinstance(function, ir.Derivative | ir.Laplacian | ir.Integral):

@@ -29,6 +29,7 @@ from mercer.dsl.spaces import (
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 from mercer.stdlib.entry import KernelEntry, Parameter
+from mercer.stdlib.kernels import NO_COVARIANCES
 
 
 class KernelRules(SmoothnessRules):
@@ -71,11 +72,13 @@ class KernelRules(SmoothnessRules):
             case syntax.Call(syntax.Name(name), _) if not self.is_user_name(name):
                 if self.scoped.is_partial and name not in catalog.distributions():
                     raise Failed(name)
+                better = NO_COVARIANCES.get(name)
                 raise self.problems.report(
                     "M214",
-                    f"there is no kernel `{name}`",
+                    f"`{name}` is no covariance" if better else f"there is no kernel `{name}`",
                     node.function.span,
-                    mend=meant(name, catalog.kernels()),
+                    why="It is not positive definite in general." if better else None,
+                    mend=f"use `{better}()`" if better else meant(name, catalog.kernels()),
                 )
             case syntax.Name(name) if name in self.failed:
                 raise Failed(name)
@@ -170,6 +173,7 @@ class KernelRules(SmoothnessRules):
         curved = is_homogeneous(space)
         wrong = (
             curved and not entry.on_curved
+            or entry.is_of_walks and not graph
             or entry.input == "label" and not label
             or entry.input == "number" and not number
             or entry.input == "shape" and not (shape or curved)
@@ -180,7 +184,7 @@ class KernelRules(SmoothnessRules):
         if wrong:
             kind = {"label": "labels", "number": "numbers", "shape": "surfaces and graphs"}
             if entry.input == "shape" and not entry.on_curved:
-                kind["shape"] = "graphs and clouds"
+                kind["shape"] = "graphs" if entry.is_of_walks else "graphs and clouds"
             mend = {True: "between labels: `Coregion(rank = 2)`"}.get(label)
             raise self.problems.report(
                 "M229",

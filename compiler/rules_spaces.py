@@ -215,7 +215,7 @@ class SpaceRules(Judgements):
         self, name: str, kind: str, node: syntax.Call
     ) -> tuple[Shape, dict[str, ir.Expr | ir.Text]]:
         wanted = {"Graph": ["a", "b"], "Mesh": ["vertices", "faces"], "Manifold": ["cloud"]}[kind]
-        optional = ["dim", "neighbours", "modes"] if kind == "Manifold" else []
+        optional = {"Manifold": ["dim", "neighbours", "modes"], "Mesh": ["modes"]}.get(kind, [])
         settings: dict[str, ir.Expr | ir.Text] = {}
         for position, argument in enumerate(node.arguments):
             words = wanted + optional
@@ -264,4 +264,14 @@ class SpaceRules(Judgements):
                 cloud.span,
                 mend="declare them as `data cloud[m] : Real^3`",
             )
+        if kind == "Mesh":
+            corners = settings["faces"].type
+            if not isinstance(corners.space, Label) or len(corners.coordinates) != 1:
+                raise self.problems.report(
+                    "M251",
+                    "the faces of a `Mesh` are three labels of vertices each",
+                    settings["faces"].span,
+                    mend="declare them as `data faces[t] : Label(v)^3`, `v` the index of the "
+                    "vertices",
+                )
         return Shape(name, kind, Vector(Real(), cloud.type.coordinates[0])), settings

@@ -117,6 +117,10 @@ class Leaf(Kernel):
             space=self.space if space is None else space,
         )
 
+    def over(self, frequencies: Any, roughness: Any, *, factor: int | None = None) -> OverWaves:
+        """The same kernel on a shape, by the waves at its points: one factor of the domain."""
+        return OverWaves(self.on(factor), jnp.asarray(frequencies), jnp.asarray(roughness))
+
     def _on_space(self, space: Homogeneous, left: Any, right: Any) -> Array:
         """The correlation; arguments that differ from copy to copy are those of the left side."""
         word = self.word
@@ -152,6 +156,30 @@ class Leaf(Kernel):
         if self.space is not None:
             return self.space.canonical(x)
         return x if self.coordinates is None else x[..., jnp.array(self.coordinates)]
+
+
+@partial(register_dataclass, data_fields=("kernel", "frequencies", "roughness"), meta_fields=())
+@dataclass(frozen=True)
+class OverWaves(Kernel):
+    """The covariance sum_k variance_k wave_k(x) wave_k(z) of a function on a shape, a point of
+    which is the vector of its waves there (`mercer.stdlib.waves`)."""
+
+    kernel: Leaf
+    frequencies: Array
+    roughness: Array
+
+    def evaluate(self, a: Side, b: Side) -> Array:
+        left, right = self.kernel._side(a), self.kernel._side(b)
+        if self.kernel.word.spectrum is None:
+            raise ValueError(f"{self.kernel.word.entry.name} is no kernel on surfaces and graphs")
+        arguments = {name: value for name, value in vars(left).items() if name != "x"}
+        logs = self.kernel.word.spectrum(arguments, self.frequencies, self.roughness)
+        weighted = left.x * jax.nn.softmax(logs, axis=-1)
+        value = weighted @ right.x.T if left.x.ndim == 2 else jnp.dot(weighted, right.x)
+        return left.scale**2 * value
+
+    def on(self, factor: int | None = None, coordinates: tuple[int, ...] | None = None) -> Kernel:
+        return replace(self, kernel=self.kernel.on(factor))
 
 
 @partial(register_dataclass, data_fields=("parts",), meta_fields=())

@@ -68,6 +68,7 @@ class KernelEntry(Entry):
     are constants in time; None where no finite linear system has this covariance.
     `on_shapes`: it runs on surfaces and graphs, where it says how the variances of their waves fall
     with frequency. `on_curved`: it runs on circles, spheres and rotations.
+    `is_of_walks`: it is a kernel on graphs, by the waves of the adjacency matrix.
     `smoothness_of(constants)` replaces `smoothness` where it depends on a structural argument.
     """
 
@@ -77,6 +78,7 @@ class KernelEntry(Entry):
     runs: bool = True  # False: known to the language, no implementation yet but on shapes
     on_shapes: bool = False
     on_curved: bool = False
+    is_of_walks: bool = False
     smoothness_of: Callable[[dict[str, float]], float] | None = None
     states: States | None = None
 

@@ -107,7 +107,7 @@ Homogeneous = Circle | Sphere | Rotations
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
 def zonal(
-    coefficients: Float[Array, "l *n"], cosine: Float[Array, ...], alpha: float
+    coefficients: Float[Array, ...], cosine: Float[Array, ...], alpha: float
 ) -> Float[Array, ...]:
     """sum_l coefficients[l] R_l(cosine), R_l the Gegenbauer polynomial of order `alpha` over its
     value at 1: cos(l angle) where it is 0, a Legendre polynomial where it is 1/2.

@@ -10,7 +10,7 @@ MODES = 100
 """Waves of a manifold where nobody says how many."""
 
 DEGREES = 128
-"""Waves of spheres and rotations are summed up to this degree: shapes down to 1.4 degrees across."""
+"""Waves of spheres and rotations are summed up to this degree: shapes of 1.4 degrees and more."""
 
 WHOLE, LOWEST = 1500, 500
 """Up to so many nodes a graph has all its waves; with more nodes, so many of the lowest."""
@@ -74,6 +74,7 @@ SPACES = (
         "A surface of triangles.",
         _takes("vertices", "Real^k"),
         _takes("faces", "Label^3"),
+        _takes("modes", "Count", float(MODES)),
     ),
     _space(
         "Manifold",

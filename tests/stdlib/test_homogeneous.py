@@ -1,4 +1,4 @@
-"""Laws of covariances on circles, spheres and rotations: series, symmetries, the addition theorem."""
+"""Laws of covariances on circles, spheres and rotations: series, symmetries, addition theorems."""
 
 import math
 
@@ -12,8 +12,8 @@ from scipy.special import eval_legendre, sph_harm_y
 from mercer.stdlib.algebra import PerLabel
 from mercer.stdlib.homogeneous import Circle, Rotations, Sphere, zonal
 from mercer.stdlib.kernels import RBF, Heat, Matern, Matern12, Matern32, Matern52
-from mercer.stdlib.spaces import DEGREES
 from mercer.stdlib.points import Points, covariance, variance
+from mercer.stdlib.spaces import DEGREES
 
 RNG = np.random.default_rng(8)
 PERIOD = 24.0
