@@ -146,6 +146,7 @@ level ~ Normal(0, 1)
     model = mercer.compile(text)
     module = model.program()
     arrays = model.bind({**EDGES, "node": node, "when": when, "y": y}).arrays
+    arrays = {**arrays, "v": np.arange(NODES)}
     known = {**module.prepare(**arrays), **module.summaries(**arrays)}
     found = log_density(module.model, (), jax.tree.map(jnp.asarray, known), {})[0]
     closed = with_mean_variance(np.linalg.inv(np.eye(NODES) + 2.0 * laplacian()), 0.7)
