@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from mercer.compiler import typed as ir
+from mercer.compiler.curved import curved_sentences
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of
 from mercer.compiler.line import latent_along, states_along
@@ -194,6 +195,7 @@ def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int]
     inducing = inducing_of(structure, sizes)
     sentences = [*batch_sentences(structure, batches, sampled, sizes)]
     sentences.insert(1, _of_inducing(inducing, sizes))
+    sentences += dict.fromkeys(curved_sentences(model))
     sentences += _of_defaults(model)
     draws = None if "draws" in structure.asked.settings.get("svi", {}) else DRAWS
     return Plan(
@@ -357,6 +359,7 @@ def _sentences(
         if engine.detail is not None:
             yield engine.detail(structure, sizes)
     yield from waves_sentences(structure, sizes)
+    yield from dict.fromkeys(curved_sentences(model))
     asked = structure.asked.apart
     for name in latent:
         laws = {n: o.law for n, o in model.observations.items()}
