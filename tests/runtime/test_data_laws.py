@@ -82,8 +82,8 @@ def test_whole_numbers_beside_a_gap_keep_all_their_digits(tmp_path: Path) -> Non
     table = pd.DataFrame({"g": pd.array(cells, dtype="Int64"), "y": [1.0, 2.0, 3.0]})
     table.to_parquet(tmp_path / "a.parquet")
     (tmp_path / "a.json").write_text(json.dumps({"g": cells, "y": [1, 2, 3]}))
-    for given in (table, tmp_path / "a.parquet", tmp_path / "a.json"):
-        bound = bind(model, given)
+    for door in (table, tmp_path / "a.parquet", tmp_path / "a.json"):
+        bound = bind(model, door)
         assert list(bound.labels["s"]) == [BEYOND - 1, BEYOND]
         assert list(bound.arrays["g"]) == [1, 0, -1]
     huge = {"g": np.array([2**63 + 1, 2**63, 7], dtype=np.uint64), "y": [1, 2, 3]}
