@@ -44,8 +44,8 @@ _LONGEST_SIMULATION = 1e12
 
 _LAWS = {
     False: "about {their} mode given all else (Laplace); each step of Newton's method to it",
-    True: "nearest to {their} own given all else (conjugate-computation variational inference, Khan & "
-    "Lin 2017), with a lower bound of the density; each step to it",
+    True: "nearest to {their} own given all else (conjugate-computation variational inference, "
+    "Khan & Lin 2017), with a lower bound of the density; each step to it",
 }
 
 _USUAL_DRAWS = 500  # of a chain, as the table of methods has it
