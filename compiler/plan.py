@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from mercer.compiler import typed as ir
+from mercer.compiler.curved import curved_sentences
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of
 from mercer.compiler.line import latent_along, states_along
@@ -42,9 +43,9 @@ _LONGEST_SIMULATION = 1e12
 """Operations for which a simulation stays exact: functions at some ten thousand points."""
 
 _LAWS = {
-    False: "about their mode given all else (Laplace); each step of Newton's method to it",
-    True: "nearest to theirs given all else (conjugate-computation variational inference, Khan & "
-    "Lin 2017), with a lower bound of the density; each step to it",
+    False: "about {their} mode given all else (Laplace); each step of Newton's method to it",
+    True: "nearest to {their} own given all else (conjugate-computation variational inference, "
+    "Khan & Lin 2017), with a lower bound of the density; each step to it",
 }
 
 _USUAL_DRAWS = 500  # of a chain, as the table of methods has it
@@ -194,6 +195,7 @@ def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int]
     inducing = inducing_of(structure, sizes)
     sentences = [*batch_sentences(structure, batches, sampled, sizes)]
     sentences.insert(1, _of_inducing(inducing, sizes))
+    sentences += dict.fromkeys(curved_sentences(model))
     sentences += _of_defaults(model)
     draws = None if "draws" in structure.asked.settings.get("svi", {}) else DRAWS
     return Plan(
@@ -337,21 +339,27 @@ def _sentences(
     model = structure.model
     block = [n for n in model.order if n in structure.block]
     outcomes = _listed(structure.locations)
+    enter, are, they, them, their = (
+        ("enters", "is", "it", "it", "its")
+        if len(block) == 1
+        else ("enter", "are", "they", "them", "their")
+    )
     if engine is not None and structure.links:
         how = engine.sentence.removeprefix("exactly, ")
         yield (
-            f"{_listed(block)} are Gaussian, and {_listed(structure.links)} log-concave in what is "
-            "linear in them: they are integrated out approximately, by the Normal law "
-            f"{_LAWS[structure.is_nearest]} goes {how}."
+            f"{_listed(block)} {are} Gaussian, and {_listed(structure.links)} log-concave in what "
+            f"is linear in {them}: {they} {are} integrated out approximately, by the Normal law "
+            f"{_LAWS[structure.is_nearest].format(their=their)} goes {how}."
         )
     elif engine is not None:
         yield (
-            f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
-            f"{engine.sentence}."
+            f"{_listed(block)} {enter} {outcomes} linearly and {are} Gaussian: {they} {are} "
+            f"integrated out {engine.sentence}."
         )
         if engine.detail is not None:
             yield engine.detail(structure, sizes)
     yield from waves_sentences(structure, sizes)
+    yield from dict.fromkeys(curved_sentences(model))
     asked = structure.asked.apart
     for name in latent:
         laws = {n: o.law for n, o in model.observations.items()}
