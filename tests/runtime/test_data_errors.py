@@ -303,6 +303,18 @@ NEW: dict[str, tuple[str, Any, Any]] = {
         {"g": ["bad"], "y": [1]},
         {"g": ["better"]},
     ),
+    "coordinates_more_than_named_ones": (
+        "data x[n] : Real^part\ndata w[part] : Real\ndata y[n] : Real",
+        [
+            xr.Dataset(
+                {"x": (("n", "part"), np.ones((2, 2))), "y": ("n", [1.0, 2.0])},
+                coords={"part": ["lon", "lat"]},
+            ),
+            pd.DataFrame({"part": ["lon", "lat"], "w": [1.0, 2.0]}),
+        ],
+        {"x": np.ones((2, 3))},
+    ),
+    "rows_of_labels_without_labels": (RADON, [HOUSES, COUNTIES], {"uranium": [0.1, 0.2]}),
     "no_input_of_a_prediction": (LINE, {"x": [1], "y": [1]}, {"X": [2]}),
 }
 
