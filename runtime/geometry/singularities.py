@@ -2,28 +2,25 @@
 
 Around a point the field turns by 2 pi times a whole number. The numbers of a smooth field on a
 closed surface add up to its Euler characteristic (Poincare & Hopf): 2 on a ball, 0 on a torus. On
-triangles they do so whatever the vectors at the vertices are; on a cloud a linear field is fitted
-around each point, and zeros of neighbours that agree are one.
+triangles they do so whatever the vectors at the vertices are; on a cloud triangles of neighbours
+stand in for those of a mesh, and those with a common corner are taken for one.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import Delaunay, KDTree
 
 from mercer.runtime.geometry.manifold import Manifold
 from mercer.runtime.geometry.mesh import Mesh
 from mercer.runtime.geometry.tangents import turns
 
-
-_WITHIN = 0.6
-"""Of the distance of the last neighbour: a zero further away is that of another point."""
-
-_RIDGE = 1e-9
-"""A field that turns less than that across a neighbourhood has no zero of its own there."""
+_AROUND = 24
+"""Points of a cloud among which those that a point makes triangles with are found."""
 
 
 class Singularities(NamedTuple):
@@ -57,38 +54,46 @@ def _on_faces(shape: Mesh, inside: np.ndarray) -> Singularities:
 
 
 def _on_cloud(shape: Manifold, inside: np.ndarray) -> Singularities:
-    """Zeros of the linear field that fits the neighbours of a point best, where they are among
-    them; the index is the sign of its determinant."""
-    near, n = shape.graph.nearest, shape.graph.count
-    row = np.repeat(np.arange(n), near.shape[1])
-    turn = turns(shape.frames[row], shape.frames[near.ravel()])
-    carried = np.einsum("eij,ej->ei", turn, inside[near.ravel()]).reshape(*near.shape, 2)
-    apart = shape.cloud[near.ravel()] - shape.cloud[row]
-    apart = np.einsum("eDi,eD->ei", shape.frames[row], apart).reshape(*near.shape, 2)
-    size = shape.graph.reach[:, None, None]
-    places = np.concatenate([np.zeros((n, 1, 2)), apart / size], axis=1)
-    values = np.concatenate([inside[:, None], carried], axis=1)
-    design = np.concatenate([np.ones((*places.shape[:2], 1)), places], axis=2)
-    normal = np.einsum("nki,nkj->nij", design, design) + _RIDGE * np.eye(3)
-    fitted = np.linalg.solve(normal, np.einsum("nki,nkj->nij", design, values))
-    slope, centre = np.swapaxes(fitted[:, 1:], 1, 2), fitted[:, 0]
-    determinant = np.linalg.det(slope)
-    clear = np.abs(determinant) > _RIDGE * np.sum(slope**2, axis=(1, 2))
-    zero = np.zeros((n, 2))
-    zero[clear] = -np.linalg.solve(slope[clear], centre[clear][:, :, None])[:, :, 0]
-    is_near = clear & (np.linalg.norm(zero, axis=1) < _WITHIN)
-    index = np.where(is_near, np.sign(determinant), 0.0).astype(int)
-    first, second = shape.graph.first, shape.graph.second
-    same = (index[first] == index[second]) & (index[first] != 0)
-    joined = coo_matrix((np.ones(same.sum()), (first[same], second[same])), shape=(n, n))
-    _, part = connected_components(joined, directed=False)
-    found, numbers = [], []
-    for label in np.unique(part[index != 0]):
-        own = np.flatnonzero((part == label) & (index != 0))
-        at = np.einsum("nDi,ni->nD", shape.frames[own], zero[own] * size[own, 0])
-        found.append(np.mean(shape.cloud[own] + at, axis=0))
-        numbers.append(index[own[0]])
-    return Singularities(np.reshape(found, (-1, shape.cloud.shape[1])), np.array(numbers, int))
+    """Around each triangle of a point and two neighbours, seen in the plane of the point."""
+    triangles = _stars(shape)
+    here = np.repeat(triangles[:, 0], 3)
+    turn = turns(shape.frames[here], shape.frames[triangles.ravel()])
+    vectors = np.einsum("eij,ej->ei", turn, inside[triangles.ravel()])
+    angle = np.arctan2(vectors[:, 1], vectors[:, 0]).reshape(-1, 3)
+    apart = shape.cloud[triangles.ravel()] - shape.cloud[here]
+    corner = np.einsum("eDi,eD->ei", shape.frames[here], apart).reshape(-1, 3, 2)
+    one, other = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    way = np.sign(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0])
+    turned = sum(_wrapped(angle[:, (k + 1) % 3] - angle[:, k]) for k in range(3))
+    index = np.round(way * turned / (2 * np.pi)).astype(int)
+    places, numbers = [], []
+    for sign in (1, -1):
+        own = np.flatnonzero(index == sign)
+        # Stars of neighbours overlap: triangles that share a corner are about one zero.
+        pairs = (np.repeat(own, 3), len(triangles) + triangles[own].ravel())
+        size = len(triangles) + shape.graph.count
+        joined = coo_matrix((np.ones(3 * len(own)), pairs), shape=(size, size))
+        _, part = connected_components(joined, directed=False)
+        for label in np.unique(part[own]):
+            corners = triangles[own[part[own] == label]]
+            places.append(shape.cloud[corners.ravel()].mean(axis=0))
+            numbers.append(sign)
+    return Singularities(np.reshape(places, (-1, shape.cloud.shape[1])), np.array(numbers, int))
+
+
+def _stars(shape: Manifold) -> np.ndarray:
+    """Triangles [t, 3] of each point with its neighbours, by Delaunay in its tangent plane."""
+    found = []
+    # Nearest in space: across a gap between points the graph has no edge.
+    tree: Any = KDTree(shape.cloud)
+    count = min(_AROUND, shape.graph.count - 1)
+    for point, near in enumerate(tree.query(shape.cloud, k=count + 1)[1]):
+        own = np.concatenate([[point], near[near != point]])
+        flat = (shape.cloud[own] - shape.cloud[point]) @ shape.frames[point]
+        simplices = Delaunay(flat).simplices
+        found.append(own[simplices[(simplices == 0).any(axis=1)]])
+    every = np.concatenate(found)
+    return every[np.unique(np.sort(every, axis=1), axis=0, return_index=True)[1]]
 
 
 def _wrapped(angle: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Laws of fields made of potentials: closed forms, no divergence, no curl, Helmholtz is their sum."""
+"""Laws of fields made of potentials: closed forms, no divergence, no curl, their sum."""
 
 import jax
 import jax.numpy as jnp
