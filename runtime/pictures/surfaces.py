@@ -155,7 +155,7 @@ def _paint(
     ends = found.shape.points
     centre, half = (ends.max(axis=0) + ends.min(axis=0)) / 2, np.ptp(ends, axis=0).max() / 2
     axes.set(**{f"{a}lim": (c - half, c + half) for a, c in zip("xyz", centre, strict=True)})
-    axes.set_box_aspect((1, 1, 1))
+    axes.set_box_aspect((1, 1, 1), zoom=1.3)
     axes.set_axis_off()
     made.colorbar(scale, ax=axes, shrink=0.7, aspect=18, pad=0.02, label=word)
 
