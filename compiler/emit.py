@@ -26,6 +26,7 @@ from mercer.compiler.preparing import TIMELINE, DataFunctions, indented, keyword
 from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.shapes import weights_name
 from mercer.compiler.walk import imputed
+from mercer.compiler.waves import shapes_shown
 
 Write = Callable[[Body], str | None]
 
@@ -51,6 +52,7 @@ class _Emitter(DataFunctions):
             self.function("outcomes", self.outcomes, at=True),
             self.function("definitions", self.definitions, at=True),
         ]
+        functions += [self.function("shapes", shapes_shown)] if self.waves else []
         return "\n\n\n".join([self.head("\n".join(functions)), *functions]) + "\n"
 
     def head(self, body: str) -> str:

@@ -4,6 +4,7 @@ Importing this package does not import JAX; making a kernel does.
 """
 
 from mercer.stdlib.kernels.dot import Brownian, Constant, Linear, Polynomial
+from mercer.stdlib.kernels.flows import CurlFree, DivergenceFree, FieldWord, Helmholtz
 from mercer.stdlib.kernels.labels import Coregion
 from mercer.stdlib.kernels.promised import PROMISED
 from mercer.stdlib.kernels.shapes import (
@@ -54,7 +55,11 @@ SHAPE_WORDS: tuple[Word, ...] = (
 )
 """Those that run on surfaces and graphs only."""
 
+FIELD_WORDS: tuple[FieldWord, ...] = (DivergenceFree, CurlFree, Helmholtz)
+"""Those of vector fields on a flat domain, made of kernels of potentials."""
+
 __all__ = [
+    "FIELD_WORDS",
     "NO_COVARIANCES",
     "PROMISED",
     "RBF",
@@ -66,7 +71,11 @@ __all__ = [
     "Constant",
     "Coregion",
     "Cosine",
+    "CurlFree",
+    "DivergenceFree",
+    "FieldWord",
     "Heat",
+    "Helmholtz",
     "Intrinsic",
     "Linear",
     "Matern",

@@ -8,6 +8,8 @@ import pytest
 
 import mercer
 from mercer.dsl.diagnostic import MercerError
+from mercer.runtime.pictures import pictures, surfaces
+from mercer.runtime.pictures.study import Study
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -54,6 +56,18 @@ def test_new_points_that_are_those_of_the_fit_have_its_values() -> None:
 def test_a_point_off_the_manifold_is_told_by_its_row() -> None:
     with pytest.raises(MercerError, match="row 2 is no point of M"):
         fitted().component("field", {"x": [[0.0, 0.0, 1.0], [3.0, 0.0, 0.0]]})
+
+
+def test_a_field_is_drawn_over_its_surface_with_the_places_where_it_vanishes() -> None:
+    found = surfaces.seen(Study(fitted()), "field(x)")
+    assert found.is_whole and found.mean.shape == (120, 3)
+    zeros = found.zeros()
+    assert zeros.index.tolist() == [1, 1]
+    np.testing.assert_allclose(np.abs(zeros.places[:, 2]), 1.0, atol=0.1)
+    text = surfaces.page_of(Study(fitted()), "field(x)")
+    assert "Plotly.newPlot" in text and '"cone"' in text and "+1" in text
+    drawn = [p.name for p in pictures(fitted())]
+    assert "component field" in drawn and "forest field(x)" not in drawn
 
 
 def test_the_plan_says_how_many_waves_stand_for_a_field() -> None:
