@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
+from mercer.compiler.contraction import Contraction
 from mercer.compiler.links import Link, asked_in_vain, links_of
 from mercer.compiler.overrides import Overrides, overrides
 from mercer.compiler.predictors import predictor_key, predictors_of
@@ -30,7 +31,8 @@ class Structure:
     `asked`: what the model's `infer` says. `predictors`: by name, the affine parts of the other
     outcomes, where the block is what variational inference sees at once. `links`: of each outcome
     that is not Gaussian given the block, how the block enters it, where it is integrated out about
-    its mode.
+    its mode. `contraction`: the product that the block is the factors of, where messages are passed
+    between them.
     """
 
     model: ir.TypedModel
@@ -42,6 +44,7 @@ class Structure:
     asked: Overrides
     predictors: Mapping[str, Mapping[str, ir.Expr]] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
+    contraction: Contraction | None = None
 
 
 def analyse(
@@ -54,7 +57,7 @@ def analyse(
     integrated out about its mode (Laplace), and not only what the model's `infer` asks for.
     """
     asked = overrides(model)
-    candidates = frozenset(_candidates(model)) - set(asked.apart)
+    candidates = gaussian_candidates(model) - set(asked.apart)
     about_mode = candidates if is_quick else frozenset(asked.laplace)
     block = candidates
     while True:
@@ -77,7 +80,7 @@ def analyse(
         name: affine_in(model, entering[name], reached) for name in reaching if name in entering
     }
     latent = tuple(f for f in model.functions if f not in reached)
-    applies = _applies(model)
+    applies = applies_of(model)
     quantities: dict[str, Affine] = {}
     sites: dict[str, SiteUse] = {}
     for name in (n for n in model.order if n in reached and n in model.unknowns):
@@ -128,7 +131,8 @@ def moving_point(structure: Structure) -> str | None:
     return None
 
 
-def _candidates(model: ir.TypedModel) -> list[str]:
+def gaussian_candidates(model: ir.TypedModel) -> frozenset[str]:
+    """The unknowns and functions whose prior is Gaussian given the others."""
     numbers = [
         u.name
         for u in model.unknowns.values()
@@ -141,7 +145,7 @@ def _candidates(model: ir.TypedModel) -> list[str]:
         for f in model.functions.values()
         if f.entry == "GP" and isinstance(f.type.codomain, Vector | Real | Tangent)
     ]
-    return numbers + functions
+    return frozenset(numbers + functions)
 
 
 def _is_gaussian(model: ir.TypedModel, law: ir.Distribution, block: frozenset[str]) -> bool:
@@ -201,14 +205,14 @@ def _forbidden(
                 affine(function.mean)
             else:
                 free(function.mean)
-    for text, apply in _applies(model).items():
+    for text, apply in applies_of(model).items():
         free(apply.point)
         if owner_of(apply) in taken and text:
             continue
     return frozenset(taken)
 
 
-def _applies(model: ir.TypedModel) -> dict[str, ir.Apply]:
+def applies_of(model: ir.TypedModel) -> dict[str, ir.Apply]:
     """Every application of an unknown function in the model, by its text, in order."""
     found: dict[str, ir.Apply] = {}
     places: list[object] = [d.value for d in model.definitions.values()]

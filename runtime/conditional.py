@@ -23,6 +23,7 @@ from mercer.runtime.density import identifiers, keeps
 from mercer.runtime.inducing import Inducing
 from mercer.runtime.laplace import AboutMode, block_of
 from mercer.runtime.natural import Normal
+from mercer.runtime.passed import Passed, passed
 from mercer.runtime.sites import Processes, spread
 from mercer.runtime.terms import Affine, Gaussian, Linked, Site, Term, Weights
 from mercer.runtime.variational import Variational
@@ -90,6 +91,8 @@ class Conditional:
         found = {}
         if isinstance(self.exact_block, Variational):
             return {"inducing_jitter": self.exact_block.jitter}
+        if isinstance(self.exact_block, Passed):
+            return {"latent_jitter": self.exact_block.jitter}
         if any(isinstance(law, Gaussian | Linked) for law in self.laws.values()):
             block = self.exact_block
             if isinstance(block, AboutMode):
@@ -115,6 +118,8 @@ def conditional(
     """The conditional law at the data of the fit. `processes` and `merged`: with new labels."""
     if program.INFERENCE.lane == "variational":
         return _variational(program, known, processes, merged)
+    if program.INFERENCE.lane == "messages":
+        return _by_messages(program, known, processes, merged)
     latent = latent_names(program)
     own: Processes = program.processes(**known) if processes is None else processes
     sites, quantities = program.sites(**known), program.quantities(**known)
@@ -158,6 +163,19 @@ def _variational(
     block = Variational(own, sites, law, entries=entries)
     quantities = program.quantities(**known)
     return Conditional(program, predictor_names(program), block, block, quantities, {})
+
+
+def _by_messages(
+    program: ModuleType,
+    known: Known,
+    processes: Mapping[str, Any] | None,
+    merged: Merged | None,
+) -> Conditional:
+    """The laws of the factors that messages led to, with the priors of one draw."""
+    own: Processes = program.processes(**known) if processes is None else processes
+    block = passed(program, known, own, merged=merged)
+    quantities = program.quantities(**known)
+    return Conditional(program, tuple(quantities), block, block, quantities, {})
 
 
 def observed_value(program: ModuleType, known: Known, name: str) -> tuple[Any, Any]:

@@ -45,6 +45,19 @@ class Solution(NamedTuple):
     push: Array
 
 
+class Reach(NamedTuple):
+    """How m rows see the states given all data: the chain `group` [m] of each, what they are by
+    each column `projected` [q, m], and vectors [d, m] with covariances h' gain - ahead' pulled
+    between rows at one time."""
+
+    group: Array
+    projected: Array
+    loading: Array
+    gain: Array
+    ahead: Array
+    pulled: Array
+
+
 class Markov:
     """The engine of a block along one line.
 
@@ -147,6 +160,29 @@ class Markov:
             mean, variance = self._at(self._data, readout)
             mean = target.constant + mean[0]
         return mean.reshape(affine.shape), jnp.maximum(variance, 0.0).reshape(affine.shape)
+
+    def condition_together(self, sites: Sites, affine: Affine, size: int) -> tuple[Array, Array]:
+        """Means [m, size] and covariances [m, size, size] given the data of an affine vector whose
+        entries are m groups of `size`, those of a group at one time and in one chain."""
+        target = rows(affine, {**self.sites, **sites})
+        readout = self.model.readout(target)
+        reach = self._reach(self._data, readout)
+        mean, rest = self._with_weights(self._data, readout, reach)
+
+        def grouped(values: Array) -> Array:
+            return values.reshape(*values.shape[:-1], -1, size)
+
+        h, gain, ahead, pulled = map(
+            grouped, (reach.loading, reach.gain, reach.ahead, reach.pulled)
+        )
+        covariance = jnp.einsum("dmi,dmj->mij", h, gain) - jnp.einsum("dmi,dmj->mij", ahead, pulled)
+        if rest.shape[0]:
+            half, local = self._data.border.pieces(reach.group, rest, size)
+            covariance = (
+                covariance + jnp.einsum("pmi,pmj->mij", grouped(half), grouped(half)) + local
+            )
+        covariance = 0.5 * (covariance + jnp.swapaxes(covariance, 1, 2))
+        return (target.constant + mean[0]).reshape(-1, size), covariance
 
     def leave_one_out(self) -> dict[str, LeaveOneOut]:
         """Predictive law of each observed row given all others, from the smoother: O(n)."""
@@ -292,15 +328,24 @@ class Markov:
 
     def _at(self, solution: Solution, readout: Readout) -> tuple[Array, Array]:
         """Means [c, m] and variances [m] of rows at any times of any chains."""
-        group, projected, variance = self._projected(solution, readout)
+        reach = self._reach(solution, readout)
+        mean, rest = self._with_weights(solution, readout, reach)
+        variance = jnp.sum(reach.loading * reach.gain, axis=0)
+        variance = variance - jnp.sum(reach.ahead * reach.pulled, axis=0)
+        return mean, variance + solution.border.variances(reach.group, rest)
+
+    def _with_weights(
+        self, solution: Solution, readout: Readout, reach: Reach
+    ) -> tuple[Array, Array]:
+        """Means [c, m] of rows, and what of them the weights beside the states are to add."""
         border = solution.border
         c = border.everywhere.shape[1]
-        rest = jnp.concatenate([readout.local, readout.everywhere]) - projected[c:]
-        mean = projected[:c] + jnp.einsum("kcm,km->cm", border.means(group), rest)
-        return mean, variance + border.variances(group, rest)
+        rest = jnp.concatenate([readout.local, readout.everywhere]) - reach.projected[c:]
+        means = border.means(reach.group)
+        return reach.projected[:c] + jnp.einsum("kcm,km->cm", means, rest), rest
 
-    def _projected(self, solution: Solution, readout: Readout) -> tuple[Array, Array, Array]:
-        """The chain of each row [m], what its states are by each column [q, m], their variance.
+    def _reach(self, solution: Solution, readout: Readout) -> Reach:
+        """How rows see the states given all data.
 
         Between two nodes a state is predicted from the one, and pulled by what the other's adjoint
         says; before the first and after the last, or in a chain without data, one is not there.
@@ -314,7 +359,8 @@ class Markov:
         group = jnp.where(is_after | is_before, own, self.chains)
         q = solution.pull.shape[0]
         if readout.loading is None:
-            return group, jnp.zeros((q, len(group))), jnp.zeros(len(group))
+            nothing = jnp.zeros((0, len(group)))
+            return Reach(group, jnp.zeros((q, len(group))), *[nothing] * 4)
         h = jnp.broadcast_to(readout.loading, (readout.loading.shape[0], len(group)))
         found, smoothed, flat = solution.filtered, solution.smoothed, self.layout.flat
         labels = label_of_code(readout.code)
@@ -326,13 +372,12 @@ class Markov:
         gain = kalman.advanced(a, gain[:, None])[:, 0]
         gain = gain + kalman.advanced(noise, h[:, None])[:, 0]
         projected = jnp.sum(gathered(flat(found.mean), low) * h_before[:, None], axis=0)
-        variance = jnp.sum(h * gain, axis=0)
         stop = jnp.where(is_before, self.times[next_], readout.time)
         a, _ = self.model.transitions(readout.time, stop, labels, ~is_before)
         ahead = kalman.advanced(a, gain[:, None])[:, 0]
         projected = projected + jnp.sum(gathered(flat(smoothed.r), next_) * ahead[:, None], axis=0)
         pulled = jnp.sum(gathered(flat(smoothed.n), next_) * ahead, axis=1)
-        return group, projected, variance - jnp.sum(ahead * pulled, axis=0)
+        return Reach(group, projected, h, gain, ahead, pulled)
 
     def _jointly(self, target: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
         prior = rows_covariance(self.processes, target, target)
