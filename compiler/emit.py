@@ -22,7 +22,7 @@ from mercer.compiler.code import Body, Code
 from mercer.compiler.facts import copies, dims, inputs, taken
 from mercer.compiler.imports import import_lines
 from mercer.compiler.joint import write_steps
-from mercer.compiler.messages import along_line, hyperparameters, is_by_row, message_names
+from mercer.compiler.messages import along_line, hyperparameters, is_by_row, message_names, short_of
 from mercer.compiler.plan import Plan
 from mercer.compiler.preparing import TIMELINE, DataFunctions, indented, keywords
 from mercer.compiler.prior import given_text, law_text
@@ -119,7 +119,8 @@ class _Emitter(DataFunctions):
             f.key: tuple(self.identifiers[n] for n in message_names(f))
             for f in self.contraction.factors
         }
-        return [f"PRIORS = {_dict(priors)}", f"MESSAGES = {_dict(kept)}"]
+        short = short_of(self.model, self.contraction)
+        return [f"PRIORS = {_dict(priors)}", f"SHORT = {short!r}", f"MESSAGES = {_dict(kept)}"]
 
     def inducing(self) -> dict[str, tuple[int, tuple[str, ...]]]:
         """Of each function whose inducing points are chosen: how many, and their arguments."""

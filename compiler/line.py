@@ -112,6 +112,11 @@ def states_of_kernel(function: ir.Function) -> int:
     return 0 if function.kernel is None else sum(s for s, _ in _systems(function.kernel))
 
 
+def has_constants(function: ir.Function) -> bool:
+    """Whether some system of a function never changes."""
+    return function.kernel is not None and any(c for _, c in _systems(function.kernel))
+
+
 def waves_of(structure: Structure) -> list[ir.KernelCall]:
     """The kernels that are only a truncated series on a line."""
     found = [n for f in _functions(structure) for n in nodes(f.kernel)]

@@ -1,4 +1,4 @@
-"""Structure -> how message passing takes it: one Normal law for each factor of a product, or why not.
+"""Structure -> how message passing takes it: a Normal law for each factor of a product, or why not.
 
 Each factor gets its law given the laws of the others, in turn: a random function by filtering and
 smoothing along its line, a finite unknown entry by entry of its index.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import SiteUse, affine_in
 from mercer.compiler.contraction import Contraction, Factor, NoContraction, contraction_of
-from mercer.compiler.line import LARGEST, states_of_kernel, why_no_state
+from mercer.compiler.line import LARGEST, has_constants, states_of_kernel, why_no_state
 from mercer.compiler.overrides import Overrides
 from mercer.compiler.shapes import shape_of
 from mercer.compiler.sizes import Sizes, count_of
@@ -105,7 +105,25 @@ def _why_no_line(function: ir.Function) -> str | None:
     calls = (node for node in nodes(function.kernel) if isinstance(node, ir.KernelCall))
     if any(call.entry == "Periodic" for call in calls):
         return f"`{function.name}` has a `Periodic` kernel, whose state is only a series of waves"
-    return why_no_state(function)
+    why = why_no_state(function)
+    if why is None and has_constants(function):
+        why = f"a part of the kernel of `{function.name}` never changes along the line"
+    return why
+
+
+def short_of(model: ir.TypedModel, found: Contraction) -> tuple[str, ...]:
+    """The unknowns that are lengthscales of a mode: a start has them short."""
+    calls = (
+        node
+        for factor in found.factors
+        if factor.owner in model.functions
+        for node in nodes(model.functions[factor.owner].kernel)
+        if isinstance(node, ir.KernelCall) and "lengthscale" in node.arguments
+    )
+    refs = (call.arguments["lengthscale"] for call in calls)
+    return tuple(
+        dict.fromkeys(r.name for r in refs if isinstance(r, ir.Ref) and r.name in model.unknowns)
+    )
 
 
 def along_line(model: ir.TypedModel, factor: Factor) -> bool:
@@ -128,7 +146,7 @@ def _check_apart(
         raise NoContraction(f"`{min(seen)}` is needed at another place too")
     if idle := set(model.functions) - owners:
         raise NoContraction(f"`{min(idle)}` is a random function outside the product")
-    known: set[str] = names_below(model, tuple(others[:1] + [*found.offsets])) & set(model.unknowns)
+    known: set[str] = names_below(model, (others[0], *found.offsets)) & set(model.unknowns)
     if moved := names_below(model, found.weights) & set(model.unknowns):
         raise NoContraction(f"`{min(moved)}` multiplies it and is not Gaussian")
     for factor in found.factors:
@@ -156,8 +174,8 @@ def is_by_row(factor: Factor) -> bool:
 
 
 def message_names(factor: Factor) -> tuple[str, ...]:
-    """The names of the arguments that hold the messages to a factor: their precisions and shifts,
-    a row that reads each of its points, the first point of each chain, and the point of each row."""
+    """The names of the arguments that hold the messages to a factor: their precisions and shifts, a
+    row that reads each of its points, the first point of each chain, the point of each row."""
     words = ("precision", "shift", "reader", "chain", "code")
     return tuple(f"{factor.owner} {word}" for word in words)
 

@@ -48,15 +48,6 @@ class Border(NamedTuple):
         half, total = self._halves(group, rows)
         return total + jnp.sum(half**2, axis=0)
 
-    def pieces(self, group: Array, rows: Array, size: int) -> tuple[Array, Array]:
-        """Of combinations `rows` [k + p, m * size] of the weights, in groups of `size`: half [p, m *
-        size] and rest [m, size, size], the covariances inside a group being half' half + rest."""
-        k = self.inverse.shape[0]
-        half, _ = self._halves(group, rows)
-        local = rows[:k].reshape(k, -1, size)
-        inverse = self.inverse[..., group[::size]]
-        return half, jnp.einsum("kmi,klm,lmj->mij", local, inverse, local)
-
     def _halves(self, group: Array, rows: Array) -> tuple[Array, Array]:
         k = self.inverse.shape[0]
         local, rest = rows[:k], rows[k:]

@@ -45,19 +45,6 @@ class Solution(NamedTuple):
     push: Array
 
 
-class Reach(NamedTuple):
-    """How m rows see the states given all data: the chain `group` [m] of each, what they are by
-    each column `projected` [q, m], and vectors [d, m] with covariances h' gain - ahead' pulled
-    between rows at one time."""
-
-    group: Array
-    projected: Array
-    loading: Array
-    gain: Array
-    ahead: Array
-    pulled: Array
-
-
 class Markov:
     """The engine of a block along one line.
 
@@ -161,28 +148,34 @@ class Markov:
             mean = target.constant + mean[0]
         return mean.reshape(affine.shape), jnp.maximum(variance, 0.0).reshape(affine.shape)
 
-    def condition_together(self, sites: Sites, affine: Affine, size: int) -> tuple[Array, Array]:
+    def condition_together(self, affine: Affine, size: int) -> tuple[Array, Array]:
         """Means [m, size] and covariances [m, size, size] given the data of an affine vector whose
-        entries are m groups of `size`, those of a group at one time and in one chain."""
-        target = rows(affine, {**self.sites, **sites})
-        readout = self.model.readout(target)
-        reach = self._reach(self._data, readout)
-        mean, rest = self._with_weights(self._data, readout, reach)
+        entries are m groups of `size`: group i is of the time and chain of node i * size.
 
-        def grouped(values: Array) -> Array:
-            return values.reshape(*values.shape[:-1], -1, size)
+        Where each row is a node and no weights stand beside the states. ValueError otherwise.
+        """
+        readout = self.model.readout(rows(affine, self.sites))
+        if len(readout.local) + len(readout.everywhere) or self.nodes != self.count:
+            raise ValueError("affine: weights beside the states, or rows that share a node")
+        found, smoothed, flat = self._data.filtered, self._data.smoothed, self.layout.flat
+        first = jnp.arange(self.nodes // size) * size
 
-        h, gain, ahead, pulled = map(
-            grouped, (reach.loading, reach.gain, reach.ahead, reach.pulled)
-        )
-        covariance = jnp.einsum("dmi,dmj->mij", h, gain) - jnp.einsum("dmi,dmj->mij", ahead, pulled)
-        if rest.shape[0]:
-            half, local = self._data.border.pieces(reach.group, rest, size)
-            covariance = (
-                covariance + jnp.einsum("pmi,pmj->mij", grouped(half), grouped(half)) + local
-            )
-        covariance = 0.5 * (covariance + jnp.swapaxes(covariance, 1, 2))
-        return (target.constant + mean[0]).reshape(-1, size), covariance
+        def at(values: Array) -> Array:
+            return gathered(flat(values), first)
+
+        chain = self._chain(self.precision[jnp.asarray(self.timeline.row)])
+        a = tuple(at(block) for block in chain.transitions)
+        q = tuple(at(block) for block in chain.noises)
+        mean = kalman.advanced(a, at(found.before_mean))  # predicted, [d, 1, m]
+        p = kalman.predicted(a, q, at(found.before_covariance))
+        r, n = at(smoothed.r), at(smoothed.n)
+        mean = (mean + jnp.einsum("dem,ecm->dcm", p, r))[:, 0]
+        covariance = p - jnp.einsum("dem,efm,fgm->dgm", p, n, p)
+        h = jnp.broadcast_to(readout.loading, (len(readout.loading), self.count))
+        h = h.reshape(len(h), -1, size)
+        means = jnp.einsum("dmi,dm->mi", h, mean)
+        found_covariance = jnp.einsum("dmi,dem,emj->mij", h, covariance, h)
+        return readout.constant.reshape(-1, size) + means, found_covariance
 
     def leave_one_out(self) -> dict[str, LeaveOneOut]:
         """Predictive law of each observed row given all others, from the smoother: O(n)."""
@@ -328,24 +321,15 @@ class Markov:
 
     def _at(self, solution: Solution, readout: Readout) -> tuple[Array, Array]:
         """Means [c, m] and variances [m] of rows at any times of any chains."""
-        reach = self._reach(solution, readout)
-        mean, rest = self._with_weights(solution, readout, reach)
-        variance = jnp.sum(reach.loading * reach.gain, axis=0)
-        variance = variance - jnp.sum(reach.ahead * reach.pulled, axis=0)
-        return mean, variance + solution.border.variances(reach.group, rest)
-
-    def _with_weights(
-        self, solution: Solution, readout: Readout, reach: Reach
-    ) -> tuple[Array, Array]:
-        """Means [c, m] of rows, and what of them the weights beside the states are to add."""
+        group, projected, variance = self._projected(solution, readout)
         border = solution.border
         c = border.everywhere.shape[1]
-        rest = jnp.concatenate([readout.local, readout.everywhere]) - reach.projected[c:]
-        means = border.means(reach.group)
-        return reach.projected[:c] + jnp.einsum("kcm,km->cm", means, rest), rest
+        rest = jnp.concatenate([readout.local, readout.everywhere]) - projected[c:]
+        mean = projected[:c] + jnp.einsum("kcm,km->cm", border.means(group), rest)
+        return mean, variance + border.variances(group, rest)
 
-    def _reach(self, solution: Solution, readout: Readout) -> Reach:
-        """How rows see the states given all data.
+    def _projected(self, solution: Solution, readout: Readout) -> tuple[Array, Array, Array]:
+        """The chain of each row [m], what its states are by each column [q, m], their variance.
 
         Between two nodes a state is predicted from the one, and pulled by what the other's adjoint
         says; before the first and after the last, or in a chain without data, one is not there.
@@ -359,8 +343,7 @@ class Markov:
         group = jnp.where(is_after | is_before, own, self.chains)
         q = solution.pull.shape[0]
         if readout.loading is None:
-            nothing = jnp.zeros((0, len(group)))
-            return Reach(group, jnp.zeros((q, len(group))), *[nothing] * 4)
+            return group, jnp.zeros((q, len(group))), jnp.zeros(len(group))
         h = jnp.broadcast_to(readout.loading, (readout.loading.shape[0], len(group)))
         found, smoothed, flat = solution.filtered, solution.smoothed, self.layout.flat
         labels = label_of_code(readout.code)
@@ -372,12 +355,13 @@ class Markov:
         gain = kalman.advanced(a, gain[:, None])[:, 0]
         gain = gain + kalman.advanced(noise, h[:, None])[:, 0]
         projected = jnp.sum(gathered(flat(found.mean), low) * h_before[:, None], axis=0)
+        variance = jnp.sum(h * gain, axis=0)
         stop = jnp.where(is_before, self.times[next_], readout.time)
         a, _ = self.model.transitions(readout.time, stop, labels, ~is_before)
         ahead = kalman.advanced(a, gain[:, None])[:, 0]
         projected = projected + jnp.sum(gathered(flat(smoothed.r), next_) * ahead[:, None], axis=0)
         pulled = jnp.sum(gathered(flat(smoothed.n), next_) * ahead, axis=1)
-        return Reach(group, projected, h, gain, ahead, pulled)
+        return group, projected, variance - jnp.sum(ahead * pulled, axis=0)
 
     def _jointly(self, target: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
         prior = rows_covariance(self.processes, target, target)

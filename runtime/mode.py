@@ -76,7 +76,7 @@ def solved(
         log_z = block.log_density() + 0.5 * jnp.sum(value**2) + 0.5 * value.size * _LOG_TWO_PI
         affine = Affine(0.0, (Term(POINTS),), (at.index.size,))
         if isinstance(block, Markov):
-            found = Moments(*block.condition_together({}, affine, shape.rank))
+            found = Moments(*block.condition_together(affine, shape.rank))
         else:
             own, covariance = block.condition({}, affine, full=True)
             covariance = covariance.reshape(*(shape.count, shape.rank) * 2)

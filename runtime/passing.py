@@ -46,6 +46,10 @@ SCOUTING = 30
 _WINDOW = 10  # sweeps over which the bound must still rise
 _RISE = (0.02, 1e-7)  # nats, and a share of the bound: what counts as rising
 _GROW, _FALL, _STEPS = 1.3, 0.5, (1e-6, 0.7)  # of the steps that signs of slopes take
+_SHORT = (-4.0, -2.0)
+"""Logarithms of what lengthscales are multiplied by at a start. From short ones the bound rises with
+them; from long ones, which see no detail, it rises too slowly to get anywhere."""
+
 _COLLAPSED = 0.05  # share of the outcome's variance that a fit which found nothing explains
 _DIFFERENCE = 1e-3  # of slopes, in unconstrained units
 
@@ -160,10 +164,11 @@ class Passing:
             )
         )
         flat = self.functions.start(self.data)
-        if number:
-            own = self.functions.is_of_factors
+        short = self.functions.is_short
+        flat = flat + jnp.where(short, _SHORT[number % len(_SHORT)], 0.0)
+        if number:  # the first start has the most probable scales
             moved = jax.random.normal(jax.random.fold_in(key, number + 1000), flat.shape)
-            flat = flat + jnp.where(own, moved, 0.0)
+            flat = flat + jnp.where(self.functions.is_of_factors, 0.5 * moved, 0.0)
         laws = {k: _first_law(keys[k], shape) for k, shape in self.shapes.items()}
         messages = {
             k: Message(jnp.zeros_like(law.covariance), jnp.zeros_like(law.mean))
@@ -304,6 +309,8 @@ class Functions:
         taken = np.concatenate([np.zeros(0, int), *self.own.values()])
         self.rest = np.setdiff1d(every, taken)
         self.is_of_factors = jnp.asarray(np.isin(every, taken))
+        short = _places(positions, program.SHORT)
+        self.is_short = jnp.asarray(np.isin(every, short))
         self._message: dict[str, Any] = {}
         self._solve: dict[str, Any] = {}
         self.rows = jax.jit(self._rows)
