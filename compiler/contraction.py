@@ -78,8 +78,8 @@ def contraction_of(
     if shared := names_below(model, tuple(offsets)) & set(every):
         raise NoContraction(f"`{min(shared)}` is also added to it")
     if wide := next((w for w in weights if set(w.type.dims) & set(product.sums)), None):
-        names = sorted(names_below(model, wide)) or ["a constant"]
-        raise NoContraction(f"`{names[0]}`, which is known, has a value for each position")
+        known = sorted(names_below(model, wide)) or ["a constant"]
+        raise NoContraction(f"`{known[0]}`, which is known, has a value for each position")
     return Contraction(tuple(factors), tuple(weights), tuple(offsets))
 
 

@@ -39,8 +39,8 @@ def messages_structure(model: ir.TypedModel, asked: Overrides, sizes: Sizes | No
         raise NoContraction(f"`{name}` is not Normal")
     if name in imputed(model):
         raise NoContraction(f"`{name}` is imputed")
-    if asked.engines or asked.apart or asked.laplace:
-        directives = (*asked.engines.values(), *asked.apart.values(), *asked.laplace.values())
+    if asked.engines or asked.apart or asked.approximated:
+        directives = (*asked.engines.values(), *asked.apart.values(), *asked.approximated.values())
         raise NoContraction(f"`{directives[0].name}` is asked for by {directives[0].method}")
     candidates = gaussian_candidates(model)
     location = law.arguments.get("loc")
@@ -207,8 +207,8 @@ def sentences_of_messages(
         yield _of_factor(model, factor, sizes)
     if sampled:
         yield (
-            f"{_listed(sampled)}: at the highest bound, with a Normal law about it in unconstrained "
-            "space."
+            f"{_listed(sampled)}: at the highest bound, with a Normal law about it in "
+            "unconstrained space."
         )
     yield "Several starts are compared by the bound; the draws are of the best one."
 

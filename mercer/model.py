@@ -111,6 +111,12 @@ class Model:
             return self.asking(infer).plan(sizes)
         return replace(plan(self.structure, sizes, method=infer), asked=infer)
 
+    def plan_of_simulation(self, sizes: Mapping[str, int]) -> Plan:
+        """The plan of what is drawn from: exact, whatever a fit approximates."""
+        from mercer.compiler.plan import plan_of_simulation
+
+        return plan_of_simulation(self.structure, sizes)
+
     @property
     def source(self) -> str:
         """The NumPyro program, as `mercer compile` writes it."""
@@ -210,8 +216,8 @@ class Model:
     ) -> Fit:
         """The posterior given `data`.
 
-        `infer` is "auto" (the plan chooses), "nuts", "map", "svi", "messages", or what stands after `infer` in
-        a model: "NUTS(target = 0.95)", "f by Whitened()". NUTS runs `chains` chains of `warmup` +
+        `infer` is "auto" (the plan chooses), "nuts", "map", "svi", "messages", or what stands after
+        `infer` in a model: "NUTS(target = 0.95)", "f by Whitened()". NUTS runs `chains` chains of `warmup` +
         `draws` steps; `map` and `svi` give `chains * draws` draws. Left out, they are what the
         model's `infer` says, or else 4, 500 and 500. The same seed gives the same draws. `progress`
         True tells how far it is, False does not; left out, a terminal is told, and a log once a
@@ -290,7 +296,7 @@ class Model:
         bound = self.bind({} if data is None else data, columns=columns, require_outcomes=False)
         from mercer.inference import simulate_program
 
-        return simulate_program(self, self.plan(bound.sizes), bound, seed=seed)
+        return simulate_program(self, self.plan_of_simulation(bound.sizes), bound, seed=seed)
 
     def recover(self, data: Any = None, **options: Any) -> Calibration:
         """Whether fits find what simulations put in: simulation-based calibration.

@@ -62,7 +62,7 @@ class Groups(NamedTuple):
 
 
 class Message(NamedTuple):
-    """What the rows say of each group: exp(shift' u - u' precision u / 2), [count, rank(, rank)]."""
+    """What the rows say of each group u: exp(shift' u - u' precision u / 2)."""
 
     precision: Array
     shift: Array

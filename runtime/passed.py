@@ -85,7 +85,7 @@ def passed(
     *,
     merged: Any = None,
 ) -> Passed:
-    """The laws at one draw of the other unknowns. `merged`: with labels that the fit did not see."""
+    """The laws at one draw of the other unknowns. `merged`: with labels new to the fit."""
     sites, quantities = program.sites(**known), program.quantities(**known)
     factors = program.factors(**known)
     blocks: dict[str, Dense | Markov | Finite] = {}

@@ -121,19 +121,21 @@ class Gaussian:
 @dataclass(frozen=True)
 class Linked:
     """The law of an outcome that is not Gaussian: `law(values of mean)`, row by row, smooth and
-    log-concave in those values. The block is then integrated out about its mode."""
+    log-concave in those values. The block is then integrated out by a Normal law: that about its
+    mode, or the nearest to its law."""
 
     mean: Affine
     law: Callable[[Array], Any]
     timeline: Timeline | None = None
+    is_nearest: bool = False
 
 
 @dataclass(frozen=True)
 class Factor:
     """One factor of a product that is summed over shared positions: row i reads the entries
     `index[i]` [N, R] ([1, R]: all rows the same) of its site, one for each of R positions, which
-    `letters` name as in an `einsum` and `sizes` count. `index` [N]: one position. `is_along`: the site is that of a
-    function with states along a line."""
+    `letters` name as in an `einsum` and `sizes` count. `index` [N]: one position. `is_along`: the
+    site is that of a function with states along a line."""
 
     letters: str
     sizes: tuple[int, ...]

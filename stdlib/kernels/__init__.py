@@ -6,7 +6,15 @@ Importing this package does not import JAX; making a kernel does.
 from mercer.stdlib.kernels.dot import Brownian, Constant, Linear, Polynomial
 from mercer.stdlib.kernels.labels import Coregion
 from mercer.stdlib.kernels.promised import PROMISED
-from mercer.stdlib.kernels.shapes import Heat, Intrinsic, Matern
+from mercer.stdlib.kernels.shapes import (
+    NO_COVARIANCES,
+    Communicability,
+    CommuteTime,
+    Heat,
+    Intrinsic,
+    Matern,
+    RegularisedLaplacian,
+)
 from mercer.stdlib.kernels.stationary import (
     RBF,
     Cosine,
@@ -36,15 +44,25 @@ WORDS: tuple[Word, ...] = (
 )
 """The kernels that run, in the order in which a manual should show them."""
 
-SHAPE_WORDS: tuple[Word, ...] = (Matern, Heat, Intrinsic)
+SHAPE_WORDS: tuple[Word, ...] = (
+    Matern,
+    Heat,
+    Intrinsic,
+    CommuteTime,
+    RegularisedLaplacian,
+    Communicability,
+)
 """Those that run on surfaces and graphs only."""
 
 __all__ = [
+    "NO_COVARIANCES",
     "PROMISED",
     "RBF",
     "SHAPE_WORDS",
     "WORDS",
     "Brownian",
+    "Communicability",
+    "CommuteTime",
     "Constant",
     "Coregion",
     "Cosine",
@@ -58,6 +76,7 @@ __all__ = [
     "Periodic",
     "Polynomial",
     "RationalQuadratic",
+    "RegularisedLaplacian",
     "White",
     "Word",
 ]
