@@ -39,6 +39,13 @@ class ApplicationRules(SignatureRules):
             raise self.problems.report("M225", "an unknown function is expected here", node.span)
         if isinstance(thing, ir.FunctionRef) and self.is_network(thing.name):
             raise self.refuse_slope(thing, node.span)
+        if isinstance(thing, ir.FunctionRef) and self.is_core(thing.name):
+            raise self.problems.report(
+                "M236",
+                f"`{thing.name}` is multilinear, and its derivative is not in the language",
+                node.span,
+                notes=self.notes(thing.name),
+            )
         if isinstance(thing, ir.FunctionRef) and self.is_linear(thing.name):
             raise self.problems.report(
                 "M236",
@@ -193,6 +200,8 @@ class ApplicationRules(SignatureRules):
             return self.shown_as(text, self.apply_linear(function, values, span))
         if isinstance(function, ir.FunctionRef) and self.is_network(function.name):
             return self.shown_as(text, self.apply_network(function, values, span))
+        if isinstance(function, ir.FunctionRef) and self.is_core(function.name):
+            return self.shown_as(text, self.apply_multilinear(function, values, span))
         return ir.Apply(kind, span, function, tuple(values), text)
 
     def shown_as(self, text: str, value: ir.Expr) -> ir.Expr:

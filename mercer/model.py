@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Stage = Literal["syntax", "types", "graph", "plan", "numpyro", "jaxpr"]
 STAGES: tuple[Stage, ...] = ("syntax", "types", "graph", "plan", "numpyro", "jaxpr")
-METHODS = ("auto", "nuts", "map", "svi")
+METHODS = ("auto", "nuts", "map", "svi", "messages")
 
 
 class Model:
@@ -216,8 +216,8 @@ class Model:
     ) -> Fit:
         """The posterior given `data`.
 
-        `infer` is "auto" (the plan chooses), "nuts", "map", "svi", or what stands after `infer` in
-        a model: "NUTS(target = 0.95)", "f by Whitened()". NUTS runs `chains` chains of `warmup` +
+        `infer` is "auto" (the plan chooses), "nuts", "map", "svi", "messages", or what stands after
+        `infer` in a model: "NUTS(target = 0.95)", "f by Whitened()". NUTS runs `chains` chains of `warmup` +
         `draws` steps; `map` and `svi` give `chains * draws` draws. Left out, they are what the
         model's `infer` says, or else 4, 500 and 500. The same seed gives the same draws. `progress`
         True tells how far it is, False does not; left out, a terminal is told, and a log once a

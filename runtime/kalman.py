@@ -510,6 +510,11 @@ def _with_noise(p: Array, blocks: Blocks) -> Array:
     return jnp.concatenate(rows)
 
 
+def predicted(transitions: Blocks, noises: Blocks, p: Array) -> Array:
+    """A P A' + Q."""
+    return _with_noise(_sandwich(transitions, p), noises)
+
+
 def _back(blocks: Blocks, r: Array, n: Array) -> tuple[Array, Array]:
     """A' r and A' N A: by the filtered state of the node before."""
     turned = tuple(transposed(block) for block in blocks)

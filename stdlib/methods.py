@@ -45,6 +45,14 @@ METHODS = (
         _setting("rate", "Positive", 0.02, "size of the first steps"),
         _setting("batch", "Count", None, "rows at a time; asks for minibatches"),
     ),
+    _method(
+        "Messages",
+        "A Normal law for each factor of a product, given those of the others, in turn.",
+        *_DRAWS,
+        _setting("restarts", "Count", 4.0, "starting points, compared by the bound"),
+        _setting("steps", "Count", 500.0, "at most so many sweeps over all factors"),
+        _setting("damping", "Unit", 0.0, "share of the last message that stays in the next"),
+    ),
     _method("Laplace", "A Normal at the highest density of the latent values."),
     _method("CVI", "The Normal nearest to the latent values' law (Khan & Lin 2017)."),
     _method("Exact", "Integrated out by one Cholesky factorisation."),
@@ -57,5 +65,4 @@ METHODS = (
         "Integrated out by conjugate gradients, to a tolerance.",
         _setting("tolerance", "Positive", 1e-6, "relative residual"),
     ),
-    _method("Messages", "Message passing between smoothers."),
 )
