@@ -6,7 +6,7 @@ axes of length one, never by moving any.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
@@ -128,6 +128,8 @@ class Body:
                 return self.arranged(Code(inner.text, dims, inner.precedence), self.order(dims))
             case ir.Reduce():
                 return self.reduce(expr)
+            case ir.OverField():
+                return self.features(expr)
             case ir.Apply():
                 key = repr(expr.text)
                 return Code(f"at[{key}]", self.order(expr.type.dims))
@@ -174,11 +176,18 @@ class Body:
             return f"jnp.array({[float(x) for x in declared]})"
         return self.read(index)
 
+    def features(self, expr: ir.OverField) -> Code:
+        # Where equivariant layers are written; they are made of values themselves.
+        from mercer.compiler.layers import features_text
+
+        return features_text(self, expr)
+
     def elementwise(self, expr: ir.Elementwise) -> Code:
-        parts = [self.value(a) for a in expr.arguments]
+        return self.elementwise_text(expr.function, [self.value(a) for a in expr.arguments])
+
+    def elementwise_text(self, word: str, parts: Sequence[Code]) -> Code:
         dims = self.order([d for p in parts for d in p.dims])
         parts = [self.arranged(p, dims) for p in parts]
-        word = expr.function
         if word in _INFIX:
             sign, level, strict = _INFIX[word]
             left, right = parts

@@ -8,7 +8,7 @@ from mercer.compiler import typed as ir
 from mercer.compiler.expand import Lambda, replaced
 from mercer.compiler.judge import Home, Word
 from mercer.compiler.rules_arguments import in_place_parts
-from mercer.compiler.rules_networks import NetworkRules
+from mercer.compiler.rules_layers import LayerRules
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
     INFINITE,
@@ -30,7 +30,7 @@ from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
 
-class MapRules(NetworkRules):
+class MapRules(LayerRules):
     def other(
         self,
         name: str,

@@ -31,7 +31,7 @@ from mercer.stdlib import catalog
 class PriorRules(MapRules):
     def function_declared(self, name: str) -> None:
         """`name : A -> B ~ prior` becomes a `Function`, or the weights of a linear map."""
-        if name in {*self.functions, *self.linear, *self.networks, *self.failed}:
+        if name in {*self.functions, *self.linear, *self.networks, *self.layers, *self.failed}:
             return
         tilde = self.scoped.unknowns[name]
         kind = self.signature(name)
@@ -49,6 +49,9 @@ class PriorRules(MapRules):
             return
         elif entry.name == "Network":
             self.network(name)
+            return
+        elif self.is_layer(name):
+            self.layer(name)
             return
         elif entry.name == "Flow":
             function = self.flow(name, kind, node, bound)

@@ -11,6 +11,18 @@ Method = Literal["nuts", "map", "svi"]
 
 
 @dataclass(frozen=True)
+class Training:
+    """A program whose unknowns are optimised by stochastic gradients.
+
+    `rows`: the index whose rows are taken a few at a time; None: every step takes all of them.
+    `outcomes`: the outcomes of which a few rows stand for all.
+    """
+
+    rows: str | None
+    outcomes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Inference:
     """How a program is run.
 
