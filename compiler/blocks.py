@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, SiteUse, Term
 from mercer.compiler.code import Body, Code, Dims, applied_function
@@ -14,7 +16,7 @@ from mercer.compiler.shapes import (
     wave_names,
     weights_name,
 )
-from mercer.dsl.spaces import Dim, Label, Product, Space, Vector, coordinates_of
+from mercer.dsl.spaces import Dim, Image, Label, Product, Space, Vector, coordinates_of
 from mercer.stdlib import catalog
 
 
@@ -50,6 +52,16 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
             return f"{inside} * {kernel_text(body, inner, function)}"
         case ir.KernelPower(_, inner, exponent):
             return f"({kernel_text(body, inner, function)}) ** {exponent}"
+        case ir.KernelCall(_, entry, arguments, _, _, (inner, *_)):
+            words = [kernel_text(body, inner, function)]
+            for name, value in arguments.items():
+                if isinstance(value, ir.Text):
+                    words.append(f"{name}={value.value.replace(' ', '')!r}")
+                else:
+                    words.append(f"{name}={_argument(body, value, function)}")
+            if isinstance(function.type.domain, Image):
+                words.append(f"image={_sides(function.type.domain)}")
+            return f"{entry}({', '.join(words)})"
         case ir.KernelCall(_, entry, arguments, factor, coordinates):
             known = catalog.kernels()[entry]
             words = []
@@ -239,6 +251,12 @@ def _term_text(body: Body, term: Term, dims: Dims) -> str:
     return f"Term({', '.join(words)})"
 
 
+def _sides(space: Image) -> tuple[int, ...]:
+    """Height and width of an image, and its channels where it has any."""
+    sides = (space.height, space.width)
+    return sides if space.channels is None else (*sides, space.channels)
+
+
 # --- points ---------------------------------------------------------------------------------------
 
 
@@ -261,6 +279,13 @@ def _factors(body: Body, use: SiteUse, function: ir.Function) -> str:
                 words.append(f"vectors({text}, {shape}, {body.size(own)})")
             else:
                 words.append(f"vectors({aligned.text}, {shape}, {body.size(own)})")
+        elif isinstance(space, Image):
+            own = coordinates_of(space)
+            rows = tuple(d for d in use.dims if d not in own)
+            aligned = body.arranged(code, (*rows, *own))
+            pixels = prod(_sides(space))
+            flat = f"jnp.reshape({aligned.text}, (*{aligned.inside(9)}.shape[:-{len(own)}], -1))"
+            words.append(f"vectors({flat}, {shape}, {pixels})")
         elif isinstance(space, Label):
             words.append(flat_text(body, body.arranged(code, use.dims), use.dims, full=True))
         else:

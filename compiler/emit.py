@@ -66,7 +66,7 @@ class _Emitter(DataFunctions):
         lines += ["import jax.numpy as jnp", "import numpy as np", "import numpyro"]
         lines += ["from numpyro import distributions as dist", ""]
         engine = self.plan.engine_name
-        lines += import_lines(body, model, engine)
+        lines += import_lines("\n".join([body, *self.layer_lines()]), model, engine)
         settings = dict(self.plan.settings)
         lines += [
             "",

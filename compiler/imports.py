@@ -46,6 +46,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "sample_whitened",
     ),
     "mercer.runtime.timeline": ("Reading", "timeline"),
+    "mercer.stdlib.groups.warp": ("centred",),
     "mercer.stdlib.laws": (
         "censored",
         "conditioned",

@@ -35,6 +35,11 @@ def features_of(model: ir.TypedModel) -> dict[ir.Expr, str]:
     return found
 
 
+def kernel_name(layer: str) -> str:
+    """The name of the coordinate network of a layer among those of a program."""
+    return f"{layer} kernel"
+
+
 def settings_text(layer: ir.LayerSettings) -> str:
     """`Layer(...)`."""
     words = f"{layer.group!r}, {layer.samples}, {layer.seed}, radius={layer.radius:g}"
@@ -77,17 +82,17 @@ def field_text(body: Body, expr: ir.Expr, layers: str) -> str:
     """A field, or what is made of it, at the images called `images`."""
     model = body.model
     match expr:
-        case ir.Convolved(_, _, name, base, weights):
-            inner = ", ".join(_weights_text(body, *part) for part in weights)
+        case ir.Convolved(_, _, name, base):
+            kernel = _kernel_text(body, expr)
             own = f"{layers}[{name!r}]"
             if isinstance(base.type.space, Field):
                 before = field_text(body, base, layers)
                 of = f"{layers}[{maker(model, base).function!r}]"
-                return f"convolve({before}, [{inner}], {own}, of={of})"
+                return f"convolve({before}, {kernel}, {own}, of={of})"
             space = _space(body, base)
             channels = isinstance(space, Image) and space.channels is not None
             image = f"jnp.moveaxis({IMAGES}, -1, 1)" if channels else IMAGES
-            return f"lift({image}, [{inner}], {own})"
+            return f"lift({image}, {kernel}, {own})"
         case ir.OverField(_, _, "peak", base):
             return f"peak({field_text(body, base, layers)})"
         case ir.OverField(_, _, word, base):
@@ -133,6 +138,16 @@ def _operand(body: Body, expr: ir.Expr, layers: str) -> Code:
     if isinstance(expr.type.space, Field):
         return Code(field_text(body, expr, layers), (), 0)
     return body.value(expr)
+
+
+def _kernel_text(body: Body, layer: ir.Convolved) -> str:
+    """The name of the weights of a layer's coordinate network; a statement lists them first."""
+    word = body.identifiers[kernel_name(layer.function)]
+    if word not in body.locals:
+        body.locals.add(word)
+        listed = "".join(f"        {_weights_text(body, *part)},\n" for part in layer.weights)
+        body.lines.append(f"{word} = [\n{listed}    ]  # line {layer.span.line}")
+    return word
 
 
 def _weights_text(

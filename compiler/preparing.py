@@ -7,7 +7,7 @@ from mercer.compiler.blocks import index_text, inducing_names, site_text
 from mercer.compiler.code import Body
 from mercer.compiler.facts import labels, summaries
 from mercer.compiler.imports import WORDS
-from mercer.compiler.layers import features_of, layers_of
+from mercer.compiler.layers import features_of, kernel_name, layers_of
 from mercer.compiler.line import line_of
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
@@ -36,7 +36,7 @@ class DataFunctions:
         self.waves = waves_arguments(self.structure)
         names += [*self.waves, *(f"{name} shape" for name in model.shapes)]
         names += ["posterior mean", "posterior root"] if plan.batches else []
-        names += features_of(model).values()
+        names += [*features_of(model).values(), *map(kernel_name, layers_of(model))]
         keeps = [f"{o} keep" for o in model.observations]
         self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
         owners = {key: plan.structure.sites[key].owner for key in plan.along}

@@ -13,7 +13,7 @@ from mercer.compiler.shapes import shape_of, why_unfit, wrong_points
 from mercer.compiler.structure import owner_of
 from mercer.compiler.walk import imputed, names_below, nodes
 from mercer.dsl.diagnostic import Diagnostic
-from mercer.dsl.spaces import Bool, Count, Interval, Label, Real, Space, Tangent, Vector
+from mercer.dsl.spaces import Bool, Count, Image, Interval, Label, Real, Space, Tangent, Vector
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
@@ -51,7 +51,7 @@ def _function_priors(model: ir.TypedModel) -> Iterator[Diagnostic]:
 def _is_plain(space: Space) -> bool:
     factors = getattr(space, "factors", (space,))
     return all(
-        isinstance(f, Label | Real)
+        isinstance(f, Label | Real | Image)
         or (isinstance(f, Vector) and f.size != "inf")
         or type(f).__name__ in ("Positive", "Unit", "Interval", "Count", "Circle", "Bool")
         for f in factors

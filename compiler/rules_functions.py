@@ -91,6 +91,8 @@ class FunctionRules(DerivativeRules):
                 )
             arguments = self.each((a.value for a in node.arguments), self.thing)
             return self.lift(name, tuple(arguments), node.span)
+        if name == "centre":
+            return self.centred(self.value(self.one(name, node)), node.span)
         if name in OVER_FIELDS:
             return self.over_field(name, self.value(self.one(name, node)), node.span)
         assert isinstance(node.function, syntax.Name)
@@ -105,6 +107,18 @@ class FunctionRules(DerivativeRules):
         if len(node.arguments) != 1 or node.arguments[0].name is not None:
             raise self.problems.report("M211", f"`{name}` takes one argument", node.span)
         return node.arguments[0].value
+
+    def centred(self, image: ir.Expr, span: Span) -> ir.Expr:
+        kind = image.type
+        own = kind.coordinates
+        if not (isinstance(kind.space, Real) and len(own) == 2 and _sizes(own)):
+            raise self.problems.report(
+                "M221",
+                f"`centre` takes an image, and this is `{kind}`",
+                image.span,
+                mend="declare it as one of one channel: `data image[n] : Image(28, 28)`",
+            )
+        return ir.Centred(kind, span, image)
 
     def over_field(self, word: str, field: ir.Expr, span: Span) -> ir.Expr:
         """A word over the plane and the group: the mean or the largest value of each channel, one
@@ -123,3 +137,7 @@ class FunctionRules(DerivativeRules):
                 )
             kind = ValueType(Real(), self.ordered([*kind.dims, dim]), (*kind.coordinates, dim))
         return ir.OverField(kind, span, word, field)
+
+
+def _sizes(dims: tuple[str, ...]) -> bool:
+    return all(d.rstrip("'").isdigit() for d in dims)

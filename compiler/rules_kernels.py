@@ -17,6 +17,8 @@ from mercer.dsl.spaces import (
     INFINITE,
     Dim,
     Field,
+    FunctionType,
+    Image,
     Label,
     Product,
     Real,
@@ -28,6 +30,10 @@ from mercer.dsl.spaces import (
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 from mercer.stdlib.entry import KernelEntry, Parameter
+
+
+ON_SPACES = {"SO(2)": 2, "SL(2)": 2, "GL(2)": 2, "SO(3)": 3}
+"""The groups of `Invariant`, and the length of the vectors that they act on."""
 
 
 class KernelRules(SmoothnessRules):
@@ -224,9 +230,44 @@ class KernelRules(SmoothnessRules):
                 failed = True
         if failed:
             raise Failed(entry.name)
+        if "over" in arguments:
+            self.check_over(arguments["over"], seen, home.kind)
         return ir.KernelCall(
             node.span, entry.name, arguments, seen.factor, seen.coordinates, tuple(inner)
         )
+
+    def check_over(self, over: ir.Expr, seen: Seen, kind: FunctionType) -> None:
+        """A group that acts on what the kernel sees: images, or vectors as long as its matrices."""
+        assert isinstance(over, ir.Text)
+        word, space = over.value.replace(" ", ""), seen.space
+        if word not in ON_SPACES:
+            raise self.problems.report(
+                "M249",
+                f"`over` is a group, and `{over.value}` is none that is known",
+                over.span,
+                mend=f"groups are {', '.join(ON_SPACES)}",
+            )
+        degree = ON_SPACES[word]
+        if isinstance(space, Image):
+            fits = degree == 2
+        elif isinstance(space, Product):
+            fits = all_numbers(space) and len(space.factors) == degree
+        else:
+            fits = isinstance(space, Vector) and self.length_of(space.size) == degree
+        if not fits or seen.factor is not None or seen.coordinates is not None:
+            where = "images and " if degree == 2 else ""
+            raise self.problems.report(
+                "M229",
+                f"`{word}` acts on {where}vectors of length {degree}, and this is `{kind.domain}`",
+                over.span,
+                mend=f"write `Real^{degree} ->` in the signature, and give the kernel all of it",
+            )
+
+    def length_of(self, dim: Dim) -> int | None:
+        if dim.isdigit():
+            return int(dim)
+        declared = self.indices.get(dim)
+        return None if declared is None or declared.labels is None else len(declared.labels)
 
     def setting(self, argument: syntax.Argument) -> ir.Expr:
         line = self.scoped.sources[argument.value.span.file].line(argument.value.span.line)

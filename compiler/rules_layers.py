@@ -18,8 +18,8 @@ from mercer.dsl.spaces import Dim, Field, FunctionType, Image, Scalar, coordinat
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
-LEAST_GRID = 4
-"""Cells of a grid, each way, that a stride chosen by us leaves."""
+LEAST_GRID = 12
+"""Cells of a grid, each way, from which on a layer that is silent of it takes a stride of 2."""
 
 _FEATURES = {"SO(2)": 2, "SL(2)": 4, "GL(2)": 5}
 """Of an element of each group of the plane, the coordinates without a cut: strains, cosine, sine."""
@@ -180,7 +180,7 @@ class LayerRules(NetworkRules):
         self, name: str, parts: LayerParts, grid: tuple[int, int], span: Span
     ) -> int:
         if "stride" not in parts.settings:
-            halves = all(side % 2 == 0 and side >= 2 * LEAST_GRID for side in grid)
+            halves = all(side % 2 == 0 and side >= LEAST_GRID for side in grid)
             return 2 if halves else 1
         stride = int(parts.settings["stride"])
         if any(side % stride or side < stride for side in grid):

@@ -95,10 +95,16 @@ def layer_sentence(name: str, node: ir.Convolved) -> str:
     """What is sampled in a layer."""
     layer, (down, across) = node.layer, node.grid
     return (
-        f"{name}: {layer.samples} elements of {layer.group}, as far as the quarter turns allow "
-        f"(whole orbits, weighted by the Haar measure, seed fixed), on a grid of {down} × {across}; "
-        f"kernels of radius {layer.radius:g} cells, in single precision."
+        f"{name} is sampled at {whole_orbits(layer)} elements of {layer.group}, which are whole "
+        "orbits of the quarter turns, weighted by the Haar measure and fixed by a seed, on a grid "
+        f"of {down} × {across}; its kernel has a radius of {layer.radius:g} cells. Layers are "
+        "computed in single precision."
     )
+
+
+def whole_orbits(layer: ir.LayerSettings) -> int:
+    """The samples of a layer: as many as asked for, or up to three more (`stdlib.groups`)."""
+    return 4 * -(-layer.samples // 4)
 
 
 def flops_of_row(model: ir.TypedModel) -> float:
@@ -109,7 +115,7 @@ def flops_of_row(model: ir.TypedModel) -> float:
         *_, (weights, *_) = node.weights
         outputs_inputs = prod(int(d.rstrip("'")) for d in weights.type.dims)
         own = outputs_inputs / int(node.weights[-1][2][0].rstrip("'"))
-        orbit = 4 * -(-node.layer.samples // 4)
+        orbit = whole_orbits(node.layer)
         taps = (2.0 * node.layer.radius * (1.0 + node.layer.spread)) ** 2
         read = before if node.base.type.coordinates == () else 1.0
         total += 2.0 * prod(node.grid) * orbit * read * own * taps

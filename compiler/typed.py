@@ -210,6 +210,13 @@ class OverField(Expr):
     base: Expr
 
 
+@dataclass(frozen=True)
+class Centred(Expr):
+    """`centre(image)`: the image with its centre of mass in the middle."""
+
+    base: Expr
+
+
 # --- expressions: functions --------------------------------------------------------------------
 
 

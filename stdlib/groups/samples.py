@@ -81,13 +81,13 @@ def _strains(
     own = len(group.strains)
     if own:
         unit = qmc.Halton(own, seed=np.random.default_rng((seed, 3))).random(count)
-        found[:, group.strains] = spread * _in_ball(unit)
+        found[:, group.strains] = spread * in_ball(unit)
     rho = 2.0 * np.hypot(found[:, 1], found[:, 2])
     density = np.where(rho > 0, np.sinh(rho) / np.where(rho > 0, rho, 1.0), 1.0)
     return found, density
 
 
-def _in_ball(unit: np.ndarray) -> np.ndarray:
+def in_ball(unit: np.ndarray) -> np.ndarray:
     """Points uniform in the unit cube [N, d] into points uniform in the unit ball, d <= 3."""
     d = unit.shape[1]
     if d == 1:
