@@ -21,7 +21,7 @@ from mercer.compiler.code import Body, Code
 from mercer.compiler.facts import copies, dims, inputs, taken
 from mercer.compiler.imports import import_lines
 from mercer.compiler.joint import write_steps
-from mercer.compiler.layers import layers_of, maps_lines, settings_text
+from mercer.compiler.layers import image_of, layers_of, maps_lines, settings_text
 from mercer.compiler.plan import Plan
 from mercer.compiler.preparing import TIMELINE, DataFunctions, indented, keywords
 from mercer.compiler.prior import given_text, law_text
@@ -120,7 +120,9 @@ class _Emitter(DataFunctions):
         lines = ["LAYERS = {\n" + inside + "}"]
         if (training := self.plan.training) is not None:
             outcomes = tuple(self.model.observations)
-            lines.append(f"TRAINING = Training({training.rows!r}, {outcomes!r})")
+            image = image_of(self.model, next(iter(self.layers.values())))
+            word = self.identifiers[image.name] if isinstance(image, ir.Ref) else None
+            lines.append(f"TRAINING = Training({training.rows!r}, {outcomes!r}, {word!r})")
         return lines
 
     def inducing(self) -> dict[str, tuple[int, tuple[str, ...]]]:

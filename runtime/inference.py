@@ -15,11 +15,13 @@ class Training:
     """A program whose unknowns are optimised by stochastic gradients.
 
     `rows`: the index whose rows are taken a few at a time; None: every step takes all of them.
-    `outcomes`: the outcomes of which a few rows stand for all.
+    `outcomes`: the outcomes of which a few rows stand for all. `image`: the argument of the program
+    that holds the images; None where they are made of others.
     """
 
     rows: str | None
     outcomes: tuple[str, ...]
+    image: str | None = None
 
 
 @dataclass(frozen=True)
