@@ -280,11 +280,11 @@ def _factors(body: Body, use: SiteUse, function: ir.Function) -> str:
             else:
                 words.append(f"vectors({aligned.text}, {shape}, {body.size(own)})")
         elif isinstance(space, Image):
-            own = coordinates_of(space)
-            rows = tuple(d for d in use.dims if d not in own)
-            aligned = body.arranged(code, (*rows, *own))
+            sides = coordinates_of(space)
+            rows = tuple(d for d in use.dims if d not in sides)
+            aligned = body.arranged(code, (*rows, *sides))
             pixels = prod(_sides(space))
-            flat = f"jnp.reshape({aligned.text}, (*{aligned.inside(9)}.shape[:-{len(own)}], -1))"
+            flat = f"jnp.reshape({aligned.text}, (*{aligned.inside(9)}.shape[:-{len(sides)}], -1))"
             words.append(f"vectors({flat}, {shape}, {pixels})")
         elif isinstance(space, Label):
             words.append(flat_text(body, body.arranged(code, use.dims), use.dims, full=True))

@@ -21,7 +21,7 @@ from mercer.compiler.code import Body, Code
 from mercer.compiler.facts import copies, dims, inputs, taken
 from mercer.compiler.imports import import_lines
 from mercer.compiler.joint import write_steps
-from mercer.compiler.layers import image_of, layers_of, maps_lines, settings_text
+from mercer.compiler.layers import image_of, maps_lines, settings_text
 from mercer.compiler.plan import Plan
 from mercer.compiler.preparing import TIMELINE, DataFunctions, indented, keywords
 from mercer.compiler.prior import given_text, law_text

@@ -69,7 +69,7 @@ def features_text(body: Body, expr: ir.OverField) -> Code:
 
 
 def maps_lines(body: Body) -> tuple[list[str], str]:
-    """The entries of the field that each layer makes, and the name of the image that they are of."""
+    """The field that each layer makes, as entries of a dict, and the image that they are of."""
     found = layers_of(body.model)
     entries = [
         f"        {name!r}: {field_text(body, node, 'layers')}," for name, node in found.items()
@@ -191,4 +191,3 @@ def unknown_weights(model: ir.TypedModel) -> int:
                     count *= int(dim.rstrip("'"))
                 total += count
     return total
-

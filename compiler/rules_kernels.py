@@ -31,7 +31,6 @@ from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 from mercer.stdlib.entry import KernelEntry, Parameter
 
-
 ON_SPACES = {"SO(2)": 2, "SL(2)": 2, "GL(2)": 2, "SO(3)": 3}
 """The groups of `Invariant`, and the length of the vectors that they act on."""
 

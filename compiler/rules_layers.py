@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from mercer.compiler import typed as ir
 from mercer.compiler.rules_networks import NetworkRules
 from mercer.dsl import syntax
-from mercer.dsl.spaces import Dim, Field, FunctionType, Image, Scalar, coordinates_of
+from mercer.dsl.spaces import (
+    Dim,
+    Field,
+    FunctionType,
+    Image,
+    Real,
+    Scalar,
+    ValueType,
+    coordinates_of,
+)
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
@@ -22,7 +31,7 @@ LEAST_GRID = 12
 """Cells of a grid, each way, from which on a layer that is silent of it takes a stride of 2."""
 
 _FEATURES = {"SO(2)": 2, "SL(2)": 4, "GL(2)": 5}
-"""Of an element of each group of the plane, the coordinates without a cut: strains, cosine, sine."""
+"""Of an element of each group, how many coordinates without a cut: strains, cosine and sine."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,20 @@ class LayerRules(NetworkRules):
             found[parameter.name] = value.value
         return found
 
+    def word_or_value(self, argument: syntax.Argument) -> ir.Expr:
+        node = argument.value
+        if isinstance(node, syntax.Name) and not self.is_user_name(node.id):
+            if node.id in ("true", "false"):
+                return self.one_number(float(node.id == "true"), node.span)
+            if node.id in catalog.elementwise():
+                return ir.Text(ValueType(Real()), node.span, node.id)
+        value = self.value(node)
+        if self.random_names(value):
+            raise self.problems.report(
+                "M249", f"`{argument.name}` must be written here as a constant", node.span
+            )
+        return value
+
     def apply_layer(self, function: ir.FunctionRef, value: ir.Expr, span: Span) -> ir.Expr:
         name, kind = function.name, self.signature(function.name)
         parts = self.layer(name)
@@ -164,9 +187,7 @@ class LayerRules(NetworkRules):
             case ir.Ref(_, _, name) if name in self.definitions:
                 return self.maker_of(self.definitions[name].value)
             case ir.Elementwise(_, _, _, arguments):
-                return self.maker_of(
-                    next(a for a in arguments if isinstance(a.type.space, Field))
-                )
+                return self.maker_of(next(a for a in arguments if isinstance(a.type.space, Field)))
             case _:
                 raise self.problems.report(
                     "M221",
@@ -176,9 +197,7 @@ class LayerRules(NetworkRules):
                     "Equivariant()`",
                 )
 
-    def stride_of(
-        self, name: str, parts: LayerParts, grid: tuple[int, int], span: Span
-    ) -> int:
+    def stride_of(self, name: str, parts: LayerParts, grid: tuple[int, int], span: Span) -> int:
         if "stride" not in parts.settings:
             halves = all(side % 2 == 0 and side >= LEAST_GRID for side in grid)
             return 2 if halves else 1

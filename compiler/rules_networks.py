@@ -147,9 +147,7 @@ class NetworkRules(LinearRules):
         size = ir.Reduce(ValueType(Count()), span, "size", one, (dim,))
         return self.calculate("sqrt", (size,), span)
 
-    def widths(
-        self, argument: syntax.Argument | None, prior: str = "Network"
-    ) -> tuple[int, ...]:
+    def widths(self, argument: syntax.Argument | None, prior: str = "Network") -> tuple[int, ...]:
         if argument is None:
             default = catalog.priors()[prior].parameter("hidden")
             assert default is not None and isinstance(default.default, str)

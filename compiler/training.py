@@ -58,7 +58,7 @@ def training_sentences(
 ) -> Iterator[str]:
     """What a plan says of its layers and of how they are trained."""
     model = structure.model
-    asked = training.settings | dict(structure.asked.settings.get(method, {}))
+    asked = dict(training.settings) | dict(structure.asked.settings.get(method, {}))
     yield from (layer_sentence(name, node) for name, node in layers_of(model).items())
     if method == "map":
         members = int(asked["chains"])
@@ -79,7 +79,7 @@ def training_sentences(
     batch = min(int(asked["batch"]), count)
     held = asked["held"]
     stop = (
-        f" {100 * held:.0f} % of the rows are held out, to see when to stop and which step was best."
+        f" {100 * held:.0f} % of the rows are held out, to see when to stop, and at which values."
         if held
         else ""
     )

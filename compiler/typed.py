@@ -204,7 +204,7 @@ class Convolved(Expr):
 
 @dataclass(frozen=True)
 class OverField(Expr):
-    """A word of the library on a whole field: `pool` and `peak` give numbers, `normalize` a field."""
+    """A word of the library on a whole field: `pool`, `peak` give numbers, `normalize` a field."""
 
     word: str
     base: Expr

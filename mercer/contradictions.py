@@ -46,7 +46,7 @@ def _one_label(outcome: ir.Observation, bound: Bound) -> Diagnostic | None:
         f"every row of {outcome.name} is {label_text(labels[0])}: there is nothing to tell apart",
         outcome.span,
         why=f"`{space.index}` has the labels that occur in the data, and these have one",
-        mend=f"give rows of other labels too, or say which there are: `index {space.index} = [...]`",
+        mend=f"give rows of other labels too, or declare them: `index {space.index} = [...]`",
     )
 
 

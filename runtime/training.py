@@ -29,8 +29,14 @@ from numpyro.primitives import Messenger
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.checkpoint import Checkpoint
 from mercer.runtime.conditional import known_of
-from mercer.runtime.density import Arguments, Functions, arguments_of, functions_of, identifiers
-from mercer.runtime.density import summaries_of
+from mercer.runtime.density import (
+    Arguments,
+    Functions,
+    arguments_of,
+    functions_of,
+    identifiers,
+    summaries_of,
+)
 from mercer.runtime.draws import Draws
 from mercer.runtime.minibatch import Minibatches, shuffled
 from mercer.runtime.progress import Report, silent
@@ -128,7 +134,7 @@ class _Rows:
         whole = self._whole(bound)
         self.left_out = self.batches.count - len(whole)
         order = np.random.default_rng((seed, 11)).permutation(whole)
-        kept = int(round(held * len(order)))
+        kept = round(held * len(order))
         self.held, self.trained = np.sort(order[:kept]), np.sort(order[kept:])
         if not len(self.trained):
             problem = "no row has all the outcomes, so that there is nothing to train on"
@@ -296,9 +302,7 @@ def _train(
             problem = "training ran into a density that is not a number"
             mend = "use a smaller rate: infer MAP(rate = 0.003)"
             raise MercerError([Diagnostic("M604", problem, mend=mend)])
-        state = state._replace(
-            step=state.step + 1, values=values, moments=moments, losses=losses
-        )
+        state = state._replace(step=state.step + 1, values=values, moments=moments, losses=losses)
         if state.step % per_pass == 0:
             state = _passed(objective, state, per_pass)
             said = _said(state)

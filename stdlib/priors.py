@@ -60,8 +60,10 @@ PRIORS = (
         _WEIGHTS,
         _setting("radius", "Positive", 2.0, "how far the kernel reaches, in cells of the grid"),
         _setting(
-            "stride", "Count", "stride",
-            "cells of the grid, each way, for one of the next: 2 on an even grid from 12 on, else 1",
+            "stride",
+            "Count",
+            "stride",
+            "cells of the grid, each way, for one of the next; 2 on an even grid from 12 on, or 1",
         ),
         _setting("spread", "Positive", 0.25, "how far the sampled strains reach, as a log length"),
         _setting("seed", "Count", 0.0, "what the samples follow from"),

@@ -58,9 +58,7 @@ def convolve(
     filters = jnp.transpose(kernel, (0, 4, 1, 5, 2, 3))
     filters = filters.reshape(samples * outputs, read * inputs, k, k)
     flat = field.reshape(rows, read * inputs, *field.shape[3:])
-    return _convolved(flat, filters, layer).reshape(
-        rows, samples, outputs, *_grid(field, layer)
-    )
+    return _convolved(flat, filters, layer).reshape(rows, samples, outputs, *_grid(field, layer))
 
 
 def pooled(field: Float[Array, "n s c h w"], of: Layer) -> Float[Array, "n c"]:

@@ -1,6 +1,6 @@
 """Names of matrix groups into their elements, products, coordinates, Haar measures and samples.
 
-    from mercer.stdlib.groups import GL2, Affine
+from mercer.stdlib.groups import GL2, Affine
 """
 
 from mercer.stdlib.groups.affine import Affine, AffineElement

@@ -49,11 +49,9 @@ class Affine:
         return AffineElement(coordinates[..., :n], self.linear.element(coordinates[..., n:]))
 
     def coordinates(self, element: AffineElement) -> Float[Array, "... p"]:
-        return jnp.concatenate(
-            [element.shift, self.linear.coordinates(element.linear)], axis=-1
-        )
+        return jnp.concatenate([element.shift, self.linear.coordinates(element.linear)], axis=-1)
 
-    def log_haar(self, coordinates: Float[Array, "... p"]) -> Float[Array, "..."]:
+    def log_haar(self, coordinates: Float[Array, "... p"]) -> Float[Array, " ..."]:
         """log of the density of the left Haar measure in the coordinates, but for a constant."""
         own = coordinates[..., self.linear.degree :]
         determinant = jnp.linalg.det(self.linear.element(own))

@@ -81,7 +81,7 @@ class Group:
         adjugate = jnp.stack([jnp.stack([s, -q], -1), jnp.stack([-r, p], -1)], -2)
         return adjugate / (p * s - q * r)[..., None, None]
 
-    def log_haar(self, coordinates: Float[Array, "... p"]) -> Float[Array, "..."]:
+    def log_haar(self, coordinates: Float[Array, "... p"]) -> Float[Array, " ..."]:
         """log of the density of the Haar measure in the coordinates, but for a constant."""
         if self.degree == 3:
             # 2 (1 - cos t) / t^2, t the angle.

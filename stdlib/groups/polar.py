@@ -53,12 +53,12 @@ def stretch(strain: Float[Array, "... 3"]) -> Float[Array, "... 2 2"]:
     )
 
 
-def rotation(angle: Float[Array, "..."]) -> Float[Array, "... 2 2"]:
+def rotation(angle: Float[Array, " ..."]) -> Float[Array, "... 2 2"]:
     cosine, sine = jnp.cos(angle), jnp.sin(angle)
     return _matrix(cosine, -sine, sine, cosine)
 
 
-def log_haar(strain: Float[Array, "... 3"]) -> Float[Array, "..."]:
+def log_haar(strain: Float[Array, "... 3"]) -> Float[Array, " ..."]:
     """log of the density of the Haar measure by da db dc dtheta, but for a constant.
 
     sinh |x1 - x2| / |x1 - x2| for the eigenvalues x of X.

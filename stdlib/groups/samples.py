@@ -65,16 +65,15 @@ def sampled(name: str, count: int, seed: int = 0, spread: float = SPREAD) -> Sam
         shift = np.random.default_rng((seed, 2)).uniform()
         angles = (offsets + shift) / orbits * (np.pi / 2)
         elements = elements @ _rotation(angles)
-        turns = np.array([[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]]])
+        turn = np.array([[0, -1], [1, 0]])
+        turns = np.array([np.linalg.matrix_power(turn, k) for k in range(QUARTERS)])
         # Exact in floating point: only signs and places of the entries change.
         elements = (turns[None] @ elements[:, None]).reshape(-1, 2, 2)
         weights = np.repeat(weights, QUARTERS)
     return Sampled(group, elements, weights / weights.sum())
 
 
-def _strains(
-    group: Group, count: int, seed: int, spread: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _strains(group: Group, count: int, seed: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
     """Strains (a, b, c) [N, 3], uniform over a ball of the strains that the group has, and the
     density of the Haar measure at each."""
     found = np.zeros((count, 3))

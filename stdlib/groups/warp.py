@@ -21,7 +21,7 @@ def places(height: int, width: int) -> np.ndarray:
 def moved(
     images: Float[Array, "... h w"],
     linear: Float[Array, "2 2"],
-    shift: Float[Array, "2"] | None = None,
+    shift: Float[Array, " 2"] | None = None,
 ) -> Float[Array, "... h w"]:
     """The images under x -> linear x + shift."""
     height, width = images.shape[-2:]

@@ -32,7 +32,7 @@ Invariant = GroupMean(
             Parameter("over", "Group", None, True, structural=True, doc="such as SO(2)"),
             Parameter("angle", "Positive", math.pi, False, doc="rotations by at most so much"),
             Parameter("strain", "Positive", 0.25, False, doc="stretches by at most exp(strain)"),
-            Parameter("samples", "Count", 8.0, False, structural=True, doc="elements averaged over"),
+            Parameter("samples", "Count", 8.0, False, structural=True, doc="of the group"),
         ),
         "Functions that do not change under a group: a kernel averaged over it, of images about "
         "their middle, or of points about the origin. `angle` and `strain`, the range of the "

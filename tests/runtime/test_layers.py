@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +19,7 @@ from mercer.stdlib.groups.warp import centred, moved
 def _weights(inputs: int, values: tuple[int, ...], seed: int, hidden: int = 12) -> list:
     random = np.random.default_rng(seed)
     sizes = (inputs, hidden, hidden)
-    parts = [
-        (random.normal(size=(a, b)), random.normal(size=b))
-        for a, b in zip(sizes, sizes[1:], strict=False)
-    ]
+    parts = [(random.normal(size=(a, b)), random.normal(size=b)) for a, b in pairwise(sizes)]
     return [*parts, (random.normal(size=(hidden, *values)), random.normal(size=values))]
 
 

@@ -181,7 +181,7 @@ def test_samples_follow_from_their_seed() -> None:
 
 
 def test_a_group_that_is_not_there_is_named() -> None:
-    with pytest.raises(ValueError, match="SO\\(2\\).*got 'SO\\(4\\)'"):
+    with pytest.raises(ValueError, match=r"SO\(2\).*got 'SO\(4\)'"):
         named("SO(4)")
     with pytest.raises(ValueError, match="plane"):
         sampled("SO(3)", 4)
