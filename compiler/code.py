@@ -136,6 +136,11 @@ class Body:
                 return self.arranged(made, self.order(dims))
             case ir.OverField():
                 return self.features(expr)
+            case ir.OnSphere(_, _, latitude, longitude):
+                places = [self.value(e) for e in (latitude, longitude)]
+                dims = self.order([d for p in places for d in p.dims])
+                words = [self.arranged(p, dims).text for p in places]
+                return Code(f"unit_vectors({', '.join(words)})", (*dims, "3"))
             case ir.Apply():
                 key = repr(expr.text)
                 return Code(f"at[{key}]", self.order(expr.type.dims))

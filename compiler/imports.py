@@ -24,7 +24,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "held_points",
         "observe",
     ),
-    "mercer.runtime.geometry": ("graph", "manifold"),
+    "mercer.runtime.geometry": ("graph", "manifold", "mesh"),
     "mercer.runtime.inference": ("Inference", "Training"),
     "mercer.runtime.layers": (
         "Layer",
@@ -35,7 +35,14 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "peak",
         "pooled",
     ),
-    "mercer.runtime.rows": ("directions", "flat", "flat_code", "table", "vectors"),
+    "mercer.runtime.rows": (
+        "directions",
+        "flat",
+        "flat_code",
+        "table",
+        "unit_vectors",
+        "vectors",
+    ),
     "mercer.runtime.scales": ("input_spread", "outcome_spread", "reduce_by"),
     "mercer.runtime.reparametrised": ("sample_between", "sample_non_centred"),
     "mercer.runtime.variational": ("observe_through_inducing",),
@@ -47,6 +54,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     ),
     "mercer.runtime.timeline": ("Reading", "timeline"),
     "mercer.stdlib.groups.warp": ("centred",),
+    "mercer.stdlib.homogeneous": ("Circle", "Rotations", "Sphere"),
     "mercer.stdlib.laws": (
         "censored",
         "conditioned",

@@ -14,7 +14,7 @@ from mercer.runtime.cache import use_cache
 from mercer.runtime.checkpoint import Checkpoint, begin, digest, surroundings
 from mercer.runtime.conditional import known_of
 from mercer.runtime.density import Arguments
-from mercer.runtime.diagnose import LEAST_JITTER, diagnose, of_inducing, of_mode
+from mercer.runtime.diagnose import LEAST_JITTER, diagnose, of_inducing, of_normal_law
 from mercer.runtime.draws import Draws
 from mercer.runtime.fit import Fit
 from mercer.runtime.infer import at_all_rows, infer, settings_of, takes_batches
@@ -112,7 +112,7 @@ def run(
         diagnostics=(
             *diagnose(found, method=by, depth=settings.get("depth", 10), jitter=jitter),
             *of_inducing(stats),
-            *of_mode(stats),
+            *of_normal_law(stats),
             *sentences_of(symmetry),
             *statistics_note(groups, found.chains * found.draws),
         ),

@@ -7,7 +7,15 @@ from mercer.stdlib.kernels.dot import Brownian, Constant, Linear, Polynomial
 from mercer.stdlib.kernels.invariant import GroupMean, Invariant
 from mercer.stdlib.kernels.labels import Coregion
 from mercer.stdlib.kernels.promised import PROMISED
-from mercer.stdlib.kernels.shapes import Heat, Intrinsic, Matern
+from mercer.stdlib.kernels.shapes import (
+    NO_COVARIANCES,
+    Communicability,
+    CommuteTime,
+    Heat,
+    Intrinsic,
+    Matern,
+    RegularisedLaplacian,
+)
 from mercer.stdlib.kernels.stationary import (
     RBF,
     Cosine,
@@ -38,15 +46,25 @@ WORDS: tuple[Word | GroupMean, ...] = (
 )
 """The kernels that run, in the order in which a manual should show them."""
 
-SHAPE_WORDS: tuple[Word, ...] = (Matern, Heat, Intrinsic)
+SHAPE_WORDS: tuple[Word, ...] = (
+    Matern,
+    Heat,
+    Intrinsic,
+    CommuteTime,
+    RegularisedLaplacian,
+    Communicability,
+)
 """Those that run on surfaces and graphs only."""
 
 __all__ = [
+    "NO_COVARIANCES",
     "PROMISED",
     "RBF",
     "SHAPE_WORDS",
     "WORDS",
     "Brownian",
+    "Communicability",
+    "CommuteTime",
     "Constant",
     "Coregion",
     "Cosine",
@@ -61,6 +79,7 @@ __all__ = [
     "Periodic",
     "Polynomial",
     "RationalQuadratic",
+    "RegularisedLaplacian",
     "White",
     "Word",
 ]
