@@ -151,10 +151,12 @@ def _kernel_text(body: Body, layer: ir.Convolved) -> str:
 
 
 def _weights_text(
-    body: Body, weights: ir.Expr, bias: ir.Expr, inside: tuple[str, ...], after: tuple[str, ...]
+    body: Body, parts: tuple[ir.Expr, ...], inside: tuple[str, ...], after: tuple[str, ...]
 ) -> str:
-    matrix = body.arranged(body.value(weights), (*inside, *after)).text
-    return f"({matrix}, {body.arranged(body.value(bias), after).text})"
+    matrix, *bias = parts
+    words = [body.arranged(body.value(matrix), (*inside, *after)).text]
+    words += [body.arranged(body.value(level), after).text for level in bias]
+    return f"({', '.join(words)}{',' * (not bias)})"
 
 
 def _space(body: Body, image: ir.Expr) -> Image:
@@ -184,8 +186,8 @@ def unknown_weights(model: ir.TypedModel) -> int:
     """How many numbers the coordinate networks of all layers have."""
     total = 0
     for layer in layers_of(model).values():
-        for weights, bias, *_ in layer.weights:
-            for part in (weights, bias):
+        for parts, *_ in layer.weights:
+            for part in parts:
                 count = 1
                 for dim in part.type.dims:
                     count *= int(dim.rstrip("'"))

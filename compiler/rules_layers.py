@@ -38,7 +38,7 @@ _FEATURES = {"SO(2)": 2, "SL(2)": 4, "GL(2)": 5}
 class LayerParts:
     """The weights of a layer, its settings by name, and where its stride was written."""
 
-    weights: tuple[tuple[ir.Expr, ir.Expr, tuple[Dim, ...], tuple[Dim, ...]], ...]
+    weights: tuple[tuple[tuple[ir.Expr, ...], tuple[Dim, ...], tuple[Dim, ...]], ...]
     settings: Mapping[str, float]
 
 
@@ -80,14 +80,10 @@ class LayerRules(NetworkRules):
                 if inside_last != inside[0]:
                     inside = (inside_last,)
             word = "output" if width is None else f"layer{number}"
-            weights.append(
-                (
-                    self.layer_part(name, kind, f"{word}.weights", inside, after, bound),
-                    self.layer_part(name, kind, f"{word}.bias", (), after, bound),
-                    inside,
-                    after,
-                )
-            )
+            made = [self.layer_part(name, kind, f"{word}.weights", inside, after, bound)]
+            if width is not None:
+                made.append(self.layer_part(name, kind, f"{word}.bias", (), after, bound))
+            weights.append((tuple(made), inside, after))
             inside = after
         found = self.layers[name] = LayerParts(tuple(weights), settings)
         return found

@@ -112,9 +112,8 @@ def flops_of_row(model: ir.TypedModel) -> float:
     total, before = 0.0, 1.0
     found = layers_of(model)
     for node in found.values():
-        *_, (weights, *_) = node.weights
-        outputs_inputs = prod(int(d.rstrip("'")) for d in weights.type.dims)
-        own = outputs_inputs / int(node.weights[-1][2][0].rstrip("'"))
+        (weights, *_), inside, _ = node.weights[-1]
+        own = prod(int(d.rstrip("'")) for d in weights.type.dims if d not in inside)
         orbit = whole_orbits(node.layer)
         taps = (2.0 * node.layer.radius * (1.0 + node.layer.spread)) ** 2
         read = before if node.base.type.coordinates == () else 1.0

@@ -199,13 +199,13 @@ class LayerSettings:
 class Convolved(Expr):
     """An equivariant layer at an image or a field: a field.
 
-    `weights` of its coordinate network: of each layer the weights and the bias, and between which
-    dims they go. `grid`: the cells, down and across, that the field is made at.
+    `weights` of its coordinate network: of each layer the weights and the bias, of which the last
+    has none, and between which dims they go. `grid`: the cells of the field, down and across.
     """
 
     function: str
     base: Expr
-    weights: tuple[tuple[Expr, Expr, tuple[Dim, ...], tuple[Dim, ...]], ...]
+    weights: tuple[tuple[tuple[Expr, ...], tuple[Dim, ...], tuple[Dim, ...]], ...]
     layer: LayerSettings
     grid: tuple[int, int]
 

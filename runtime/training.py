@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.flatten_util import ravel_pytree
 from numpyro.handlers import seed as seeded
 from numpyro.handlers import substitute, trace
 from numpyro.infer.util import constrain_fn, potential_energy
@@ -180,9 +181,13 @@ class _Objective:
         self.size = int(self.functions.zero.size)
 
     def start(self, seed: int, member: int) -> Array:
-        """Values like draws of the prior of weights: of unit size, in unconstrained space."""
+        """Weights of layers like draws of their prior, all else close to 0, unconstrained."""
         random = np.random.default_rng((seed, 5, member))
-        return jnp.asarray(random.normal(size=self.size))
+        unknowns = self.functions.unravel(self.functions.zero)
+        layers = tuple(f"{name}." for name in self.program.LAYERS)
+        scale = {n: 1.0 if n.startswith(layers) else 0.1 for n in unknowns}
+        drawn = {n: s * random.normal(size=unknowns[n].shape) for n, s in scale.items()}
+        return ravel_pytree(drawn)[0]
 
     def first(self, seed: int, member: int) -> Any:
         start = self.start(seed, member)

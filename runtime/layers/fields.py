@@ -25,6 +25,10 @@ from jaxtyping import Float
 from mercer.runtime.layers.coordinate import Weights, coordinate_network
 from mercer.runtime.layers.layer import Layer
 
+GAIN = 8.0
+"""What smooth images lose under kernels without a mean, beside images of independent pixels: with
+it the fields of digits have values of about unit size, as activations want them."""
+
 ROWS = 128
 """Images at a time: what all layers make of them fits into the memory of a laptop."""
 
@@ -35,9 +39,7 @@ def lift(
     """Images [n, h, w] or [n, c, h, w] as a feature map; the values of the kernel are [o, c]."""
     images = images[:, None] if images.ndim == 3 else images
     reads = _reads_of_lift(layer)
-    kernel = _kernel(reads.points, weights, images.dtype)  # [s, k, k, o, c]
-    factor = reads.factor / (images.shape[1] * layer.size) ** 0.5
-    kernel = kernel * jnp.asarray(factor, images.dtype)[..., None, None]
+    kernel = _kernel(reads, weights, images.dtype, layer)  # [s, k, k, o, c]
     samples, k, _, outputs, inputs = kernel.shape
     filters = jnp.moveaxis(kernel, (3, 4), (1, 2)).reshape(samples * outputs, inputs, k, k)
     return _convolved(images, filters, layer).reshape(
@@ -51,9 +53,7 @@ def convolve(
     """A feature map that the layer `of` has made, convolved over the affine group."""
     rows, read, inputs = field.shape[:3]
     reads = _reads_of_convolution(layer, of)
-    kernel = _kernel(reads.points, weights, field.dtype)  # [s, j, k, k, o, c]
-    factor = reads.factor / (inputs * layer.size) ** 0.5
-    kernel = kernel * jnp.asarray(factor, field.dtype)[..., None, None]
+    kernel = _kernel(reads, weights, field.dtype, layer)  # [s, j, k, k, o, c]
     samples, _, k, _, outputs, _ = kernel.shape
     filters = jnp.transpose(kernel, (0, 4, 1, 5, 2, 3))
     filters = filters.reshape(samples * outputs, read * inputs, k, k)
@@ -62,9 +62,11 @@ def convolve(
 
 
 def pooled(field: Float[Array, "n s c h w"], of: Layer) -> Float[Array, "n c"]:
-    """The mean over the affine group, by its Haar measure dx dmu(h) / |det h|."""
+    """The mean over the affine group, by its Haar measure dx dmu(h) / |det h|, times the root of
+    how many values it is of: the mean of independent values of unit size then has unit size."""
     weights = jnp.asarray(_haar(of), field.dtype)
-    return jnp.einsum("nschw,s->nc", field, weights) / (field.shape[3] * field.shape[4])
+    cells = field.shape[3] * field.shape[4]
+    return jnp.einsum("nschw,s->nc", field, weights) * (field.shape[1] / cells) ** 0.5
 
 
 def peak(field: Float[Array, "n s c h w"]) -> Float[Array, "n c"]:
@@ -142,9 +144,21 @@ def _own_places(layer: Layer) -> np.ndarray:
     return np.einsum("sij,abj->sabi", back, layer.offsets())
 
 
-def _kernel(points: np.ndarray, weights: Weights, dtype: jnp.dtype) -> Array:
-    own = [(jnp.asarray(w, dtype), jnp.asarray(b, dtype)) for w, b in weights]
-    return coordinate_network(jnp.asarray(points, dtype), own)
+def _kernel(reads: _Reads, weights: Weights, dtype: jnp.dtype, layer: Layer) -> Array:
+    """The values of a kernel times what they count in the integral.
+
+    Its mean over what it reads is taken off: a layer answers to what varies. A smooth kernel has
+    most of its square in the mean, so that each channel of a field would be of one sign everywhere,
+    `relu` would do nothing, and the mean of a field would be that of the image and no more.
+    """
+    own = [tuple(jnp.asarray(part, dtype) for part in pair) for pair in weights]
+    values = coordinate_network(jnp.asarray(reads.points, dtype), own)
+    over = tuple(range(1, reads.factor.ndim))
+    share = jnp.asarray(reads.factor / reads.factor.sum(axis=over, keepdims=True), dtype)
+    mean = jnp.sum(values * share[..., None, None], axis=over, keepdims=True)
+    inputs = values.shape[-1]
+    factor = jnp.asarray(GAIN * reads.factor / (inputs * layer.size) ** 0.5, dtype)
+    return factor[..., None, None] * (values - mean)
 
 
 def _haar(of: Layer) -> np.ndarray:

@@ -12,6 +12,7 @@ import pytest
 
 from mercer.runtime.layers import Layer, by_rows, convolve, lift, normalized, peak, pooled
 from mercer.runtime.layers.coordinate import coordinate_network
+from mercer.runtime.layers.fields import GAIN
 from mercer.stdlib.groups import named
 from mercer.stdlib.groups.warp import centred, moved
 
@@ -20,7 +21,7 @@ def _weights(inputs: int, values: tuple[int, ...], seed: int, hidden: int = 12) 
     random = np.random.default_rng(seed)
     sizes = (inputs, hidden, hidden)
     parts = [(random.normal(size=(a, b)), random.normal(size=b)) for a, b in pairwise(sizes)]
-    return [*parts, (random.normal(size=(hidden, *values)), random.normal(size=values))]
+    return [*parts, (random.normal(size=(hidden, *values)),)]
 
 
 def _images(count: int, side: int, seed: int = 0) -> np.ndarray:
@@ -76,20 +77,27 @@ def test_a_layer_is_linear_in_its_input() -> None:
 
 
 def test_a_lifted_image_is_the_sum_over_pixels_that_its_formula_says() -> None:
-    """|det h|^-1 sum_y f(y) k(h^-1 (y - x)), pixel by pixel."""
+    """|det h|^-1 sum_y f(y) k(h^-1 (y - x)), pixel by pixel, k without its mean."""
     layer, weights = Layer("GL(2)", 4, 5, radius=1.7, stride=2), _weights(2, (2, 1), 2)
-    image = np.random.default_rng(1).normal(size=(6, 6))
-    found = np.asarray(lift(jnp.asarray(image[None]), weights, layer))[0]  # [s, o, 3, 3]
-    rows, columns = np.mgrid[:6, :6]
+    image = np.random.default_rng(1).normal(size=(8, 8))
+    found = np.asarray(lift(jnp.asarray(image[None]), weights, layer))[0]  # [s, o, 4, 4]
+    rows, columns = np.mgrid[:8, :8]
+
+    def kernel(h: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        there = offsets @ np.linalg.inv(h).T
+        values = coordinate_network(jnp.asarray(there / layer.radius), weights)[..., 0]
+        return np.asarray(values), layer.window(there)[..., None]
+
     for s, h in enumerate(layer.sampled.elements):
-        for a in range(3):
-            for b in range(3):
-                offset = np.stack([columns - (2 * b + 0.5), (2 * a + 0.5) - rows], -1)
-                there = np.einsum("ij,abj->abi", np.linalg.inv(h), offset)
-                kernel = coordinate_network(jnp.asarray(there / layer.radius), weights)[..., 0]
-                kernel = np.asarray(kernel) * layer.window(there)[..., None]
-                wanted = np.einsum("ab,abo->o", image, kernel) / np.linalg.det(h)
-                np.testing.assert_allclose(found[s, :, a, b], wanted / layer.size**0.5, atol=1e-12)
+        values, window = kernel(h, layer.offsets())
+        mean = np.sum(values * window, axis=(0, 1)) / window.sum()
+        for a in range(4):
+            for b in range(4):
+                offsets = np.stack([columns - (2 * b + 0.5), (2 * a + 0.5) - rows], -1)
+                values, window = kernel(h, offsets)
+                wanted = np.einsum("ab,abo->o", image, window * (values - mean))
+                wanted *= GAIN / layer.size**0.5 / np.linalg.det(h)
+                np.testing.assert_allclose(found[s, :, a, b], wanted, atol=1e-11)
 
 
 @pytest.mark.slow
@@ -131,8 +139,9 @@ def test_many_rows_go_in_blocks_that_change_nothing() -> None:
 def test_normalized_maps_have_mean_0_and_mean_square_1_over_the_group() -> None:
     fields, layer = _network("GL(2)", stride=2)
     field = normalized(jnp.asarray(fields(_images(2, 8))), layer)
+    scale = (field.shape[3] * field.shape[4] * field.shape[1]) ** 0.5
     np.testing.assert_allclose(pooled(field, layer).mean(1), 0.0, atol=1e-10)
-    np.testing.assert_allclose(pooled(field**2, layer).mean(1), 1.0, rtol=1e-4)
+    np.testing.assert_allclose(pooled(field**2, layer).mean(1) / scale, 1.0, rtol=1e-4)
 
 
 def test_a_stride_that_does_not_divide_the_grid_is_named() -> None:
