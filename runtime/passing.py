@@ -47,8 +47,8 @@ _WINDOW = 10  # sweeps over which the bound must still rise
 _RISE = (0.02, 1e-7)  # nats, and a share of the bound: what counts as rising
 _GROW, _FALL, _STEPS = 1.3, 0.5, (1e-6, 0.7)  # of steps by signs of slopes
 _SHORT = (-4.0, -2.0)
-"""Logarithms of what lengthscales are multiplied by at a start. From short ones the bound rises with
-them; from long ones, which see no detail, it rises too slowly to get anywhere."""
+"""Logarithms of what lengthscales are multiplied by at a start. From short ones the bound rises
+with them; from long ones, which see no detail, it rises too slowly to get anywhere."""
 
 _COLLAPSED = 0.05  # share of the outcome's variance that a fit which found nothing explains
 _DIFFERENCE = 1e-3  # of slopes, in unconstrained units
