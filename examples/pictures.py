@@ -192,9 +192,58 @@ def arrows(fit: Any, folder: Path, settings: Settings) -> Figure:
     return figure
 
 
+def surface(fit: Any, folder: Path, settings: Settings) -> Figure:
+    """A function over its surface, as `fit.plot` draws it."""
+    from mercer.runtime.pictures import style, surfaces
+    from mercer.runtime.pictures.study import Study
+
+    with style.style():
+        figure = surfaces.draw_surface(Study(fit), settings["value"])
+    figure.suptitle(settings["title"])
+    return figure
+
+
+def network(fit: Any, folder: Path, settings: Settings) -> Figure:
+    """A graph, its nodes in the colour of a probability; the truth is the colour of their rims."""
+    import networkx as nx
+
+    node, y = settings["node"], settings["y"]
+    known, others = (_table(folder, settings[k]) for k in ("known", "others"))
+    graph = nx.from_edgelist(_table(folder, settings["ties"]).astype(str).to_numpy().tolist())
+    sides = pd.concat([known, others], ignore_index=True).astype({node: str})
+    share = dict(
+        zip(sides[node], fit.predict({node: sides[node].to_numpy()}).means[y], strict=True)
+    )
+    truth, places = dict(zip(sides[node], sides[y], strict=True)), nx.spring_layout(graph, seed=4)
+    figure, axes = _figure(8, 6)
+    nx.draw_networkx_edges(graph, places, ax=axes, edge_color="0.8")
+    for shape, own in (("s", set(known[node].astype(str))), ("o", set(others[node].astype(str)))):
+        names = [name for name in graph if name in own]
+        drawn = nx.draw_networkx_nodes(
+            graph, places, names, ax=axes, node_shape=shape, node_size=330, cmap="RdBu", vmin=0,
+            vmax=1, node_color=[share[n] for n in names], linewidths=2.0,
+            edgecolors=["#2166ac" if truth[n] else "#b2182b" for n in names],
+        )  # fmt: skip
+    nx.draw_networkx_labels(graph, places, ax=axes, font_size=7)
+    figure.colorbar(drawn, ax=axes, shrink=0.7, label=f"probability of {y}")
+    axes.set_axis_off()
+    return _titled(figure, axes, settings)
+
+
 KINDS: dict[str, Callable[[Any, Path, Settings], Figure]] = {
     kind.__name__: kind
-    for kind in (forecast, curves, functions, coordinates, forest, classes, grades, arrows)
+    for kind in (
+        forecast,
+        curves,
+        functions,
+        coordinates,
+        forest,
+        classes,
+        grades,
+        arrows,
+        surface,
+        network,
+    )
 }
 
 

@@ -21,18 +21,31 @@ from mercer.runtime.draws import Draws, draws_of
 from mercer.runtime.inference import Method
 from mercer.runtime.map import run_map
 from mercer.runtime.nuts import run_nuts
+from mercer.runtime.passing import run_messages
 from mercer.runtime.placing import learned_of, place
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.stochastic import Fitted, run_stochastic
 from mercer.runtime.svi import run_svi
+from mercer.runtime.training import run_training
 from mercer.stdlib.methods import METHODS
 
-_RUNNERS: dict[Method, Callable[..., Draws]] = {
+_RUNNERS: dict[Method, Callable[..., Any]] = {
     "nuts": run_nuts,
     "map": run_map,
     "svi": run_svi,
+    "messages": run_messages,
 }
-_GIVEN = ("density", "program", "bound", "summaries", "seed", "report", "checkpoint")
+_GIVEN = (
+    "density",
+    "program",
+    "arguments",
+    "bound",
+    "summaries",
+    "seed",
+    "report",
+    "checkpoint",
+    "method",
+)
 """Parameters of what runs a method that are no settings."""
 
 
@@ -52,6 +65,18 @@ def infer(
     `summaries` stand for what the program takes once from its data, where they are known.
     """
     kept = checkpoint or Checkpoint()
+    if is_trained(program, method):
+        draws, arguments = run_training(
+            program,
+            bound,
+            method="svi" if method == "svi" else "map",
+            summaries=summaries,
+            seed=seed,
+            report=report,
+            checkpoint=kept,
+            **settings,
+        )
+        return Fitted(draws, arguments)
     if takes_batches(program):
         return run_stochastic(
             program,
@@ -63,6 +88,15 @@ def infer(
             **settings,
         )
     arguments = arguments_of(program, bound, summaries=summaries)
+    if passes_messages(program):
+        return run_messages(
+            program,
+            arguments,
+            seed=seed,
+            report=report,
+            checkpoint=kept,
+            **settings,
+        )
     placed = place(program, arguments, seed=seed, report=report)
     if (left := kept.load("draws")) is not None:
         return Fitted(draws_of(left), placed.arguments)
@@ -93,15 +127,26 @@ def at_all_rows(
     )
 
 
+def passes_messages(program: ModuleType) -> bool:
+    """Whether the plan is message passing."""
+    return bool(program.INFERENCE.lane == "messages")
+
+
 def takes_batches(program: ModuleType) -> bool:
     """Whether the plan is variational inference by minibatches."""
     return bool(program.INFERENCE.lane == "variational")
 
 
+def is_trained(program: ModuleType, method: Method) -> bool:
+    """Whether the plan is to train layers by stochastic gradients."""
+    return hasattr(program, "TRAINING") and method in ("map", "svi")
+
+
 def settings_of(program: ModuleType, by: Method, options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of method `by`: of the table, then of the model, then those given, as far as
     what runs it takes them. ValueError for an option that it does not have."""
-    runner: Callable[..., Any] = run_stochastic if takes_batches(program) else _RUNNERS[by]
+    runner = run_stochastic if takes_batches(program) else _RUNNERS[by]
+    runner = run_training if is_trained(program, by) else runner
     entry = next(e for e in METHODS if e.name.lower() == by)
     counts = {p.name for p in entry.parameters if p.space == "Count"}
     own = program.INFERENCE.settings if program.INFERENCE.method == by else {}
