@@ -258,7 +258,9 @@ def _in_order(index: IndexNeed, seen: _Evidence, old: Labels) -> list[Diagnostic
             mend = f"give them a column {name}: tables meet by label, never by row"
             return [Diagnostic("M409", problem, need.span, mend=mend)]
         if size != len(old):
-            problem = f"{need.name} has {size} coordinates {name}, but at the fit they were {fitted}"
+            problem = (
+                f"{need.name} has {size} coordinates {name}, but at the fit they were {fitted}"
+            )
             mend = f"give {need.name} these, in this order or in columns of these names"
             return [Diagnostic("M406", problem, need.span, mend=mend)]
     return []

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 
 from mercer.dsl.spaces import Label
+from mercer.runtime import posterior
 from mercer.runtime.cache import use_cache
 from mercer.runtime.checkpoint import Checkpoint, begin, digest, surroundings
 from mercer.runtime.diagnose import LEAST_JITTER, diagnose, of_inducing, of_normal_law
 from mercer.runtime.fit import Fit
 from mercer.runtime.infer import at_all_rows, infer, settings_of, takes_batches
 from mercer.runtime.inference import Method
+from mercer.runtime.manyrows import SHARE, rows_at_once
 from mercer.runtime.placing import learned_of
-from mercer.runtime.posterior import KEPT_ROWS, complete, complete_without_rows, inference_data
+from mercer.runtime.posterior import complete, complete_without_rows, inference_data, rows_of
 from mercer.runtime.progress import Report, watched
 from mercer.runtime.statistics import statistics_note
 from mercer.runtime.stochastic import Fitted
@@ -70,7 +72,7 @@ def run(
         )
 
     def assemble(report: Report) -> Any:
-        if takes_batches(program) and bound.sizes[program.ROWS] > KEPT_ROWS:
+        if takes_batches(program) and not _at_once(program, bound, fitted):
             return complete_without_rows(program, arguments, found, seed=seed, report=report)
         return complete(
             program,
@@ -114,6 +116,21 @@ def run(
         plan_text=plan_text,
         checkpoint=kept,
     )
+
+
+def _at_once(program: ModuleType, bound: Any, fitted: Fitted) -> bool:
+    """Whether the values at all rows have their place in one block of a prediction. Those of more
+    rows are predicted when they are wanted."""
+    size = rows_at_once(
+        program,
+        bound,
+        [name for name, dims in program.DIMS.items() if program.ROWS in dims],
+        [program.ROWS],
+        draws=fitted.draws.chains * fitted.draws.draws,
+        fitted=rows_of(fitted.arguments),
+        room=SHARE * posterior.KEPT_BYTES,
+    )
+    return size is None
 
 
 def _outcomes_with_labels(bound: Any) -> dict[str, int]:
