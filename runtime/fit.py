@@ -263,12 +263,20 @@ class Fit:
                 if name.endswith(SHARES):
                     return shape[:-1]
                 return shape[1:] if name.endswith(STATISTICS) else shape[2:]
-        raise ValueError(f"outcome: {', '.join(self.outcomes())} are there, got {outcome!r}")
+        if outcome not in self.outcomes():
+            raise ValueError(f"outcome: {', '.join(self.outcomes())} are there, got {outcome!r}")
+        return tuple(self.bound.sizes[dim.rstrip("'")] for dim in self.program.DIMS[outcome])
 
     def outcomes(self) -> set[str]:
         """The outcomes of the model."""
         groups = [name for name in group_names(self.idata) if is_of_outcomes(name)]
-        return {str(name) for group in groups for name in self.idata[group].data_vars}
+        kept = {str(name) for group in groups for name in self.idata[group].data_vars}
+        return kept if self.keeps_rows else set(keeps(self.program))
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether the fit has values at its data; else they are predicted when they are wanted."""
+        return any(is_of_outcomes(name) for name in group_names(self.idata))
 
     def draws(self) -> dict[str, np.ndarray]:
         """Draws of the sampled unknowns, chains one after another."""
