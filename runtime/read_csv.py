@@ -23,7 +23,7 @@ _PIECE = 1 << 22
 """Bytes of a piece of a large file."""
 
 _PADDED = re.compile(rb"(?:^|[,;\t\n\"]) *[+-]?0[0-9]")
-"""`01001` as a label is another than `1001`: such a column is text, which may be read as numbers."""
+"""`01001` as a label is another than `1001`: such a column is text; numbers are read of it too."""
 
 _TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 
