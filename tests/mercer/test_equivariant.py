@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +92,8 @@ class Stopped(Exception):
     """Stands for a machine that goes down."""
 
 
-@pytest.fixture
-def stopping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Training that ends after its 7th step, whose state has just been kept."""
+def stopping_after(step: int) -> Any:
+    """Training that ends after a step, whose state has just been kept."""
     plain = training._train
 
     def broken(objective: Any, settings: Any, seed: int, member: int, told: Any, kept: Any) -> Any:
@@ -103,27 +101,27 @@ def stopping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
         def saved(name: str, state: Any, **rest: Any) -> None:
             save(name, state, **rest)
-            if getattr(state, "step", 0) == 7:
+            if getattr(state, "step", 0) == step:
                 kept.write()
                 raise Stopped
 
         kept.save = saved
         return plain(objective, settings, seed, member, told, kept)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(training, "_train", broken)
-        yield
+    return broken
 
 
-@pytest.mark.parametrize("method", ["MAP(epochs = 5, batch = 20, chains = 2)", "SVI(epochs = 5)"])
+@pytest.mark.parametrize(
+    "method", ["MAP(epochs = 3, batch = 20, chains = 2)", "SVI(epochs = 3, batch = 20)"]
+)
 def test_training_that_was_cut_short_goes_on_to_the_same_values(
-    method: str, tmp_path: Path, stopping: None, monkeypatch: pytest.MonkeyPatch
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, kept = images_of(90, 5), tmp_path / "fit.checkpoint"
     own = model(method)
-    with pytest.raises(Stopped):
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(training, "_train", stopping_after(7))
         own.fit(data, seed=1, progress=False, checkpoint=kept)
-    monkeypatch.undo()
     resumed = own.fit(data, seed=1, progress=False, checkpoint=kept, resume=True)
     whole = own.fit(data, seed=1, progress=False)
     for name, values in whole.sampled.values.items():
