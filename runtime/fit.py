@@ -69,7 +69,8 @@ class Fit:
     def summary(self, names: list[str] | None = None) -> Any:
         """Mean, sd, 94 % interval, R-hat and effective draws of the unknowns, as a table.
 
-        Left out, `names` are the unknowns; values of functions at the data are many, so ask.
+        Left out, `names` are the unknowns; values of functions at the data, and the weights of
+        equivariant layers, are many, so ask.
         """
         posterior = self.idata["posterior"]
         has_statistics = [n for n in names or () if n in self.statistics()]
@@ -79,7 +80,9 @@ class Fit:
                 f"fit.idata['posterior{STATISTICS}']"
             )
         if names is None:
-            names = [n for n in posterior.data_vars if "(" not in n and posterior[n].size]
+            layers = tuple(f"{name}." for name in getattr(self.program, "LAYERS", {}))
+            shown = [n for n in posterior.data_vars if "(" not in n and posterior[n].size]
+            names = [n for n in shown if not str(n).startswith(layers)] if layers else shown
         table = summary_of(self.idata, names)
         table.attrs["diagnostics"] = self.diagnostics
         return table
