@@ -130,3 +130,29 @@ def test_training_that_was_cut_short_goes_on_to_the_same_values(
     if method.startswith("SVI"):
         spread = whole.sampled.values["head.bias"].std(axis=(0, 1))
         assert (spread > 0).all()
+
+
+DEEP = """data image[n] : Image(8, 8)
+data y[n] : Real
+lift : Image(8, 8) -> Field(GL(2), 2) ~ Equivariant(samples = 4, hidden = [5])
+kept = image |> lift |> normalize |> relu
+features = peak(2 * kept)
+f : Real^2 -> Real ~ GP(RBF())
+noise ~ HalfNormal(1)
+y ~ Normal(f(features), noise)
+infer MAP(epochs = 15)
+"""
+
+
+def test_a_process_on_equivariant_features_is_integrated_out() -> None:
+    """A deep kernel: exact given the layer, whose weights maximise the density with it."""
+    data = images_of(40, 6)
+    y = np.where(data["kind"] == "ring", 1.0, -1.0)
+    own = mercer.compile(DEEP)
+    assert "f enters y linearly" in own.explain() or "f enter y linearly" in own.explain()
+    fit = own.fit({"image": data["image"], "y": y}, progress=False)
+    assert "features" in fit.idata["posterior"] and "kept" not in fit.idata["posterior"]
+    new = images_of(10, 7)["image"]
+    here, there = (fit.predict({"image": x}) for x in (new, np.rot90(new, axes=(1, 2))))
+    np.testing.assert_allclose(there.means["y"], here.means["y"], atol=1e-3)
+    assert (here.sds["y"] > 0).all()
