@@ -95,7 +95,8 @@ class Fit:
 
     def many(self) -> dict[str, int]:
         """What has a value at each row of the data, by name, with their number: functions at the
-        data, definitions along their rows, imputed columns."""
+        data, definitions along their rows, imputed columns; and the weights of equivariant layers.
+        """
         posterior = self.idata["posterior"].data_vars
         sizes = {str(n): int(np.prod(v.shape[2:])) for n, v in posterior.items()}
 
@@ -103,7 +104,12 @@ class Fit:
             dims = {str(d).rstrip("'") for d in posterior[name].dims}
             return bool(dims & self.bound.numbered) and sizes[name] > _FEW
 
-        return {n: size for n, size in sizes.items() if "(" in n or is_along_rows(n)}
+        layers = tuple(f"{name}." for name in getattr(self.program, "LAYERS", {}))
+        return {
+            n: size
+            for n, size in sizes.items()
+            if "(" in n or n.startswith(layers or "(") or is_along_rows(n)
+        }
 
     def predict(self, new: Any = None) -> Prediction:
         """The outcomes at new rows; at the data of the fit where `new` is left out."""

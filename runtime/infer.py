@@ -160,4 +160,5 @@ def settings_of(program: ModuleType, by: Method, options: Mapping[str, Any]) -> 
     if wrong:
         raise ValueError(f"options: {by} takes {', '.join(taken)}, got {wrong}")
     found: dict[str, Any] = {p.name: p.default for p in entry.parameters} | dict(own) | given
-    return {k: int(v) if k in counts else v for k, v in found.items() if k in taken}
+    taken = [k for k in taken if k in found]
+    return {k: int(found[k]) if k in counts and found[k] is not None else found[k] for k in taken}
