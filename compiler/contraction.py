@@ -51,19 +51,21 @@ def contraction_of(
     model: ir.TypedModel, location: ir.Expr, candidates: frozenset[str]
 ) -> Contraction:
     """The contraction that a location is, of at least two of `candidates`; or NoContraction."""
-    products, offsets = [], []
+    products, offsets, beside = [], [], ""
     for term in _terms(model, location, candidates):
         product = _product(model, term, candidates)
         owners = [n for leaf in product.leaves for n in names_below(model, leaf) & candidates]
         if len(owners) > 1:
             products.append(product)
         elif owners and owners[0] in model.functions:
-            raise NoContraction(f"`{owners[0]}` is added to it")
+            beside = owners[0]
         else:
             offsets.append(term)
     if len(products) != 1:
         what = "no product" if not products else "more than one product"
         raise NoContraction(f"it has {what} of Gaussian unknowns")
+    if beside:
+        raise NoContraction(f"`{beside}` is added to it")
     (product,) = products
     factors, weights = [], []
     for leaf in product.leaves:

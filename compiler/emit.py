@@ -317,7 +317,11 @@ class _Emitter(DataFunctions):
             rows = dims if is_by_row(factor) else ()
             index = index_text(body, factor.term, rows)
             if index is None:
-                index = f"jnp.arange({body.shape(rows)[1:-1].rstrip(',').replace(', ', ' * ')})"
+                index = (
+                    "jnp.zeros(1, int)"
+                    if not rows
+                    else f"jnp.arange({body.shape(rows)[1:-1].rstrip(',').replace(', ', ' * ')})"
+                )
             letters = "".join(letter[d] for d in body.order(factor.over))
             sizes = body.shape(body.order(factor.over))
             along = ", is_along=True" if along_line(self.model, factor) else ""

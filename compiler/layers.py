@@ -27,11 +27,12 @@ def layers_of(model: ir.TypedModel) -> dict[str, ir.Convolved]:
 
 
 def features_of(model: ir.TypedModel) -> dict[ir.Expr, str]:
-    """Each `pool` or `peak` of a field in the model, and the name of its value in a program."""
+    """Each `pool` or `peak` of a field in the model, and the name of its value in a program, which
+    has blanks, as no name of a model has."""
     found: dict[ir.Expr, str] = {}
     for node in _everything(model):
         if isinstance(node, ir.OverField) and node.word != "normalize" and node not in found:
-            found[node] = f"features {len(found) + 1}" if found else "features"
+            found[node] = f"features of images{f' {len(found) + 1}' if found else ''}"
     return found
 
 

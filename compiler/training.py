@@ -46,7 +46,9 @@ def training_of(
     if method == "nuts" or not layers_of(structure.model):
         return None
     rows = None if is_joint else rows_index(structure, sizes or {})[0]
-    settings: dict[str, float] = {"chains": 1.0, "draws": 1.0 if method == "map" else 25.0}
+    # Draws of a point are all the same, but for what is integrated out given it.
+    draws = 1.0 if method == "map" and not is_joint else 25.0
+    settings: dict[str, float] = {"chains": 1.0, "draws": draws}
     settings |= {"epochs": float(EPOCHS if rows else 10 * EPOCHS), "rate": 0.01}
     if rows is not None:
         settings |= {"batch": float(BATCH), "held": 0.1}

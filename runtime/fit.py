@@ -95,7 +95,8 @@ class Fit:
 
     def many(self) -> dict[str, int]:
         """What has a value at each row of the data, by name, with their number: functions at the
-        data, definitions along their rows, imputed columns."""
+        data, definitions along their rows, imputed columns; and the weights of equivariant layers.
+        """
         posterior = self.idata["posterior"].data_vars
         sizes = {str(n): int(np.prod(v.shape[2:])) for n, v in posterior.items()}
 
@@ -103,7 +104,12 @@ class Fit:
             dims = {str(d).rstrip("'") for d in posterior[name].dims}
             return bool(dims & self.bound.numbered) and sizes[name] > _FEW
 
-        return {n: size for n, size in sizes.items() if "(" in n or is_along_rows(n)}
+        layers = tuple(f"{name}." for name in getattr(self.program, "LAYERS", {}))
+        return {
+            n: size
+            for n, size in sizes.items()
+            if "(" in n or n.startswith(layers or "(") or is_along_rows(n)
+        }
 
     def predict(self, new: Any = None) -> Prediction:
         """The outcomes at new rows; at the data of the fit where `new` is left out."""
@@ -263,12 +269,20 @@ class Fit:
                 if name.endswith(SHARES):
                     return shape[:-1]
                 return shape[1:] if name.endswith(STATISTICS) else shape[2:]
-        raise ValueError(f"outcome: {', '.join(self.outcomes())} are there, got {outcome!r}")
+        if outcome not in self.outcomes():
+            raise ValueError(f"outcome: {', '.join(self.outcomes())} are there, got {outcome!r}")
+        return tuple(self.bound.sizes[dim.rstrip("'")] for dim in self.program.DIMS[outcome])
 
     def outcomes(self) -> set[str]:
         """The outcomes of the model."""
         groups = [name for name in group_names(self.idata) if is_of_outcomes(name)]
-        return {str(name) for group in groups for name in self.idata[group].data_vars}
+        kept = {str(name) for group in groups for name in self.idata[group].data_vars}
+        return kept if self.keeps_rows else set(keeps(self.program))
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether the fit has values at its data; else they are predicted when they are wanted."""
+        return any(is_of_outcomes(name) for name in group_names(self.idata))
 
     def draws(self) -> dict[str, np.ndarray]:
         """Draws of the sampled unknowns, chains one after another."""

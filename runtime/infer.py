@@ -120,11 +120,14 @@ def at_all_rows(
     """The arguments of a fit for all rows of its data; one by batches has only those of a few."""
     if not takes_batches(program):
         return fitted.arguments
-    learned = learned_of(program, fitted.arguments)
     every = arguments_of(program, bound, summaries=summaries)
-    return replace(
-        every, arrays={**every.arrays, **{n: jnp.asarray(v) for n, v in learned.items()}}
-    )
+    return with_learned(program, every, fitted.arguments)
+
+
+def with_learned(program: ModuleType, arguments: Arguments, fitted: Arguments) -> Arguments:
+    """Arguments of any rows, with what was learned at those of the fit."""
+    learned = {n: jnp.asarray(v) for n, v in learned_of(program, fitted).items()}
+    return replace(arguments, arrays={**arguments.arrays, **learned})
 
 
 def passes_messages(program: ModuleType) -> bool:
@@ -157,4 +160,5 @@ def settings_of(program: ModuleType, by: Method, options: Mapping[str, Any]) -> 
     if wrong:
         raise ValueError(f"options: {by} takes {', '.join(taken)}, got {wrong}")
     found: dict[str, Any] = {p.name: p.default for p in entry.parameters} | dict(own) | given
-    return {k: int(v) if k in counts else v for k, v in found.items() if k in taken}
+    taken = [k for k in taken if k in found]
+    return {k: int(found[k]) if k in counts and found[k] is not None else found[k] for k in taken}

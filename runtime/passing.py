@@ -47,8 +47,8 @@ _WINDOW = 10  # sweeps over which the bound must still rise
 _RISE = (0.02, 1e-7)  # nats, and a share of the bound: what counts as rising
 _GROW, _FALL, _STEPS = 1.3, 0.5, (1e-6, 0.7)  # of steps by signs of slopes
 _SHORT = (-4.0, -2.0)
-"""Logarithms of what lengthscales are multiplied by at a start. From short ones the bound rises
-with them; from long ones, which see no detail, it rises too slowly to get anywhere."""
+"""Logarithms of what lengthscales are multiplied by at a start. From short ones the bound rises as
+they grow; from long ones, which see no detail, it rises too slowly to get anywhere."""
 
 _COLLAPSED = 0.05  # share of the outcome's variance that a fit which found nothing explains
 _DIFFERENCE = 1e-3  # of slopes, in unconstrained units
@@ -83,30 +83,43 @@ def run_messages(
     checkpoint: Checkpoint | None = None,
 ) -> Fitted:
     """The laws of the factors, and draws of the other unknowns about their most probable values."""
-    kept = checkpoint or Checkpoint()
     passing = Passing(program, arguments, damping=damping)
     passing.compile(report)
-    states = []
-    for number in range(max(1, restarts)):
-        begun = passing.begin(seed, number)
-        states.append(kept.load(f"start {number}", like=begun) or begun)
-    least = min(SCOUTING, steps) if len(states) > 1 else 0
-    best = kept.load("best", like=states[0])
-    if best is None:
-        for number, state in enumerate(states):
-            while state.sweep < least:
-                state = passing.sweep(state)
-                kept.save(f"start {number}", state)
-                report(_told(state, number, len(states)), state.sweep / least)
-            states[number] = state
-        best = max(states, key=_bound)
+    best = best_of(
+        passing, seed=seed, restarts=restarts, steps=steps, report=report, checkpoint=checkpoint
+    )
+    found = passing.draws(best, seed, chains, draws, steps)
+    return Fitted(found, replace(arguments, arrays={**arguments.arrays, **passing.kept(best)}))
+
+
+def best_of(
+    passing: Passing,
+    *,
+    seed: int,
+    restarts: int,
+    steps: int,
+    report: Report = silent,
+    checkpoint: Checkpoint | None = None,
+) -> State:
+    """The state that the start with the highest bound after some sweeps leads to."""
+    kept, count = checkpoint or Checkpoint(), max(1, restarts)
+    begun = passing.begin(seed, 0)
+    best = kept.load("best", like=begun)
+    least = min(SCOUTING, steps) if count > 1 else 0
+    for number in range(count if best is None or best.sweep <= least else 0):
+        state = passing.begin(seed, number)
+        state = kept.load(f"start {number}", like=begun) or state
+        while state.sweep < least:
+            state = passing.sweep(state)
+            kept.save(f"start {number}", state)
+            report(_told(state, number, count), state.sweep / least)
+        best = state if best is None or _bound(state) > _bound(best) else best
+    assert best is not None
     while best.sweep < steps and passing.is_rising(best):
         best = passing.sweep(best)
         kept.save("best", best)
-        report(_told(best, None, len(states)), best.sweep / steps)
-    best = passing.settled(best)
-    found = passing.draws(best, seed, chains, draws, steps)
-    return Fitted(found, replace(arguments, arrays={**arguments.arrays, **passing.kept(best)}))
+        report(_told(best, None, count), best.sweep / steps)
+    return passing.settled(best)
 
 
 class Passing:
@@ -197,7 +210,7 @@ class Passing:
             total = total + log_z - expected(message, law)
             slopes = slopes + slope
             laws[key], messages[key] = law, message
-        rate = jnp.asarray(float(is_learning))
+        rate = jnp.asarray(float(is_learning), self.value.dtype)
         seen, moved, weight, target, _ = self.functions.rows(flat, laws, rate, self.data)
         bound = float(total + seen)
         if not math.isfinite(bound):
@@ -262,7 +275,7 @@ class Passing:
             k: np.asarray(v).reshape(chains, draws, *np.shape(v)[1:]) for k, v in values.items()
         }
         residual = np.asarray(self.functions.residual(state.flat, state.laws, self.data))
-        share = 1.0 - np.var(residual) / max(self.spread**2, 1e-300)
+        share = 1.0 - float(np.var(residual)) / max(self.spread**2, 1e-300)
         stats = {"bound": np.full((chains, draws), state.bounds[-1])}
         return Draws(every, chains, draws, stats, _notes(state, share, steps, self))
 
@@ -476,9 +489,8 @@ def _first_law(key: Array, shape: Shape) -> Moments:
         noise = noise + 0.1 * jax.random.normal(own, (shape.count, shape.rank))
         mean = 1.0 + noise
     else:
-        grid = np.indices(shape.sizes).reshape(len(shape.sizes), -1)
-        same = np.all(grid == grid[:1], axis=0) if len(grid) else np.ones(1, bool)
-        mean = jnp.asarray(same, float)[None] + noise
+        positions = np.indices(shape.sizes).reshape(len(shape.sizes), shape.rank)
+        mean = jnp.asarray(np.all(positions == positions[:1], axis=0), float)[None] + noise
     covariance = jnp.broadcast_to(0.1 * jnp.eye(shape.rank), (shape.count, shape.rank, shape.rank))
     return Moments(mean, covariance)
 

@@ -99,11 +99,11 @@ def unit_coordinates(name: str, count: int) -> np.ndarray:
     """
     group: Group = named(name)
     if group.degree == 3:
-        unit = qmc.Halton(3, seed=np.random.default_rng(0)).random(count)
+        unit = qmc.Halton(3, rng=np.random.default_rng(0)).random(count)
         return in_ball(unit)
     angles = (2.0 * np.arange(count) + 1.0) / count - 1.0
     own = len(group.strains)
     if not own:
         return angles[:, None]
-    strains = in_ball(qmc.Halton(own, seed=np.random.default_rng(0)).random(count))
+    strains = in_ball(qmc.Halton(own, rng=np.random.default_rng(0)).random(count))
     return np.concatenate([strains, np.random.default_rng(1).permutation(angles)[:, None]], axis=1)

@@ -79,7 +79,7 @@ def _strains(group: Group, count: int, seed: int, spread: float) -> tuple[np.nda
     found = np.zeros((count, 3))
     own = len(group.strains)
     if own:
-        unit = qmc.Halton(own, seed=np.random.default_rng((seed, 3))).random(count)
+        unit = qmc.Halton(own, rng=np.random.default_rng((seed, 3))).random(count)
         found[:, group.strains] = spread * in_ball(unit)
     rho = 2.0 * np.hypot(found[:, 1], found[:, 2])
     density = np.where(rho > 0, np.sinh(rho) / np.where(rho > 0, rho, 1.0), 1.0)
