@@ -18,7 +18,7 @@ from mercer.compiler.shapes import (
     wave_names,
     weights_name,
 )
-from mercer.dsl.spaces import Dim, Label, Shape, Space, Vector, coordinates_of
+from mercer.dsl.spaces import Dim, Image, Label, Shape, Space, Vector, coordinates_of
 from mercer.stdlib import catalog
 
 
@@ -54,6 +54,16 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
             return f"{inside} * {kernel_text(body, inner, function)}"
         case ir.KernelPower(_, inner, exponent):
             return f"({kernel_text(body, inner, function)}) ** {exponent}"
+        case ir.KernelCall(_, entry, arguments, _, _, (inner, *_)):
+            words = [kernel_text(body, inner, function)]
+            for name, value in arguments.items():
+                if isinstance(value, ir.Text):
+                    words.append(f"{name}={value.value.replace(' ', '')!r}")
+                else:
+                    words.append(f"{name}={_argument(body, value, function)}")
+            if isinstance(function.type.domain, Image):
+                words.append(f"image={_sides(function.type.domain)}")
+            return f"{entry}({', '.join(words)})"
         case ir.KernelCall(_, entry, arguments, factor, coordinates):
             known = catalog.kernels()[entry]
             words = []
@@ -262,6 +272,12 @@ def _term_text(body: Body, term: Term, dims: Dims) -> str:
     if index is not None:
         words.append(f"index={index}")
     return f"Term({', '.join(words)})"
+
+
+def _sides(space: Image) -> tuple[int, ...]:
+    """Height and width of an image, and its channels where it has any."""
+    sides = (space.height, space.width)
+    return sides if space.channels is None else (*sides, space.channels)
 
 
 # --- points ---------------------------------------------------------------------------------------

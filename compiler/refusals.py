@@ -25,6 +25,7 @@ from mercer.dsl.spaces import (
     Bool,
     Circle,
     Count,
+    Image,
     Interval,
     Label,
     Product,
@@ -77,7 +78,7 @@ def _function_priors(model: ir.TypedModel) -> Iterator[Diagnostic]:
 
 def _is_plain(space: Space) -> bool:
     return all(
-        isinstance(f, Scalar)
+        isinstance(f, Scalar | Image)
         or is_homogeneous(f)
         or (isinstance(f, Shape) and isinstance(space, Product))
         or (isinstance(f, Vector) and f.size != "inf" and not isinstance(f.base, Circle))

@@ -18,6 +18,8 @@ from mercer.dsl.spaces import (
     INFINITE,
     Dim,
     Field,
+    FunctionType,
+    Image,
     Label,
     Product,
     Real,
@@ -34,6 +36,8 @@ from mercer.stdlib.kernels import NO_COVARIANCES
 
 STATIONARY = ("RBF", "Matern52", "Matern32", "RationalQuadratic")
 """Kernels that a potential may have, or sums and multiples of them."""
+ON_SPACES = {"SO(2)": 2, "SL(2)": 2, "GL(2)": 2, "SO(3)": 3}
+"""The groups of `Invariant`, and the length of the vectors that they act on."""
 
 
 class KernelRules(SmoothnessRules):
@@ -205,7 +209,7 @@ class KernelRules(SmoothnessRules):
     ) -> ir.Kernel:
         self.check_seen(entry, seen, node.span)
         if entry.input == "field":
-            self.check_field(entry, seen, home, node.span)
+            self.check_field_kernel(entry, seen, home, node.span)
         bound = self.bind(entry, node.arguments, node.span)
         coordinate = self.coordinate_dim(seen)
         place = replace(self.home_of(owner, home), coordinate=coordinate)
@@ -241,6 +245,8 @@ class KernelRules(SmoothnessRules):
                 failed = True
         if failed:
             raise Failed(entry.name)
+        if "over" in arguments:
+            self.check_over(arguments["over"], seen, home.kind)
         call = ir.KernelCall(
             node.span, entry.name, arguments, seen.factor, seen.coordinates, tuple(inner)
         )
@@ -248,7 +254,9 @@ class KernelRules(SmoothnessRules):
             self.check_potentials(call)
         return call
 
-    def check_field(self, entry: KernelEntry, seen: Seen, home: KernelHome, span: Span) -> None:
+    def check_field_kernel(
+        self, entry: KernelEntry, seen: Seen, home: KernelHome, span: Span
+    ) -> None:
         """A kernel of fields is one of functions from Real^d to Real^d, d from 2 on."""
         space, codomain = seen.space, home.kind.codomain
         sizes: set[str] = set()
@@ -290,6 +298,39 @@ class KernelRules(SmoothnessRules):
                     span or call.span,
                     mend="use a smoother kernel, such as `Matern52()`",
                 )
+
+    def check_over(self, over: ir.Expr, seen: Seen, kind: FunctionType) -> None:
+        """A group that acts on what the kernel sees: images, or vectors as long as its matrices."""
+        assert isinstance(over, ir.Text)
+        word, space = over.value.replace(" ", ""), seen.space
+        if word not in ON_SPACES:
+            raise self.problems.report(
+                "M249",
+                f"`over` is a group, and `{over.value}` is none that is known",
+                over.span,
+                mend=f"groups are {', '.join(ON_SPACES)}",
+            )
+        degree = ON_SPACES[word]
+        if isinstance(space, Image):
+            fits = degree == 2
+        elif isinstance(space, Product):
+            fits = all_numbers(space) and len(space.factors) == degree
+        else:
+            fits = isinstance(space, Vector) and self.length_of(space.size) == degree
+        if not fits or seen.factor is not None or seen.coordinates is not None:
+            where = "images and " if degree == 2 else ""
+            raise self.problems.report(
+                "M229",
+                f"`{word}` acts on {where}vectors of length {degree}, and this is `{kind.domain}`",
+                over.span,
+                mend=f"write `Real^{degree} ->` in the signature, and give the kernel all of it",
+            )
+
+    def length_of(self, dim: Dim) -> int | None:
+        if dim.isdigit():
+            return int(dim)
+        declared = self.indices.get(dim)
+        return None if declared is None or declared.labels is None else len(declared.labels)
 
     def setting(self, argument: syntax.Argument) -> ir.Expr:
         line = self.scoped.sources[argument.value.span.file].line(argument.value.span.line)

@@ -26,6 +26,8 @@ class SmoothnessRules(DefaultRules):
                     and wanted not in (coordinates or (wanted,))
                 ):
                     return math.inf, name, span
+                if kernel.inner:  # a mean over a group is as smooth as what it is of
+                    return self.smoothness(kernel.inner[0], wanted)
                 entry = catalog.kernels()[name]
                 if entry.input == "field":  # of first derivatives
                     least = min((self.smoothness(k, None) for k in kernel.inner), key=_first)

@@ -141,7 +141,7 @@ KINDS: tuple[Kind, ...] = (
         "unknown",
         unknowns.is_places,
         unknowns.draw_places,
-        "Such places are known up to what the model cannot tell apart: a turn, a mirror image.",
+        "A dot a row. Unknown inputs are found up to a turn or a mirror image: all of them say the same.",
     ),
     Kind(
         "forest",

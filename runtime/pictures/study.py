@@ -67,7 +67,9 @@ class Study:
         self.functions: dict[str, str] = {
             key: site.process
             for key, site in fit.sites().items()
-            if site.points is not None and key in known and key in names
+            if site.points is not None
+            and key in known
+            and (key in names or not (fit.keeps_rows or site.is_inducing))
         }
         drawn = {*self.functions, *self.shapes}
         self.unknowns: list[str] = [name for name in names if name not in drawn]

@@ -5,6 +5,7 @@ Importing this package does not import JAX; making a kernel does.
 
 from mercer.stdlib.kernels.dot import Brownian, Constant, Linear, Polynomial
 from mercer.stdlib.kernels.flows import CurlFree, DivergenceFree, FieldWord, Helmholtz
+from mercer.stdlib.kernels.invariant import GroupMean, Invariant
 from mercer.stdlib.kernels.labels import Coregion
 from mercer.stdlib.kernels.promised import PROMISED
 from mercer.stdlib.kernels.shapes import (
@@ -28,7 +29,7 @@ from mercer.stdlib.kernels.stationary import (
 )
 from mercer.stdlib.kernels.word import Word
 
-WORDS: tuple[Word, ...] = (
+WORDS: tuple[Word | GroupMean, ...] = (
     RBF,
     Matern12,
     Matern32,
@@ -42,6 +43,7 @@ WORDS: tuple[Word, ...] = (
     Constant,
     Brownian,
     Coregion,
+    Invariant,
 )
 """The kernels that run, in the order in which a manual should show them."""
 
@@ -77,6 +79,7 @@ __all__ = [
     "Heat",
     "Helmholtz",
     "Intrinsic",
+    "Invariant",
     "Linear",
     "Matern",
     "Matern12",
