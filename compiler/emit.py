@@ -22,12 +22,15 @@ from mercer.compiler.code import Body, Code
 from mercer.compiler.facts import copies, dims, inputs, taken
 from mercer.compiler.imports import import_lines
 from mercer.compiler.joint import write_steps
+from mercer.compiler.layers import image_of, maps_lines, settings_text
 from mercer.compiler.messages import along_line, hyperparameters, is_by_row, message_names, short_of
 from mercer.compiler.plan import Plan
 from mercer.compiler.preparing import TIMELINE, DataFunctions, indented, keywords
 from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.shapes import weights_name
 from mercer.compiler.walk import imputed
+from mercer.compiler.waves import shapes_shown
+from mercer.dsl.spaces import Field
 
 Write = Callable[[Body], str | None]
 
@@ -53,7 +56,9 @@ class _Emitter(DataFunctions):
             self.function("outcomes", self.outcomes, at=True),
             self.function("definitions", self.definitions, at=True),
             *([self.function("factors", self.factors)] if self.contraction else []),
+            *([self.maps_function()] if self.layers else []),
         ]
+        functions += [self.function("shapes", shapes_shown)] if self.waves else []
         return "\n\n\n".join([self.head("\n".join(functions)), *functions]) + "\n"
 
     def head(self, body: str) -> str:
@@ -66,7 +71,7 @@ class _Emitter(DataFunctions):
         lines += ["import jax.numpy as jnp", "import numpy as np", "import numpyro"]
         lines += ["from numpyro import distributions as dist", ""]
         engine = self.plan.engine_name
-        lines += import_lines(body, model, engine)
+        lines += import_lines("\n".join([body, *self.layer_lines()]), model, engine)
         settings = dict(self.plan.settings)
         lines += [
             "",
@@ -76,6 +81,7 @@ class _Emitter(DataFunctions):
             *([f"PREPARED = {self.prepared()!r}"] if self.waves else []),
             *self.variational(),
             *self.passed(),
+            *self.layer_lines(),
             f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
             f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
@@ -124,6 +130,21 @@ class _Emitter(DataFunctions):
         }
         short = short_of(self.model, self.contraction)
         return [f"PRIORS = {_dict(priors)}", f"SHORT = {short!r}", f"MESSAGES = {_dict(kept)}"]
+
+    def layer_lines(self) -> list[str]:
+        """The settings of equivariant layers, and how they are trained."""
+        if not self.layers:
+            return []
+        inside = "".join(
+            f"    {name!r}: {settings_text(node.layer)},\n" for name, node in self.layers.items()
+        )
+        lines = ["LAYERS = {\n" + inside + "}"]
+        if (training := self.plan.training) is not None:
+            outcomes = tuple(self.model.observations)
+            image = image_of(self.model, next(iter(self.layers.values())))
+            word = self.identifiers[image.name] if isinstance(image, ir.Ref) else None
+            lines.append(f"TRAINING = Training({training.rows!r}, {outcomes!r}, {word!r})")
+        return lines
 
     def inducing(self) -> dict[str, tuple[int, tuple[str, ...]]]:
         """Of each function whose inducing points are chosen: how many, and their arguments."""
@@ -340,8 +361,21 @@ class _Emitter(DataFunctions):
     def _noise(self, body: Body, scale: ir.Expr, dims: tuple[str, ...]) -> str:
         return flat_text(body, body.arranged(body.value(scale), dims), dims)
 
+    def maps_function(self) -> str:
+        """The field that each layer makes of images, with settings that may be others."""
+        body = self.body()
+        entries, image = maps_lines(body)
+        reads = [self.identifiers[n] for n in body.reads if n in self.identifiers]
+        reads = [word for word in reads if word != image]
+        head = f"def maps(images, layers, {keywords([*reads, '**_'])}):"
+        return "\n".join([head, *indented(body.lines), "    return {", *entries, "    }"])
+
     def definitions(self, body: Body) -> dict[str, str]:
-        kept = [n for n, d in self.model.definitions.items() if not d.is_data]
+        kept = [
+            n
+            for n, d in self.model.definitions.items()
+            if not d.is_data and not isinstance(d.type.space, Field)  # too large to be kept
+        ]
         return {name: body.reference(name) for name in kept}
 
 

@@ -26,7 +26,16 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "observe",
     ),
     "mercer.runtime.geometry": ("graph", "manifold", "mesh"),
-    "mercer.runtime.inference": ("Inference",),
+    "mercer.runtime.inference": ("Inference", "Training"),
+    "mercer.runtime.layers": (
+        "Layer",
+        "by_rows",
+        "convolve",
+        "lift",
+        "normalized",
+        "peak",
+        "pooled",
+    ),
     "mercer.runtime.rows": (
         "directions",
         "flat",
@@ -45,6 +54,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "sample_whitened",
     ),
     "mercer.runtime.timeline": ("Reading", "timeline"),
+    "mercer.stdlib.groups.warp": ("centred",),
     "mercer.stdlib.homogeneous": ("Circle", "Rotations", "Sphere"),
     "mercer.stdlib.laws": (
         "censored",

@@ -86,6 +86,7 @@ class Judgements(ABC):
         self.linear: dict[str, tuple[ir.Expr, ir.Expr]] = {}  # linear maps: weights, bias
         self.networks: dict[str, Any] = {}
         self.cores: dict[str, ir.Expr] = {}  # multilinear maps: their weights
+        self.layers: dict[str, Any] = {}
         self.shown: dict[ir.Expr, str] = {}  # values of linear maps and networks: how they read
 
     # --- what the rules give each other ------------------------------------------------------
@@ -222,6 +223,18 @@ class Judgements(ABC):
         self, function: ir.FunctionRef, values: Sequence[ir.Expr], span: Span
     ) -> ir.Expr:
         """The value of a multilinear map at its arguments."""
+
+    @abstractmethod
+    def is_layer(self, name: str) -> bool:
+        """Whether `name` is an equivariant layer."""
+
+    @abstractmethod
+    def apply_layer(self, function: ir.FunctionRef, value: ir.Expr, span: Span) -> ir.Expr:
+        """The field that an equivariant layer makes of an image or a field."""
+
+    @abstractmethod
+    def check_field(self, word: str, arguments: Sequence[ir.Expr], span: Span) -> None:
+        """`word` of these, some of them fields, commutes with the group."""
 
     @abstractmethod
     def refuse_slope(self, function: ir.FunctionRef, span: Span) -> Failed:

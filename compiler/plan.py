@@ -14,6 +14,7 @@ from mercer.compiler.contraction import NoContraction
 from mercer.compiler.curved import curved_sentences
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of
+from mercer.compiler.layers import layers_of
 from mercer.compiler.line import latent_along, states_along
 from mercer.compiler.messages import (
     DRAWS as MESSAGE_DRAWS,
@@ -30,6 +31,7 @@ from mercer.compiler.sampling import Step, sentences_of, steps_of
 from mercer.compiler.shapes import modes_of, shape_of, waves_sentences
 from mercer.compiler.sizes import Sizes, count_of, rows_of
 from mercer.compiler.structure import Structure, analyse, owner_of
+from mercer.compiler.training import Training, training_of, training_sentences
 from mercer.compiler.variational import (
     DRAWS,
     Batches,
@@ -90,6 +92,7 @@ class Plan:
     batches: Batches | None = None
     along: tuple[str, ...] = ()
     asked: str = "auto"
+    training: Training | None = None
 
     @property
     def engine_name(self) -> str:
@@ -100,6 +103,8 @@ class Plan:
     def settings(self) -> Mapping[str, float]:
         """What the model says of the method that was chosen, and the plan where it is silent."""
         own = {} if self.draws is None else {"draws": float(self.draws)}
+        if self.training is not None:
+            own |= dict(self.training.settings)
         if self.batches is not None:
             own |= {"batch": float(self.batches.size), "steps": float(self.batches.steps)}
         return own | dict(self.structure.asked.settings.get(self.method, {}))
@@ -126,6 +131,8 @@ def plan(
     if refused := refusals(model):
         raise MercerError(refused, model.sources)
     asked = structure.asked.method if method == "auto" else method.lower()
+    if asked != "nuts" and layers_of(model):
+        return _trained(structure, "map" if asked == "auto" else asked, sizes)
     wanting = asks_for_batches(structure, asked)
     if wanting is not None:
         if asked not in ("auto", "svi"):
@@ -256,6 +263,34 @@ def _by_messages(structure: Structure, sizes: Mapping[str, int] | None, asked: s
         tuple(sentences),
         draws=draws,
         along=tuple(_along(structure, functions, sizes).values()),
+    )
+
+
+def _trained(structure: Structure, asked: str, sizes: Mapping[str, int] | None) -> Plan:
+    """The plan of a model with equivariant layers, which are optimised by stochastic gradients."""
+    model = structure.model
+    engine = choose_engine(structure, sizes)
+    used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
+    latent = tuple(f for f in structure.latent if f in used)
+    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
+    steps = steps_of(structure, sizes)
+    training = training_of(structure, asked, engine is not None or bool(latent), sizes)
+    assert training is not None
+    inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
+    sentences = [*_sentences(structure, engine, latent, {}, sampled, sizes, None, steps)]
+    if inducing:
+        sentences.insert(1, _of_inducing(inducing, sizes))
+    sentences += training_sentences(structure, training, asked, sizes)
+    return Plan(
+        structure,
+        engine,
+        latent,
+        sampled,
+        steps,
+        "svi" if asked == "svi" else "map",
+        tuple(sentences),
+        inducing,
+        training=training,
     )
 
 

@@ -7,6 +7,7 @@ from mercer.compiler.blocks import index_text, inducing_names, site_text
 from mercer.compiler.code import Body
 from mercer.compiler.facts import labels, summaries
 from mercer.compiler.imports import WORDS
+from mercer.compiler.layers import features_of, kernel_name, layers_of
 from mercer.compiler.line import line_of
 from mercer.compiler.messages import message_names
 from mercer.compiler.names import identifiers
@@ -31,6 +32,7 @@ class DataFunctions:
         self.points = {n: inducing_names(use) for n, use in plan.inducing.items() if use.at is None}
         names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
         names += self.inducing_arguments()
+        self.layers = layers_of(model)
         self.on_shapes = functions_on_shapes(self.structure)
         self.waves = waves_arguments(self.structure)
         names += [*self.waves, *(f"{name} shape" for name in model.shapes)]
@@ -39,6 +41,7 @@ class DataFunctions:
         factors = self.contraction.factors if self.contraction else ()
         self.messages = [name for factor in factors for name in message_names(factor)]
         names += self.messages
+        names += [*features_of(model).values(), *map(kernel_name, layers_of(model))]
         keeps = [f"{o} keep" for o in model.observations]
         self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
         owners = {key: plan.structure.sites[key].owner for key in plan.along}

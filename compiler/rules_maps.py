@@ -69,20 +69,6 @@ class MapRules(MultilinearRules):
                 settings[parameter.name] = self.word_or_value(argument)
         return ir.Function(name, tilde.target.span, tilde.doc, kind, entry, settings=settings)
 
-    def word_or_value(self, argument: syntax.Argument) -> ir.Expr:
-        node = argument.value
-        if isinstance(node, syntax.Name) and not self.is_user_name(node.id):
-            if node.id in ("true", "false"):
-                return self.one_number(float(node.id == "true"), node.span)
-            if node.id in catalog.elementwise():
-                return ir.Text(ValueType(Real()), node.span, node.id)
-        value = self.value(node)
-        if self.random_names(value):
-            raise self.problems.report(
-                "M249", f"`{argument.name}` must be written here as a constant", node.span
-            )
-        return value
-
     def check_shape(self, name: str, kind: FunctionType, entry: str, span: Span) -> None:
         domain, codomain = kind.domain, kind.codomain
         factors = domain.factors if isinstance(domain, Product) else (domain,)

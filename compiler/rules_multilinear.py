@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from mercer.compiler import typed as ir
 from mercer.compiler.judge import Home
 from mercer.compiler.rules_arguments import in_place_parts
-from mercer.compiler.rules_networks import NetworkRules
+from mercer.compiler.rules_layers import LayerRules
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
     INFINITE,
@@ -29,7 +29,7 @@ from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
 
-class MultilinearRules(NetworkRules):
+class MultilinearRules(LayerRules):
     def core(self, name: str) -> ir.Expr:
         """The weights of the map `name`, declared as `name.weights` unless they are given."""
         known: ir.Expr | None = self.cores.get(name)

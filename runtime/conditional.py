@@ -170,7 +170,11 @@ def _variational(
     law = Normal(mean, root, inverse_from_factor(root), apart)
     block = Variational(own, sites, law, entries=entries)
     quantities = program.quantities(**known)
-    return Conditional(program, predictor_names(program), block, block, quantities, {})
+    names = predictor_names(program)
+    means = {k: block.condition({}, quantities[k])[0] for k in names}
+    laws = program.outcomes(means, **known)
+    laws = {k: block.at_mean(v) if isinstance(v, Gaussian) else v for k, v in laws.items()}
+    return Conditional(program, names, block, block, quantities, laws)
 
 
 def _by_messages(

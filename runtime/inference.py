@@ -11,6 +11,20 @@ Method = Literal["nuts", "map", "svi", "messages"]
 
 
 @dataclass(frozen=True)
+class Training:
+    """A program whose unknowns are optimised by stochastic gradients.
+
+    `rows`: the index whose rows are taken a few at a time; None: every step takes all of them.
+    `outcomes`: the outcomes of which a few rows stand for all. `image`: the argument of the program
+    that holds the images; None where they are made of others.
+    """
+
+    rows: str | None
+    outcomes: tuple[str, ...]
+    image: str | None = None
+
+
+@dataclass(frozen=True)
 class Inference:
     """How a program is run.
 

@@ -326,7 +326,10 @@ def _filter(chain: Chain, values: Array, mean: Array, covariance: Array) -> Filt
             mean + gain[:, None] * (weight * left),
             p - gain[:, None] * (weight * gain),
         )
-        return after, (*state, *after, jnp.sqrt(weight) * left, growth)
+        # The root of 0, of what is not observed, has no derivative.
+        is_seen = precision > 0
+        white = jnp.where(is_seen, jnp.sqrt(jnp.where(is_seen, weight, 1.0)) * left, 0.0)
+        return after, (*state, *after, white, growth)
 
     found = lax.scan(one, (mean, covariance), _steps(chain, values))[1]
     mean_before, covariance_before, mean, covariance, white, growth = found

@@ -118,11 +118,6 @@ def _kept_of(shapes: Any, count: int, budget: float, labels: Mapping[str, int]) 
     }
 
 
-KEPT_ROWS = 5_000
-"""Rows up to which a fit of minibatches keeps values at the data; beyond, they are predicted when
-they are asked for, a block of rows at a time."""
-
-
 def complete_without_rows(
     program: ModuleType,
     arguments: Arguments,

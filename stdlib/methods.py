@@ -21,6 +21,12 @@ _DRAWS = (
 _COUNT = _setting("count", "Count", None, "how many inducing points")
 _AT = Parameter("at", "Real", None, False, doc="a column of inducing points, held where they are")
 
+_TRAINING = (
+    _setting("batch", "Count", None, "of layers: rows at a time"),
+    _setting("epochs", "Count", None, "of layers: passes over the rows, at most"),
+    _setting("held", "Unit", None, "of layers: share of the rows that says when to stop"),
+)
+
 METHODS = (
     _method(
         "NUTS",
@@ -36,6 +42,8 @@ METHODS = (
         *_DRAWS,
         _setting("restarts", "Count", 4.0, "starting points"),
         _setting("steps", "Count", 500.0, "at most so many steps from each"),
+        *_TRAINING,
+        _setting("rate", "Positive", 0.01, "of layers: size of the first steps"),
     ),
     _method(
         "SVI",
@@ -44,6 +52,7 @@ METHODS = (
         _setting("steps", "Count", 3000.0, "gradient steps"),
         _setting("rate", "Positive", 0.02, "size of the first steps"),
         _setting("batch", "Count", None, "rows at a time; asks for minibatches"),
+        *_TRAINING[1:],
     ),
     _method(
         "Messages",

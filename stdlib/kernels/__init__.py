@@ -4,6 +4,8 @@ Importing this package does not import JAX; making a kernel does.
 """
 
 from mercer.stdlib.kernels.dot import Brownian, Constant, Linear, Polynomial
+from mercer.stdlib.kernels.flows import CurlFree, DivergenceFree, FieldWord, Helmholtz
+from mercer.stdlib.kernels.invariant import GroupMean, Invariant
 from mercer.stdlib.kernels.labels import Coregion
 from mercer.stdlib.kernels.promised import PROMISED
 from mercer.stdlib.kernels.shapes import (
@@ -27,7 +29,7 @@ from mercer.stdlib.kernels.stationary import (
 )
 from mercer.stdlib.kernels.word import Word
 
-WORDS: tuple[Word, ...] = (
+WORDS: tuple[Word | GroupMean, ...] = (
     RBF,
     Matern12,
     Matern32,
@@ -41,6 +43,7 @@ WORDS: tuple[Word, ...] = (
     Constant,
     Brownian,
     Coregion,
+    Invariant,
 )
 """The kernels that run, in the order in which a manual should show them."""
 
@@ -54,7 +57,11 @@ SHAPE_WORDS: tuple[Word, ...] = (
 )
 """Those that run on surfaces and graphs only."""
 
+FIELD_WORDS: tuple[FieldWord, ...] = (DivergenceFree, CurlFree, Helmholtz)
+"""Those of vector fields on a flat domain, made of kernels of potentials."""
+
 __all__ = [
+    "FIELD_WORDS",
     "NO_COVARIANCES",
     "PROMISED",
     "RBF",
@@ -66,8 +73,13 @@ __all__ = [
     "Constant",
     "Coregion",
     "Cosine",
+    "CurlFree",
+    "DivergenceFree",
+    "FieldWord",
     "Heat",
+    "Helmholtz",
     "Intrinsic",
+    "Invariant",
     "Linear",
     "Matern",
     "Matern12",
