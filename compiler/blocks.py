@@ -7,6 +7,7 @@ from mercer.compiler.affine import Affine, SiteUse, Term
 from mercer.compiler.code import Body, Code, Dims, applied_function
 from mercer.compiler.curved import curved_text, domain_factors, factor_seen
 from mercer.compiler.inducing import InducingUse
+from mercer.compiler.potentials import is_field
 from mercer.compiler.shapes import (
     base_dims,
     copies_of,
@@ -73,6 +74,7 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
                     words.append(f"{name}={value.value:g}")
                 else:
                     words.append(f"{name}={_argument(body, value, function)}")
+            words = [*(kernel_text(body, k, function) for k in kernel.inner), *words]
             text = f"{entry}({', '.join(words)})"
             if factor is not None and factor in dict(shape_factors(function)):
                 names = wave_names(function, factor)
@@ -99,15 +101,17 @@ def site_text(body: Body, use: SiteUse, order: str = "") -> str:
     function = applied_function(body.model, use.apply)
     if shape_of(function) is not None:
         return _sum_text(body, use, function)
-    words = [f"({_factors(body, use, function)},)"]
+    factors = [_factors(body, use, function)]
     copies = _copies(body, use, function)
-    if copies:
-        words.append(f"labels=flat_code({size}, {', '.join(copies)})")
-    # The waves of tangent vectors have a value for each coordinate: no output picks one.
-    outputs = () if is_tangent(function) else coordinates_of(function.type.codomain)
-    for output in outputs:
+    labels = [f"labels=flat_code({size}, {', '.join(copies)})"] if copies else []
+    for output in coordinates_of(function.type.codomain):
         code = body.arranged(Code(f"jnp.arange({body.size(output)})", (output,)), use.dims)
-        words.append(f"output=flat({code.text}, {size})")
+        which = f"flat({code.text}, {size})"
+        if is_field(function):  # the kernel itself knows of the coordinates
+            factors.append(which)
+        elif not is_tangent(function):  # whose waves have a value for each coordinate
+            labels.append(f"output={which}")
+    words = [f"({', '.join(factors)},)", *labels]
     operators = _operators(body, use, use.apply.function, function)
     if operators:
         words.append(f"operators=({', '.join(operators)},)")

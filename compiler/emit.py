@@ -12,6 +12,7 @@ from mercer.compiler.affine import Affine
 from mercer.compiler.blocks import (
     affine_text,
     flat_text,
+    index_text,
     inducing_text,
     process_text,
     site_text,
@@ -22,11 +23,13 @@ from mercer.compiler.facts import copies, dims, inputs, taken
 from mercer.compiler.imports import import_lines
 from mercer.compiler.joint import write_steps
 from mercer.compiler.layers import image_of, maps_lines, settings_text
+from mercer.compiler.messages import along_line, hyperparameters, is_by_row, message_names, short_of
 from mercer.compiler.plan import Plan
 from mercer.compiler.preparing import TIMELINE, DataFunctions, indented, keywords
 from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.shapes import weights_name
 from mercer.compiler.walk import imputed
+from mercer.compiler.waves import shapes_shown
 from mercer.dsl.spaces import Field
 
 Write = Callable[[Body], str | None]
@@ -52,8 +55,10 @@ class _Emitter(DataFunctions):
             self.function("quantities", self.quantities),
             self.function("outcomes", self.outcomes, at=True),
             self.function("definitions", self.definitions, at=True),
+            *([self.function("factors", self.factors)] if self.contraction else []),
             *([self.maps_function()] if self.layers else []),
         ]
+        functions += [self.function("shapes", shapes_shown)] if self.waves else []
         return "\n\n\n".join([self.head("\n".join(functions)), *functions]) + "\n"
 
     def head(self, body: str) -> str:
@@ -75,6 +80,7 @@ class _Emitter(DataFunctions):
             *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
             *([f"PREPARED = {self.prepared()!r}"] if self.waves else []),
             *self.variational(),
+            *self.passed(),
             *self.layer_lines(),
             f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
@@ -112,6 +118,18 @@ class _Emitter(DataFunctions):
             f"POSTERIOR = {joint!r}",
             f"APART = {_dict(own)}",
         ]
+
+    def passed(self) -> list[str]:
+        """What messages leave behind, and what the prior of each factor is made of."""
+        if self.contraction is None:
+            return []
+        priors = {f.key: hyperparameters(self.model, f) for f in self.contraction.factors}
+        kept = {
+            f.key: tuple(self.identifiers[n] for n in message_names(f))
+            for f in self.contraction.factors
+        }
+        short = short_of(self.model, self.contraction)
+        return [f"PRIORS = {_dict(priors)}", f"SHORT = {short!r}", f"MESSAGES = {_dict(kept)}"]
 
     def layer_lines(self) -> list[str]:
         """The settings of equivariant layers, and how they are trained."""
@@ -154,6 +172,7 @@ class _Emitter(DataFunctions):
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
         arguments += [f"{self.identifiers[n]}=None" for n in self.ordering]
         arguments += [f"{self.identifiers[n]}=None" for n in self.law_names()]
+        arguments += [f"{self.identifiers[n]}=None" for n in self.messages]
         known = [self.identifiers[n] for n in (*reads, *self.ordering, *plan.sampled)]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
         if self.structure.predictors:
@@ -285,6 +304,33 @@ class _Emitter(DataFunctions):
         part = next(p[key] for p in self.structure.predictors.values() if key in p)
         rows = (self.plan.batches.rows,) if self.plan.batches else ()
         return body.order((*part.type.dims, *rows))
+
+    def factors(self, body: Body) -> dict[str, str]:
+        """Which entries of each factor a row of the outcome reads, one for each position."""
+        assert self.contraction is not None
+        (observation,) = self.model.observations.values()
+        dims = body.order(observation.type.dims)
+        positions = body.order([d for f in self.contraction.factors for d in f.over])
+        letter = dict(zip(positions, "abcdefghijklmnopqrstuvwxyz", strict=False))
+        entries = {}
+        for factor in self.contraction.factors:
+            rows = dims if is_by_row(factor) else ()
+            index = index_text(body, factor.term, rows)
+            if index is None:
+                index = (
+                    "jnp.zeros(1, int)"
+                    if not rows
+                    else f"jnp.arange({body.shape(rows)[1:-1].rstrip(',').replace(', ', ' * ')})"
+                )
+            letters = "".join(letter[d] for d in body.order(factor.over))
+            sizes = body.shape(body.order(factor.over))
+            along = ", is_along=True" if along_line(self.model, factor) else ""
+            entries[factor.key] = f"Factor({letters!r}, {sizes}, {index}{along})"
+        for weight in self.contraction.weights:
+            code = body.arranged(body.value(weight), dims)
+            word = flat_text(body, code, dims, full=True)
+            entries["weight"] = f"{entries['weight']} * {word}" if "weight" in entries else word
+        return entries
 
     def outcomes(self, body: Body) -> dict[str, str]:
         entries = {}

@@ -11,6 +11,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     "mercer.runtime.gaussian": (
         "Affine",
         "Dense",
+        "Factor",
         "Gaussian",
         "Inducing",
         "Linked",

@@ -85,6 +85,7 @@ class Judgements(ABC):
         self.derivatives: list[ir.FunctionExpr] = []
         self.linear: dict[str, tuple[ir.Expr, ir.Expr]] = {}  # linear maps: weights, bias
         self.networks: dict[str, Any] = {}
+        self.cores: dict[str, ir.Expr] = {}  # multilinear maps: their weights
         self.layers: dict[str, Any] = {}
         self.shown: dict[ir.Expr, str] = {}  # values of linear maps and networks: how they read
 
@@ -212,6 +213,16 @@ class Judgements(ABC):
         self, function: ir.FunctionRef, values: Sequence[ir.Expr], span: Span
     ) -> ir.Expr:
         """The value of a neural network at a point."""
+
+    @abstractmethod
+    def is_core(self, name: str) -> bool:
+        """Whether `name` is a multilinear map."""
+
+    @abstractmethod
+    def apply_multilinear(
+        self, function: ir.FunctionRef, values: Sequence[ir.Expr], span: Span
+    ) -> ir.Expr:
+        """The value of a multilinear map at its arguments."""
 
     @abstractmethod
     def is_layer(self, name: str) -> bool:

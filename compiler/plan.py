@@ -10,11 +10,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from mercer.compiler import typed as ir
+from mercer.compiler.contraction import NoContraction
 from mercer.compiler.curved import curved_sentences
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of
 from mercer.compiler.layers import layers_of
 from mercer.compiler.line import latent_along, states_along
+from mercer.compiler.messages import (
+    DRAWS as MESSAGE_DRAWS,
+)
+from mercer.compiler.messages import (
+    is_for_messages,
+    messages_structure,
+    no_messages,
+    sentences_of_messages,
+)
 from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.refusals import refusals
 from mercer.compiler.sampling import Step, sentences_of, steps_of
@@ -103,6 +113,8 @@ class Plan:
     def lane(self) -> str:
         if self.batches is not None:
             return "variational"
+        if self.structure.contraction is not None:
+            return "messages"
         if self.latent:
             return "latent"
         return "exact" if self.engine else "direct"
@@ -129,6 +141,16 @@ def plan(
         if isinstance(found, str):
             raise MercerError([no_batches(wanting, found)], model.sources)
         return _in_batches(*found, sizes)
+    if asked in ("auto", "messages"):
+        try:
+            passing = messages_structure(model, structure.asked, sizes)
+        except NoContraction as error:
+            if asked == "messages":
+                directive = next((d for d in model.directives if d.method == "Messages"), None)
+                raise MercerError([no_messages(directive, str(error))], model.sources) from None
+        else:
+            if asked == "messages" or is_for_messages(passing):
+                return _by_messages(passing, sizes, asked)
     engine = choose_engine(structure, sizes)
     used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
     latent = tuple(f for f in structure.latent if f in used)
@@ -182,6 +204,8 @@ def plan_of_simulation(structure: Structure, sizes: Mapping[str, int]) -> Plan:
     """
     free = analyse(replace(structure.model, directives=()))
     exact = plan(free)
+    if exact.lane == "messages":  # whose program draws from the prior, along the lines
+        return plan(free, sizes)
     cost = _cost(free, exact.engine, exact.latent, {}, sizes)
     if cost is not None and cost > _LONGEST_SIMULATION:
         return plan(structure, sizes)
@@ -216,6 +240,29 @@ def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int]
         inducing,
         draws,
         batches=batches,
+    )
+
+
+def _by_messages(structure: Structure, sizes: Mapping[str, int] | None, asked: str) -> Plan:
+    """The plan of message passing between the factors of a product."""
+    model = structure.model
+    factors = structure.contraction.factors if structure.contraction else ()
+    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
+    sentences = [*sentences_of_messages(structure, sampled, sizes), *_of_defaults(model)]
+    if asked == "messages":
+        sentences.append("Inference is by messages, as asked.")
+    functions = [factor.owner for factor in factors if factor.owner in model.functions]
+    draws = None if "draws" in structure.asked.settings.get("messages", {}) else MESSAGE_DRAWS
+    return Plan(
+        structure,
+        None,
+        tuple(factor.owner for factor in factors),
+        sampled,
+        steps_of(structure, sizes),
+        "messages",
+        tuple(sentences),
+        draws=draws,
+        along=tuple(_along(structure, functions, sizes).values()),
     )
 
 

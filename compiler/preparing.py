@@ -9,6 +9,7 @@ from mercer.compiler.facts import labels, summaries
 from mercer.compiler.imports import WORDS
 from mercer.compiler.layers import features_of, kernel_name, layers_of
 from mercer.compiler.line import line_of
+from mercer.compiler.messages import message_names
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.shapes import functions_on_shapes
@@ -36,6 +37,10 @@ class DataFunctions:
         self.waves = waves_arguments(self.structure)
         names += [*self.waves, *(f"{name} shape" for name in model.shapes)]
         names += self.law_names()
+        self.contraction = plan.structure.contraction
+        factors = self.contraction.factors if self.contraction else ()
+        self.messages = [name for factor in factors for name in message_names(factor)]
+        names += self.messages
         names += [*features_of(model).values(), *map(kernel_name, layers_of(model))]
         keeps = [f"{o} keep" for o in model.observations]
         self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from mercer.compiler import typed as ir
 from mercer.compiler.curved import domain_factors, factor_seen
+from mercer.compiler.potentials import why_unfit_field
 from mercer.compiler.sampling import circular
 from mercer.compiler.shapes import (
     shape_factors,
@@ -64,6 +65,8 @@ def _function_priors(model: ir.TypedModel) -> Iterator[Diagnostic]:
                 yield _refused(code, what, span)
         if shape_of(function) is not None:
             continue
+        for code, span, what in why_unfit_field(function):
+            yield _refused(code, what, span)
         domain, codomain = function.type.domain, function.type.codomain
         for space in (domain, codomain):
             if isinstance(space, Tangent) and shape_factors(function):

@@ -41,6 +41,13 @@ class ApplicationRules(SignatureRules):
             self.is_network(thing.name) or self.is_layer(thing.name)
         ):
             raise self.refuse_slope(thing, node.span)
+        if isinstance(thing, ir.FunctionRef) and self.is_core(thing.name):
+            raise self.problems.report(
+                "M236",
+                f"`{thing.name}` is multilinear, and its derivative is not in the language",
+                node.span,
+                notes=self.notes(thing.name),
+            )
         if isinstance(thing, ir.FunctionRef) and self.is_linear(thing.name):
             raise self.problems.report(
                 "M236",
@@ -195,6 +202,8 @@ class ApplicationRules(SignatureRules):
             return self.shown_as(text, self.apply_linear(function, values, span))
         if isinstance(function, ir.FunctionRef) and self.is_network(function.name):
             return self.shown_as(text, self.apply_network(function, values, span))
+        if isinstance(function, ir.FunctionRef) and self.is_core(function.name):
+            return self.shown_as(text, self.apply_multilinear(function, values, span))
         if isinstance(function, ir.FunctionRef) and self.is_layer(function.name):
             return self.shown_as(text, self.apply_layer(function, values[0], span))
         return ir.Apply(kind, span, function, tuple(values), text)

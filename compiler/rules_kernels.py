@@ -12,6 +12,7 @@ from mercer.compiler.problems import Failed, meant
 from mercer.compiler.rules_arguments import in_place_parts, parts_of, view_of
 from mercer.compiler.rules_defaults import KernelHome, Seen, all_numbers
 from mercer.compiler.rules_smoothness import SmoothnessRules
+from mercer.compiler.walk import nodes
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
     INFINITE,
@@ -33,6 +34,8 @@ from mercer.stdlib import catalog
 from mercer.stdlib.entry import KernelEntry, Parameter
 from mercer.stdlib.kernels import NO_COVARIANCES
 
+STATIONARY = ("RBF", "Matern52", "Matern32", "RationalQuadratic")
+"""Kernels that a potential may have, or sums and multiples of them."""
 ON_SPACES = {"SO(2)": 2, "SL(2)": 2, "GL(2)": 2, "SO(3)": 3}
 """The groups of `Invariant`, and the length of the vectors that they act on."""
 
@@ -205,6 +208,8 @@ class KernelRules(SmoothnessRules):
         self, entry: KernelEntry, node: syntax.Call, seen: Seen, home: KernelHome, owner: str
     ) -> ir.Kernel:
         self.check_seen(entry, seen, node.span)
+        if entry.input == "field":
+            self.check_field_kernel(entry, seen, home, node.span)
         bound = self.bind(entry, node.arguments, node.span)
         coordinate = self.coordinate_dim(seen)
         place = replace(self.home_of(owner, home), coordinate=coordinate)
@@ -242,9 +247,57 @@ class KernelRules(SmoothnessRules):
             raise Failed(entry.name)
         if "over" in arguments:
             self.check_over(arguments["over"], seen, home.kind)
-        return ir.KernelCall(
+        call = ir.KernelCall(
             node.span, entry.name, arguments, seen.factor, seen.coordinates, tuple(inner)
         )
+        if entry.input == "field":
+            self.check_potentials(call)
+        return call
+
+    def check_field_kernel(
+        self, entry: KernelEntry, seen: Seen, home: KernelHome, span: Span
+    ) -> None:
+        """A kernel of fields is one of functions from Real^d to Real^d, d from 2 on."""
+        space, codomain = seen.space, home.kind.codomain
+        sizes: set[str] = set()
+        if isinstance(space, Vector) and seen.coordinates is None:
+            sizes = {space.size}
+        elif isinstance(space, Product) and all_numbers(space):
+            sizes = {str(len(space.factors))}
+        if isinstance(codomain, Vector) and codomain.size in sizes - {"1", INFINITE}:
+            return
+        size = next(iter(sizes - {"1", INFINITE}), "2")
+        raise self.problems.report(
+            "M229",
+            f"`{entry.name}` is a kernel of vector fields, and `{home.function}` goes from "
+            f"`{home.kind.domain}` to `{codomain}`",
+            span,
+            why="A field has as many coordinates as its domain, and at least two.",
+            mend=f"write `{home.function} : Real^{size} -> Real^{size}`",
+        )
+
+    def check_potentials(self, call: ir.KernelCall) -> None:
+        """What is differentiated is stationary, so that it varies alike everywhere, and smooth."""
+        for kernel in call.inner:
+            for node in nodes(kernel):
+                entry = node.entry if isinstance(node, ir.KernelCall) else ""
+                if entry and entry not in STATIONARY:
+                    raise self.problems.report(
+                        "M229",
+                        f"`{entry}` is no kernel of a potential",
+                        node.span if isinstance(node, ir.KernelCall) else call.span,
+                        why="The derivatives of a potential vary alike everywhere where its "
+                        "kernel depends on differences of its inputs only.",
+                        mend=f"use {', '.join(f'`{n}()`' for n in STATIONARY)}",
+                    )
+            have, name, span = self.smoothness(kernel, None)
+            if have < 1:
+                raise self.problems.report(
+                    "M227",
+                    f"`{name}` is too rough for the derivatives of a potential",
+                    span or call.span,
+                    mend="use a smoother kernel, such as `Matern52()`",
+                )
 
     def check_over(self, over: ir.Expr, seen: Seen, kind: FunctionType) -> None:
         """A group that acts on what the kernel sees: images, or vectors as long as its matrices."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
+from mercer.compiler.contraction import Contraction
 from mercer.compiler.links import Link, asked_in_vain, links_of
 from mercer.compiler.overrides import Overrides, overrides
 from mercer.compiler.predictors import predictor_key, predictors_of
@@ -30,7 +31,8 @@ class Structure:
     `asked`: what the model's `infer` says. `predictors`: by name, the affine parts of the other
     outcomes, where the block is what variational inference sees at once. `links`: of each outcome
     that is not Gaussian given the block, how the block enters it, where it is integrated out by a
-    Normal law: about its mode (Laplace) or, `is_nearest`, the nearest one.
+    Normal law: about its mode (Laplace) or, `is_nearest`, the nearest one. `contraction`: the
+    product that the block is the factors of, where messages are passed between them.
     """
 
     model: ir.TypedModel
@@ -43,6 +45,7 @@ class Structure:
     predictors: Mapping[str, Mapping[str, ir.Expr]] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
     is_nearest: bool = False
+    contraction: Contraction | None = None
 
 
 def analyse(
@@ -55,7 +58,7 @@ def analyse(
     integrated out by a Normal law, and not only what the model's `infer` asks for.
     """
     asked = overrides(model)
-    candidates = frozenset(_candidates(model)) - set(asked.apart)
+    candidates = gaussian_candidates(model) - set(asked.apart)
     approximated = candidates if is_quick else frozenset(asked.approximated)
     block = candidates
     while True:
@@ -78,7 +81,7 @@ def analyse(
         name: affine_in(model, entering[name], reached) for name in reaching if name in entering
     }
     latent = tuple(f for f in model.functions if f not in reached)
-    applies = _applies(model)
+    applies = applies_of(model)
     quantities: dict[str, Affine] = {}
     sites: dict[str, SiteUse] = {}
     for name in (n for n in model.order if n in reached and n in model.unknowns):
@@ -140,7 +143,8 @@ def moving_point(structure: Structure) -> str | None:
     return None
 
 
-def _candidates(model: ir.TypedModel) -> list[str]:
+def gaussian_candidates(model: ir.TypedModel) -> frozenset[str]:
+    """The unknowns and functions whose prior is Gaussian given the others."""
     numbers = [
         u.name
         for u in model.unknowns.values()
@@ -153,7 +157,7 @@ def _candidates(model: ir.TypedModel) -> list[str]:
         for f in model.functions.values()
         if f.entry == "GP" and isinstance(f.type.codomain, Vector | Real | Tangent)
     ]
-    return numbers + functions
+    return frozenset(numbers + functions)
 
 
 def _is_gaussian(model: ir.TypedModel, law: ir.Distribution, block: frozenset[str]) -> bool:
@@ -213,14 +217,14 @@ def _forbidden(
                 affine(function.mean)
             else:
                 free(function.mean)
-    for text, apply in _applies(model).items():
+    for text, apply in applies_of(model).items():
         free(apply.point)
         if owner_of(apply) in taken and text:
             continue
     return frozenset(taken)
 
 
-def _applies(model: ir.TypedModel) -> dict[str, ir.Apply]:
+def applies_of(model: ir.TypedModel) -> dict[str, ir.Apply]:
     """Every application of an unknown function in the model, by its text, in order."""
     found: dict[str, ir.Apply] = {}
     places: list[object] = [d.value for d in model.definitions.values()]

@@ -64,6 +64,7 @@ def learned_of(program: ModuleType, arguments: Arguments) -> dict[str, np.ndarra
     names = [n for _, names in inducing_of(program).values() for n in names]
     names += getattr(program, "POSTERIOR", ())
     names += [n for pair in getattr(program, "APART", {}).values() for n in pair]
+    names += [n for words in getattr(program, "MESSAGES", {}).values() for n in words]
     return {n: np.asarray(arguments.arrays[n]) for n in names}
 
 

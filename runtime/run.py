@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mercer.dsl.spaces import Label
+from mercer.runtime import posterior
 from mercer.runtime.cache import use_cache
 from mercer.runtime.checkpoint import Checkpoint, begin, digest, surroundings
 from mercer.runtime.conditional import known_of
@@ -20,8 +21,9 @@ from mercer.runtime.fit import Fit
 from mercer.runtime.infer import at_all_rows, infer, settings_of, takes_batches
 from mercer.runtime.inference import Method
 from mercer.runtime.layers.equivariance import Equivariance, equivariance_of, sentences_of
+from mercer.runtime.manyrows import SHARE, rows_at_once
 from mercer.runtime.placing import learned_of
-from mercer.runtime.posterior import KEPT_ROWS, complete, complete_without_rows, inference_data
+from mercer.runtime.posterior import complete, complete_without_rows, inference_data, rows_of
 from mercer.runtime.progress import Report, watched
 from mercer.runtime.statistics import statistics_note
 from mercer.runtime.stochastic import Fitted
@@ -74,7 +76,7 @@ def run(
         )
 
     def assemble(report: Report) -> Any:
-        if takes_batches(program) and bound.sizes[program.ROWS] > KEPT_ROWS:
+        if takes_batches(program) and not _at_once(program, bound, fitted):
             return complete_without_rows(program, arguments, found, seed=seed, report=report)
         return complete(
             program,
@@ -136,6 +138,21 @@ def _equivariance(
     depth = sum(dim[0].isdigit() for dim in program.DIMS[program.NAMES[training.image]])
     known = known_of(program, arguments.all(), {k: v[0] for k, v in draws.flat().items()})
     return equivariance_of(program, images.reshape(-1, *images.shape[-depth:]), known, seed=seed)
+
+
+def _at_once(program: ModuleType, bound: Any, fitted: Fitted) -> bool:
+    """Whether the values at all rows have their place in one block of a prediction. Those of more
+    rows are predicted when they are wanted."""
+    size = rows_at_once(
+        program,
+        bound,
+        [name for name, dims in program.DIMS.items() if program.ROWS in dims],
+        [program.ROWS],
+        draws=fitted.draws.chains * fitted.draws.draws,
+        fitted=rows_of(fitted.arguments),
+        room=SHARE * posterior.KEPT_BYTES,
+    )
+    return size is None
 
 
 def _outcomes_with_labels(bound: Any) -> dict[str, int]:

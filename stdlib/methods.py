@@ -54,6 +54,14 @@ METHODS = (
         _setting("batch", "Count", None, "rows at a time; asks for minibatches"),
         *_TRAINING[1:],
     ),
+    _method(
+        "Messages",
+        "A Normal law for each factor of a product, given those of the others, in turn.",
+        *_DRAWS,
+        _setting("restarts", "Count", 4.0, "starting points, compared by the bound"),
+        _setting("steps", "Count", 500.0, "at most so many sweeps over all factors"),
+        _setting("damping", "Unit", 0.0, "share of the last message that stays in the next"),
+    ),
     _method("Laplace", "A Normal at the highest density of the latent values."),
     _method("CVI", "The Normal nearest to the latent values' law (Khan & Lin 2017)."),
     _method("Exact", "Integrated out by one Cholesky factorisation."),
@@ -66,5 +74,4 @@ METHODS = (
         "Integrated out by conjugate gradients, to a tolerance.",
         _setting("tolerance", "Positive", 1e-6, "relative residual"),
     ),
-    _method("Messages", "Message passing between smoothers."),
 )

@@ -4,6 +4,7 @@ Importing this package does not import JAX; making a kernel does.
 """
 
 from mercer.stdlib.kernels.dot import Brownian, Constant, Linear, Polynomial
+from mercer.stdlib.kernels.flows import CurlFree, DivergenceFree, FieldWord, Helmholtz
 from mercer.stdlib.kernels.invariant import GroupMean, Invariant
 from mercer.stdlib.kernels.labels import Coregion
 from mercer.stdlib.kernels.promised import PROMISED
@@ -56,7 +57,11 @@ SHAPE_WORDS: tuple[Word, ...] = (
 )
 """Those that run on surfaces and graphs only."""
 
+FIELD_WORDS: tuple[FieldWord, ...] = (DivergenceFree, CurlFree, Helmholtz)
+"""Those of vector fields on a flat domain, made of kernels of potentials."""
+
 __all__ = [
+    "FIELD_WORDS",
     "NO_COVARIANCES",
     "PROMISED",
     "RBF",
@@ -68,7 +73,11 @@ __all__ = [
     "Constant",
     "Coregion",
     "Cosine",
+    "CurlFree",
+    "DivergenceFree",
+    "FieldWord",
     "Heat",
+    "Helmholtz",
     "Intrinsic",
     "Invariant",
     "Linear",
