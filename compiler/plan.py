@@ -163,12 +163,16 @@ def plan(
     if latent and asked == "auto" and cost is not None and _seconds(cost) > SECONDS_FOR_NUTS:
         quick = analyse(model, is_quick=True)
         own = choose_engine(quick, sizes)
-        # Along the line the nearest law is cheap too; the mode is the quick look elsewhere.
+        # Along the line all grows as the number of rows, the nearest law too, and no method has
+        # less to do; the mode is the quick look elsewhere.
+        along_line = own is not None and own.name == "Markov"
         if quick.links and not quick.asked.approximated:
-            quick = replace(quick, is_nearest=own is not None and own.name == "Markov")
-        if quick.links and (_cost_of_links(quick, own, sizes) or cost) <= PATIENCE:
+            quick = replace(quick, is_nearest=along_line)
+        quick_cost = _cost_of_links(quick, own, sizes)
+        if quick.links and ((along_line and quick_cost) or (quick_cost or cost) <= PATIENCE):
             return plan(quick, sizes)
-    if cost is not None and cost > PATIENCE and _may_take_batches(structure, asked):
+    may_take_batches = not structure.links and _may_take_batches(structure, asked)
+    if cost is not None and cost > PATIENCE and may_take_batches:
         found = batches_of(structure, sizes)
         if not isinstance(found, str):
             return _in_batches(*found, sizes)
