@@ -6,6 +6,7 @@ from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, SiteUse, Term
 from mercer.compiler.code import Body, Code, Dims, applied_function
 from mercer.compiler.inducing import InducingUse
+from mercer.compiler.layers import is_infinite
 from mercer.compiler.shapes import (
     base_dims,
     copies_of,
@@ -14,7 +15,7 @@ from mercer.compiler.shapes import (
     wave_names,
     weights_name,
 )
-from mercer.dsl.spaces import Dim, Label, Product, Space, Vector, coordinates_of
+from mercer.dsl.spaces import INFINITE, Dim, Label, Product, Space, Vector, coordinates_of
 from mercer.stdlib import catalog
 
 
@@ -68,8 +69,11 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
             raise AssertionError(f"no text for {type(kernel).__name__}")
 
 
-def site_text(body: Body, use: SiteUse, order: str = "") -> str:
-    """`Site(process, points, size)`; `order`: the text of its order along a line."""
+def site_text(
+    body: Body, use: SiteUse, order: str = "", outputs: tuple[Dim, ...] | None = None
+) -> str:
+    """`Site(process, points, size)`; `order`: the text of its order along a line; `outputs`: the
+    dims of the coordinates of a value, where not those of the codomain."""
     size = body.shape(use.dims)
     count = _product(body, use.dims)
     if use.apply is None:
@@ -81,7 +85,8 @@ def site_text(body: Body, use: SiteUse, order: str = "") -> str:
     copies = _copies(body, use, function)
     if copies:
         words.append(f"labels=flat_code({size}, {', '.join(copies)})")
-    outputs = coordinates_of(function.type.codomain)
+    if outputs is None:
+        outputs = coordinates_of(function.type.codomain)
     for output in outputs:
         code = body.arranged(Code(f"jnp.arange({body.size(output)})", (output,)), use.dims)
         words.append(f"output=flat({code.text}, {size})")
@@ -133,18 +138,23 @@ def _sum_text(body: Body, use: SiteUse, function: ir.Function) -> str:
 def inducing_names(use: InducingUse) -> list[str]:
     """The names of the arguments that hold the inducing points of a function; none where they are
     those of a column."""
-    if use.at is not None:
+    if use.at is not None or use.images is not None:
         return []
     name = f"{use.function.name} inducing"
     words = [name if k == 0 else f"{name} {k + 1}" for k in range(len(_domain(use.function)))]
     words += [f"{name} copies"] if use.function.type.dims else []
-    return words + ([f"{name} outputs"] if coordinates_of(use.function.type.codomain) else [])
+    return words + ([f"{name} outputs"] if _outputs_of(use) else [])
 
 
 def inducing_text(body: Body, use: InducingUse) -> str:
     """`Site(process, points, size, is_inducing=True)` of the inducing points of a function."""
     function = use.function
-    outputs = coordinates_of(function.type.codomain)
+    outputs = _outputs_of(use)
+    if use.images is not None:
+        words = [images_name(body, use.images)]
+        words += [f"copies={_product(body, function.type.dims)}"] if function.type.dims else []
+        words += [f"outputs={_product(body, outputs)}"] if outputs else []
+        return f"held_points({function.name!r}, {', '.join(words)})"
     if use.at is None:
         names = inducing_names(use)
         count = len(_domain(function))
@@ -164,6 +174,16 @@ def inducing_text(body: Body, use: InducingUse) -> str:
     words += [f"copies={_product(body, function.type.dims)}"] if function.type.dims else []
     words += [f"outputs={_product(body, outputs)}"] if outputs else []
     return f"held_points({function.name!r}, {', '.join(words)})"
+
+
+def images_name(body: Body, key: str) -> str:
+    """The identifier of what a layer to `Real^inf` makes of its inducing points."""
+    name = f"{key} images"
+    return body.identifiers[name] if key in body.locals else body.read(name)
+
+
+def _outputs_of(use: InducingUse) -> tuple[Dim, ...]:
+    return () if use.is_layer else coordinates_of(use.function.type.codomain)
 
 
 def _domain(function: ir.Function) -> tuple[Space, ...]:
@@ -250,7 +270,10 @@ def _factors(body: Body, use: SiteUse, function: ir.Function) -> str:
     words = []
     for space, expr in zip(domain_factors(function.type.domain), use.apply.point, strict=True):
         code = body.value(expr)
-        if isinstance(space, Vector):
+        if is_infinite(space):
+            text = body.arranged(code, (*use.dims, INFINITE), full=True).text
+            words.append(f"{text}.reshape({_product(body, use.dims)}, -1)")
+        elif isinstance(space, Vector):
             own = _coordinate(space, expr)
             aligned = body.arranged(code, (*[d for d in use.dims if d != own], own))
             if own in use.dims:  # the gradient: its own dim varies over the rows

@@ -18,6 +18,7 @@ from mercer.compiler.blocks import (
     weights_text,
 )
 from mercer.compiler.code import Body, Code
+from mercer.compiler.composing import layer_facts, write_layers
 from mercer.compiler.facts import copies, dims, inputs, taken
 from mercer.compiler.imports import import_lines
 from mercer.compiler.joint import write_steps
@@ -45,6 +46,7 @@ class _Emitter(DataFunctions):
             self.prepare(),
             self.summaries_function(),
             self.model_function(),
+            *([self.layers_function()] if self.structure.layers else []),
             self.function("processes", self.processes),
             self.function("sites", self.sites),
             self.function("quantities", self.quantities),
@@ -72,6 +74,7 @@ class _Emitter(DataFunctions):
             *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
             *([f"PREPARED = {self.prepared()!r}"] if self.waves else []),
             *self.variational(),
+            *self.layers_said(),
             f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
             f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
@@ -106,6 +109,19 @@ class _Emitter(DataFunctions):
             f"POSTERIOR = {law!r}",
         ]
 
+    def layers_said(self) -> list[str]:
+        """What a program says of the random functions inside others."""
+        if not self.structure.layers:
+            return []
+        return [f"LAYERS = {_dict(layer_facts(self.plan, self.identifiers))}"]
+
+    def layers_function(self) -> str:
+        body = self.body()
+        entries = write_layers(body, self.plan)
+        reads = [self.identifiers[n] for n in body.reads]
+        lines = [f"def layers(through, {keywords([*reads, '**_'])}):", *indented(body.lines)]
+        return "\n".join([*lines, f"    return {{{', '.join(entries)}}}"])
+
     def inducing(self) -> dict[str, tuple[int, tuple[str, ...]]]:
         """Of each function whose inducing points are chosen: how many, and their arguments."""
         return {
@@ -133,8 +149,13 @@ class _Emitter(DataFunctions):
         arguments += [f"{self.identifiers[n]}=None" for n in self.ordering]
         if plan.batches is not None:
             arguments += [f"{self.identifiers[f'posterior {k}']}=None" for k in ("mean", "root")]
-        known = [self.identifiers[n] for n in (*reads, *self.ordering, *plan.sampled)]
+        arguments += [f"{self.identifiers[n]}=None" for n in self.layer_laws]
+        reads += [*self.ordering, *plan.sampled, *self.layer_laws]
+        known = [self.identifiers[n] for n in reads]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
+        if self.structure.layers:
+            how = "from_whitened()" if plan.latent else "from_prior(LAYERS, known)"
+            body.lines.append(f"known |= layers({how}, **known)")
         if self.structure.predictors:
             body.lines.append(self.through_inducing(outcomes))
             head = f"LATENT = ()\n\n\ndef model({keywords(arguments)}):"
@@ -143,11 +164,13 @@ class _Emitter(DataFunctions):
         owners = {k: use.owner for k, use in self.structure.sites.items()}
         owners |= {weights_name(f): name for name, f in self.on_shapes.items()}
         latent = [k for k, owner in owners.items() if owner in plan.latent]
-        rest = [k for k in latent if owners[k] not in early]
+        layered = {layer.key for layer in self.structure.layers}
+        rest = [k for k in latent if owners[k] not in early and k not in layered]
         at = "at" if early else at
         if rest:
             body.lines.append("places, wanted = sites(**known), quantities(**known)")
-            missing = " if k not in at" if early else ""
+            places = [*(["at"] if early else []), *(["LAYERS"] if layered else [])]
+            missing = f" if {' and '.join(f'k not in {p}' for p in places)}" if places else ""
             body.lines.append(
                 f"at {'|=' if early else '='} sample_whitened(\n"
                 "        processes(**known),\n"
@@ -223,7 +246,7 @@ class _Emitter(DataFunctions):
 
     def processes(self, body: Body) -> dict[str, str]:
         model = self.model
-        owners = {use.owner for use in self.structure.sites.values()}
+        owners = {use.owner for use in self.structure.sites.values()} - self.apart()
         return {
             name: process_text(body, model.unknowns.get(name) or model.functions[name])
             for name in model.order
@@ -234,10 +257,15 @@ class _Emitter(DataFunctions):
         own = {
             key: site_text(body, use, self.order_text(body, self.orders.get(key, [])))
             for key, use in self.structure.sites.items()
+            if use.owner not in self.apart()
         }
-        points = self.plan.inducing.items()
+        points = [(n, use) for n, use in self.plan.inducing.items() if not use.is_layer]
         own |= {f"{name} inducing": inducing_text(body, use) for name, use in points}
         return own | {weights_name(f): weights_text(body, f)[0] for f in self.sampled_weights()}
+
+    def apart(self) -> set[str]:
+        """The functions inside others that have a law of their own: no engine sees them."""
+        return {layer.owner for layer in self.structure.layers} & set(self.plan.inducing)
 
     def sampled_weights(self) -> list[ir.Function]:
         """The functions on shapes whose weights are left to inference."""
@@ -249,7 +277,12 @@ class _Emitter(DataFunctions):
         return f"Timeline({', '.join(words)})" if names else ""
 
     def quantities(self, body: Body) -> dict[str, str]:
-        found: dict[str, Affine] = dict(self.structure.quantities)
+        sites = self.structure.sites
+        found: dict[str, Affine] = {
+            key: form
+            for key, form in self.structure.quantities.items()
+            if key not in sites or sites[key].owner not in self.apart()
+        }
         entries = {}
         for key, form in found.items():
             entries[key] = affine_text(body, form, self._dims_of(key, body))

@@ -26,6 +26,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     ),
     "mercer.runtime.geometry": ("graph", "manifold"),
     "mercer.runtime.inference": ("Inference",),
+    "mercer.runtime.layers": ("from_prior", "from_whitened"),
     "mercer.runtime.rows": ("directions", "flat", "flat_code", "table", "vectors"),
     "mercer.runtime.scales": ("input_spread", "outcome_spread", "reduce_by"),
     "mercer.runtime.reparametrised": ("sample_between", "sample_non_centred"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mercer.compiler import typed as ir
 from mercer.compiler.blocks import index_text, inducing_names, site_text
 from mercer.compiler.code import Body
+from mercer.compiler.composing import law_names, layer_names
 from mercer.compiler.facts import labels, summaries
 from mercer.compiler.imports import WORDS
 from mercer.compiler.line import line_of
@@ -34,6 +35,8 @@ class DataFunctions:
         self.waves = waves_arguments(self.structure)
         names += [*self.waves, *(f"{name} shape" for name in model.shapes)]
         names += ["posterior mean", "posterior root"] if plan.batches else []
+        self.layer_laws = [name for names in law_names(plan).values() for name in names]
+        names += [*layer_names(plan.structure), *self.layer_laws]
         keeps = [f"{o} keep" for o in model.observations]
         self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
         owners = {key: plan.structure.sites[key].owner for key in plan.along}

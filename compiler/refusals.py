@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from mercer.compiler import typed as ir
+from mercer.compiler.layers import unfit_layers
 from mercer.compiler.sampling import circular
 from mercer.compiler.shapes import shape_of, why_unfit, wrong_points
 from mercer.compiler.structure import owner_of
@@ -69,14 +70,8 @@ def _kernels(model: ir.TypedModel) -> Iterator[Diagnostic]:
 
 
 def _compositions(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for node in _expressions(model):
-        if not isinstance(node, ir.Apply):
-            continue
-        inner = sorted(names_below(model, node.point) & set(model.functions))
-        if inner:
-            yield _refused(
-                "M304", f"a deep composition (`{owner_of(node)}` of `{inner[0]}`)", node.span
-            )
+    for span, what in unfit_layers(model):
+        yield _refused("M304", what, span)
 
 
 def _recurrences(model: ir.TypedModel) -> Iterator[Diagnostic]:

@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
+from mercer.compiler.layers import Layer, applications, layers_of, owner_of
 from mercer.compiler.links import Link, asked_in_vain, links_of
 from mercer.compiler.overrides import Overrides, overrides
 from mercer.compiler.predictors import predictor_key, predictors_of
-from mercer.compiler.walk import imputed, in_order, names_below, nodes
+from mercer.compiler.walk import imputed, in_order, names_below
 from mercer.dsl.diagnostic import MercerError
 from mercer.dsl.spaces import Real, Tangent, Vector
+
+__all__ = ["Structure", "analyse", "moving_point", "owner_of"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Structure:
     `asked`: what the model's `infer` says. `predictors`: by name, the affine parts of the other
     outcomes, where the block is what variational inference sees at once. `links`: of each outcome
     that is not Gaussian given the block, how the block enters it, where it is integrated out about
-    its mode.
+    its mode. `layers`: the random functions inside others, which none of these has.
     """
 
     model: ir.TypedModel
@@ -42,6 +45,11 @@ class Structure:
     asked: Overrides
     predictors: Mapping[str, Mapping[str, ir.Expr]] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
+    layers: tuple[Layer, ...] = ()
+
+    def layer(self, key: str) -> Layer | None:
+        """The layer of a site, where it is one."""
+        return next((layer for layer in self.layers if layer.key == key), None)
 
 
 def analyse(
@@ -54,7 +62,9 @@ def analyse(
     integrated out about its mode (Laplace), and not only what the model's `infer` asks for.
     """
     asked = overrides(model)
-    candidates = frozenset(_candidates(model)) - set(asked.apart)
+    layers = layers_of(model)
+    inner = frozenset(layer.owner for layer in layers)
+    candidates = frozenset(_candidates(model)) - set(asked.apart) - inner
     about_mode = candidates if is_quick else frozenset(asked.laplace)
     block = candidates
     while True:
@@ -77,7 +87,7 @@ def analyse(
         name: affine_in(model, entering[name], reached) for name in reaching if name in entering
     }
     latent = tuple(f for f in model.functions if f not in reached)
-    applies = _applies(model)
+    applies = applications(model)
     quantities: dict[str, Affine] = {}
     sites: dict[str, SiteUse] = {}
     for name in (n for n in model.order if n in reached and n in model.unknowns):
@@ -91,9 +101,10 @@ def analyse(
             quantities[text] = affine_in(model, apply, reached)
         elif model.functions[owner].entry == "GP":
             # Latent: its own prior mean and its site, with the sites of functions in that mean;
-            # other unknowns are values there.
-            with suppress(NotAffine):  # a composition, which the plan refuses by name
-                quantities[text] = affine_in(model, apply, frozenset(latent))
+            # other unknowns are values there, and so are the layers inside its point.
+            with suppress(NotAffine):  # which the plan refuses by name
+                known = (frozenset(latent) - inner) | {owner}
+                quantities[text] = affine_in(model, apply, known)
     predictors: dict[str, dict[str, ir.Expr]] = {}
     for name in (n for n in reaching if n not in locations):
         parts = predictors_of(model, reaching[name], reached)[0]
@@ -105,15 +116,9 @@ def analyse(
             sites[term.site.key] = term.site
     if asked.laplace and (problems := asked_in_vain(model, asked, reached, links)):
         raise MercerError(problems, model.sources)
-    return Structure(model, reached, locations, quantities, sites, latent, asked, predictors, links)
-
-
-def owner_of(apply: ir.Apply) -> str:
-    """The unknown function that an application is of, operators looked through."""
-    function = apply.function
-    while isinstance(function, ir.Derivative | ir.Laplacian | ir.Integral):
-        function = function.of
-    return function.name if isinstance(function, ir.FunctionRef) else ""
+    return Structure(
+        model, reached, locations, quantities, sites, latent, asked, predictors, links, layers
+    )
 
 
 def moving_point(structure: Structure) -> str | None:
@@ -201,24 +206,9 @@ def _forbidden(
                 affine(function.mean)
             else:
                 free(function.mean)
-    for text, apply in _applies(model).items():
+    for apply in applications(model).values():
         free(apply.point)
-        if owner_of(apply) in taken and text:
-            continue
     return frozenset(taken)
-
-
-def _applies(model: ir.TypedModel) -> dict[str, ir.Apply]:
-    """Every application of an unknown function in the model, by its text, in order."""
-    found: dict[str, ir.Apply] = {}
-    places: list[object] = [d.value for d in model.definitions.values()]
-    places += [o.law for o in model.observations.values()]
-    places += [u.prior for u in model.unknowns.values()]
-    for place in places:
-        for node in nodes(place):
-            if isinstance(node, ir.Apply) and owner_of(node) in model.functions:
-                found.setdefault(node.text, node)
-    return found
 
 
 def _closure(model: ir.TypedModel, block: frozenset[str], used: frozenset[str]) -> set[str]:

@@ -20,6 +20,7 @@ from mercer.runtime.conditional import Conditional, conditional, known_of, laten
 from mercer.runtime.containers import container
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
+from mercer.runtime.layers import Drawn, facts_of, has_laws, passed
 from mercer.runtime.missing import seen_law
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.reduce import LogMoments, Moments, Reducer, Shares
@@ -139,9 +140,10 @@ def one_draw(
 ) -> dict[str, dict[str, Array]]:
     """What follows from one draw of the sampled unknowns, at the data of the fit."""
     known = known_of(program, arguments, draw)
+    layered, known, key = _layers(program, key, known)
     law = conditional(program, known, draw)
     if program.INFERENCE.lane == "variational":
-        return _one_variational(program, key, draw, known, law)
+        return _one_variational(program, key, draw, known, law, layered)
     gaussian = {k: v for k, v in law.laws.items() if isinstance(v, Gaussian | Linked)}
     exact = {k: q for k, q in law.quantities.items() if k not in law.latent}
     draw_key, noise_key = jax.random.split(key)
@@ -174,18 +176,31 @@ def one_draw(
     }
 
 
+def _layers(
+    program: ModuleType, key: Array, known: Mapping[str, Any]
+) -> tuple[dict[str, Array], dict[str, Any], Array]:
+    """One joint draw of the layers that have laws of their own, and all that is then known."""
+    if not has_laws(program):
+        return {}, dict(known), key
+    key, own = jax.random.split(key)
+    every = passed(program, known, Drawn(program, known, own, is_joint=True))
+    drawn = {k: facts for k, facts in facts_of(program).items() if len(facts.law) == 2}
+    return {k: every[facts.word] for k, facts in drawn.items()}, every, key
+
+
 def _one_variational(
     program: ModuleType,
     key: Array,
     draw: Mapping[str, Array],
     known: Mapping[str, Any],
     law: Conditional,
+    layered: Mapping[str, Array],
 ) -> dict[str, dict[str, Array]]:
     """The same where the Gaussian unknowns have a law of their own: one joint draw of it, and the
     outcomes given that. The densities of rows are those given the draw, not left out."""
     draw_key, noise_key = jax.random.split(key)
     values = law.draw(draw_key, law.quantities, latent=())
-    at = {k: v for k, v in values.items() if k not in law.latent}
+    at = {k: v for k, v in values.items() if k not in law.latent} | dict(layered)
     predictive, log_likelihood = {}, {}
     laws = program.outcomes({k: values[k] for k in law.latent}, **known)
     means = {k: v.mean for k, v in laws.items() if isinstance(v, Gaussian)}

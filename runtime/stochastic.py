@@ -21,7 +21,7 @@ import optax
 from jax import Array
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.runtime.bound import Bound, Free, Look, Probe, Sample, moved, natural_target
+from mercer.runtime.bound import Bound, Free, Look, Probe, Sample, moved
 from mercer.runtime.checkpoint import Checkpoint
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
@@ -29,7 +29,8 @@ from mercer.runtime.inducing import Inducing
 from mercer.runtime.kept import Kept
 from mercer.runtime.minibatch import Minibatches, shuffled
 from mercer.runtime.natural import Natural, Normal, divergence, mixed, solved, standard
-from mercer.runtime.placing import inducing_of, place, widths_of
+from mercer.runtime.layers import Drawn, has_laws, is_drawn, passed
+from mercer.runtime.placing import place, placed_names
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.unknowns import Unknowns
 
@@ -78,13 +79,16 @@ def run_stochastic(
     steps: int,
     rate: float,
     batch: int,
+    samples: int = 1,
     summaries: Mapping[str, Any] | None = None,
     report: Report = silent,
     checkpoint: Checkpoint | None = None,
 ) -> Fitted:
     """The most probable unknowns, inducing points and q, for the rows of `bound`."""
     kept = checkpoint or Checkpoint()
-    fit = Stochastic(program, bound, seed=seed, batch=batch, rate=rate, summaries=summaries)
+    fit = Stochastic(
+        program, bound, seed=seed, batch=batch, rate=rate, samples=samples, summaries=summaries
+    )
     state = fit.begin(report)
     state = kept.load("state", like=state) or state
     while state.step < steps and state.level < LEVELS:
@@ -106,9 +110,10 @@ class Stochastic:
         seed: int,
         batch: int,
         rate: float,
+        samples: int = 1,
         summaries: Mapping[str, Any] | None = None,
     ) -> None:
-        self.program, self.seed, self.rate = program, seed, rate
+        self.program, self.seed, self.rate, self.samples = program, seed, rate, samples
         word = {name: w for w, name in program.NAMES.items()}
         data = {word.get(n, n): v for n, v in bound.arrays.items()}
         data |= {w: np.arange(bound.sizes[program.NAMES[w]]) for w in program.INDICES}
@@ -129,8 +134,9 @@ class Stochastic:
         placed = place(
             self.program, self.candidates, seed=self.seed, is_learned=False, report=report
         )
-        names = [n for _, names in inducing_of(self.program).values() for n in names]
+        names = placed_names(self.program)
         points = {n: jnp.asarray(placed.arguments.arrays[n]) for n in names}
+        self.widths = placed.widths
         self.functions = self._functions(points)
         flat = jnp.zeros(0) if placed.start is None else jnp.asarray(placed.start)
         return self._anew(flat, points)
@@ -138,9 +144,10 @@ class Stochastic:
     def _anew(self, flat: Array, points: dict[str, Array]) -> State:
         free = Free(flat, {k: jnp.zeros_like(points[k]) for k in self.widths})
         q = standard(self.functions.size)
-        return State(
-            0, 0, 0, False, free, _ADAM.init(free), q, solved(q), points, np.zeros(0), np.zeros(0)
-        )
+        # Behind layers the points are moved with them, and not chosen again.
+        is_settled = has_laws(self.program)
+        begun = (0, 0, 0, is_settled, free, _ADAM.init(free), q, solved(q), points)
+        return State(*begun, np.zeros(0), np.zeros(0))
 
     def advance(self, state: State, report: Report = silent, steps: int = 10**9) -> State:
         """The state some steps later."""
@@ -179,7 +186,7 @@ class Stochastic:
 
     def _lengths(self, state: State, count: int) -> np.ndarray:
         """Of the natural steps. After a beginning a step averages over all batches since."""
-        if self.is_whole:
+        if self.is_whole and not is_drawn(self.program):
             return np.full(count, 1.0 if self.is_closed else 0.5)
         since = state.step - state.since + np.arange(count)
         return np.maximum(_LENGTH * _FALL**state.level, 1.0 / (1.0 + since))
@@ -257,11 +264,10 @@ class Stochastic:
         rows = np.arange(self.batch) % self.batches.count
         found = self.batches.arguments(rows)
         arguments = replace(found, arrays=_as_arrays({**found.arrays, **points}))
-        self.widths = widths_of(self.program, self.candidates, self.seed)
-        scale = self.batches.count / self.batch
+        scale, own = self.batches.count / self.batch, (self.batch, self.samples)
         shapes = tuple((k, v.shape, str(v.dtype)) for k, v in sorted(arguments.arrays.items()))
-        key = (self.program, arguments.key, shapes, scale)
-        return _FUNCTIONS.get(key, lambda: Functions(self.program, arguments, self.batch, scale))
+        key = (self.program, arguments.key, shapes, scale, *own)
+        return _FUNCTIONS.get(key, lambda: Functions(self.program, arguments, *own, scale))
 
     def _sample_of_points(self, state: State) -> Sample:
         return Sample(state.points, self.widths, jnp.zeros(0))
@@ -274,9 +280,11 @@ _FUNCTIONS: Kept[Any] = Kept(16)
 class Functions:
     """The compiled functions of a program at batches of one size."""
 
-    def __init__(self, program: ModuleType, arguments: Arguments, batch: int, scale: float) -> None:
+    def __init__(
+        self, program: ModuleType, arguments: Arguments, batch: int, samples: int, scale: float
+    ) -> None:
         self.unknowns = Unknowns(program, arguments)
-        self.bound = Bound(program, self.unknowns)
+        self.bound = Bound(program, self.unknowns, samples)
         self.scale, self.weights = scale, jnp.ones(batch)
         self.is_closed = not program.PREDICTORS
         self.size = self._size(program, arguments)
@@ -288,6 +296,7 @@ class Functions:
 
         def coordinates(arrays: Mapping[str, Array]) -> Array:
             known = self.unknowns.known(self.unknowns.values(self.unknowns.zero, arrays)[0], arrays)
+            known = passed(program, known, Drawn(program, known))
             block = Inducing(program.processes(**known), program.sites(**known), {})
             return jnp.zeros(block.size)
 
@@ -319,7 +328,7 @@ class Functions:
             sample = Sample({**still, **arrays}, widths, self.weights)
             value, looks, slope, probes = self.slopes(free, law, sample, key)
             probes = jax.tree.map(lambda leaf: leaf / self.scale, probes)
-            target = natural_target(looks, probes, self.weights, self.scale, self.size)
+            target = self.bound.target(looks, probes, self.weights, self.scale, self.size)
             q, after = self.stepped(q, law, target, length, looks)
             slope = jax.tree.map(lambda leaf: -leaf / (self.scale * len(self.weights)), slope)
             change, moments = _ADAM.update(slope, moments)
@@ -355,7 +364,7 @@ class Functions:
         (value, looks), slope = jax.value_and_grad(self.bound.expected, argnums=1, has_aux=True)(
             free, probes, law, sample, key
         )
-        target = natural_target(looks, slope, sample.weights, 1.0, self.size)
+        target = self.bound.target(looks, slope, sample.weights, 1.0, self.size)
         prior = self.bound.known(free, sample)[1]
         return target._replace(precision=target.precision - jnp.eye(self.size)), value, prior
 
