@@ -10,6 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
+from mercer.compiler.deep import (
+    has_deep_batches,
+    layer_sentences,
+    no_deep_batches,
+    wrong_for_layers,
+)
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of
 from mercer.compiler.line import latent_along, states_along
@@ -103,6 +109,8 @@ def plan(
     if refused := refusals(model):
         raise MercerError(refused, model.sources)
     asked = structure.asked.method if method == "auto" else method.lower()
+    if structure.layers and (wrong := wrong_for_layers(structure, asked)):
+        raise MercerError([wrong], model.sources)
     wanting = asks_for_batches(structure, asked)
     if wanting is not None:
         if asked not in ("auto", "svi"):
@@ -123,6 +131,11 @@ def plan(
         quick = analyse(model, is_quick=True)
         if quick.links and (_cost_about_mode(quick, sizes) or cost) <= PATIENCE:
             return plan(quick, sizes)
+    if has_deep_batches(structure, asked, None if cost is None else _seconds(cost)):
+        found = batches_of(structure, sizes)
+        if isinstance(found, str):
+            raise MercerError([no_deep_batches(structure, found)], model.sources)
+        return _in_batches(*found, sizes)
     if cost is not None and cost > PATIENCE and _may_take_batches(structure, asked):
         found = batches_of(structure, sizes)
         if not isinstance(found, str):
@@ -166,7 +179,8 @@ def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int]
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
     inducing = inducing_of(structure, sizes)
     sentences = [*batch_sentences(structure, batches, sampled, sizes)]
-    sentences.insert(1, _of_inducing(inducing, sizes))
+    sentences.insert(1, _of_inducing(inducing, sizes, is_deep=bool(structure.layers)))
+    sentences[1:1] = layer_sentences(structure)
     sentences += _of_defaults(model)
     draws = None if "draws" in structure.asked.settings.get("svi", {}) else DRAWS
     return Plan(
@@ -331,9 +345,10 @@ def _sentences(
         as_asked = ", as asked" if name in asked else ""
         how = " along the line, in linear time," if name in along else ""
         values = "values" if shape_of(model.functions[name]) is None else "weights"
+        inner = " inside another" if any(layer.owner == name for layer in structure.layers) else ""
         yield (
-            f"{name} is a random function under {over}: its {values} are whitened{how} and left to "
-            f"inference{as_asked}."
+            f"{name} is a random function under {over}{inner}: its {values} are whitened{how} and "
+            f"left to inference{as_asked}."
         )
     if kept := [n for n in asked if n not in latent]:
         yield f"Not integrated out, as asked: {_listed(kept)}."
@@ -353,11 +368,19 @@ def _of_defaults(model: ir.TypedModel) -> Iterator[str]:
         yield f"Default priors (nobody wrote one): {_listed(u.name for u in defaults)}."
 
 
-def _of_inducing(inducing: Mapping[str, InducingUse], sizes: Mapping[str, int] | None) -> str:
+def _of_inducing(
+    inducing: Mapping[str, InducingUse],
+    sizes: Mapping[str, int] | None,
+    *,
+    is_deep: bool = False,
+) -> str:
     listed = _listed(use.words(sizes) for use in inducing.values())
-    chosen = [use for use in inducing.values() if use.at is None]
+    chosen = [use for use in inducing.values() if use.at is None and use.images is None]
     how = (
-        " They start where the prior variance given those before is largest (Burt et al. 2020), "
+        " They start at the centres of clusters of the rows, and are learned with all else; where "
+        "there are as many as rows, they are the rows, held."
+        if is_deep
+        else " They start where the prior variance given those before is largest (Burt et al. 2020), "
         "and are learned with the other unknowns."
     )
     return f"Inducing points: {listed}.{how if chosen else ''}"

@@ -70,11 +70,15 @@ def batches_of(structure: Structure, sizes: Sizes | None) -> tuple[Structure, Ba
     model = structure.model
     found = analyse(model, is_variational=True)
     used = {owner_of(s.apply) for s in found.sites.values() if s.apply}
-    if left := [f for f in found.latent if f in used]:
+    layered = {layer.owner for layer in found.layers}
+    for name in layered:
+        if sum(layer.owner == name for layer in found.layers) > 1:
+            return f"`{name}` is applied at several places inside another function"
+    if left := [f for f in found.latent if f in used and f not in layered]:
         return f"`{left[0]}` enters an outcome in a way that it has no predictor for"
     if on_shape := next(iter(functions_on_shapes(found)), None):
         return f"the waves of `{on_shape}`, a function on a shape, are of all rows together"
-    if why := unfit_for_inducing(found):
+    if why := unfit_for_inducing(found, is_deep=bool(layered)):
         return why
     if not found.locations and not found.predictors:
         return "no outcome depends on a random function"
