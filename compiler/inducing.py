@@ -18,6 +18,10 @@ inputs are then explained to a hundredth or better, and what is of order m^3 tak
 DEEP = 100
 """Inducing points of each function of a composition (Salimbeni & Deisenroth 2017)."""
 
+FULL = 200
+"""Rows up to which a layer to `Real^inf` has all of them as inducing points: nothing is then left
+out of its Gram matrix."""
+
 _EACH = 50  # at least, for each function
 _COPY = 10  # at least, for each copy of a function (`f[g]`) and each of its outputs
 _MOST = 1000  # however many copies there are
@@ -80,6 +84,9 @@ def inducing_of(structure: Structure, sizes: Sizes | None) -> Mapping[str, Induc
         images = _images(structure, function)
         if layers:
             count = DEEP * count_of(copies, sizes or {}) if images is None else DEEP
+            if is_infinite(function.type.codomain) and sizes is not None:
+                rows = count_of(layers[function.name].base, sizes)
+                count = rows if rows <= FULL else count
         else:
             count = max(_EACH, TOGETHER // len(functions), _COPY * count_of(copies, sizes or {}))
         count = min(count, _MOST)

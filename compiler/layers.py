@@ -88,6 +88,7 @@ def unfit_layers(model: ir.TypedModel) -> Iterator[tuple[Span, str]]:
             yield span, f"`{layer.owner}`, whose mean is a random function, inside another function"
         if any(isinstance(f, Label) for f in getattr(function.type.domain, "factors", ())):
             yield span, f"`{layer.owner}`, a function of labels, inside another function"
+    yield from _unfit_grams(model, layers)
     for unknown in model.unknowns.values():
         if names_below(model, unknown.prior) & owners:
             what = f"a composition (`{sorted(owners)[0]}` inside another) in the prior of an unknown"
@@ -96,6 +97,38 @@ def unfit_layers(model: ir.TypedModel) -> Iterator[tuple[Span, str]]:
         mean = model.functions[owner_of(apply)].mean
         if _inside(model, apply) and names_below(model, mean) & set(model.functions):
             yield apply.span, f"`{text}`, whose mean is a random function of its own"
+
+
+def _unfit_grams(model: ir.TypedModel, layers: tuple[Layer, ...]) -> Iterator[tuple[Span, str]]:
+    owners = [layer.owner for layer in layers]
+    for apply in applications(model).values():
+        function, span = model.functions[owner_of(apply)], apply.span
+        factors = getattr(function.type.domain, "factors", (function.type.domain,))
+        if any(is_infinite(f) for f in factors):
+            if len(factors) > 1:
+                yield span, f"`{function.name}`, a function of `Real^inf` and of something else,"
+            elif not isinstance(_followed(model, apply.point[0]), ir.Apply):
+                yield span, f"`{function.name}` of anything but a layer to `Real^inf` itself"
+        if not is_infinite(function.type.codomain):
+            continue
+        nu = function.settings.get("nu")
+        if nu is not None and not isinstance(nu, ir.Constant):
+            yield function.span, f"`nu` of `{function.name}` as an unknown"
+        if owners.count(function.name) > 1:
+            yield span, f"`{function.name}`, to `Real^inf`, at several places"
+        if not (function.mean is None or _is_zero(function.mean)):
+            yield function.span, f"`{function.name}`, to `Real^inf`, with a mean"
+
+
+def _followed(model: ir.TypedModel, expr: ir.Expr) -> ir.Expr:
+    """An expression, or what the definition that it names is."""
+    while isinstance(expr, ir.Ref) and expr.name in model.definitions:
+        expr = model.definitions[expr.name].value
+    return expr
+
+
+def _is_zero(expr: ir.Expr) -> bool:
+    return isinstance(expr, ir.Constant) and expr.value == 0
 
 
 def _layer(model: ir.TypedModel, apply: ir.Apply) -> Layer:

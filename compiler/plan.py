@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from mercer.compiler import typed as ir
 from mercer.compiler.deep import (
     has_deep_batches,
+    has_grams,
+    is_collapsed,
     layer_sentences,
     no_deep_batches,
     wrong_for_layers,
 )
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
-from mercer.compiler.inducing import InducingUse, inducing_of
+from mercer.compiler.inducing import InducingUse, inducing_of, unfit_for_inducing
 from mercer.compiler.line import latent_along, states_along
 from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.refusals import refusals
@@ -119,6 +121,8 @@ def plan(
         if isinstance(found, str):
             raise MercerError([no_batches(wanting, found)], model.sources)
         return _in_batches(*found, sizes)
+    if has_grams(structure):
+        return _of_grams(structure, sizes, asked)
     engine = choose_engine(structure, sizes)
     used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
     latent = tuple(f for f in structure.latent if f in used)
@@ -195,6 +199,33 @@ def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int]
         draws,
         batches=batches,
     )
+
+
+def _of_grams(structure: Structure, sizes: Mapping[str, int] | None, asked: str) -> Plan:
+    """The plan of a deep kernel machine: its outcomes integrated out, or in batches."""
+    model, engine = structure.model, engine_of_batches()
+    flops = None if sizes is None else engine.flops(structure, sizes)
+    why = unfit_for_inducing(structure, is_deep=True)
+    if why is not None or not is_collapsed(structure, asked, flops):
+        found = batches_of(structure, sizes)
+        if isinstance(found, str):
+            raise MercerError([no_deep_batches(structure, found)], model.sources)
+        return _in_batches(*found, sizes)
+    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
+    inducing = inducing_of(structure, sizes)
+    block = _listed(n for n in model.order if n in structure.block)
+    sentences = [
+        *layer_sentences(structure),
+        f"{block} enter {_listed(structure.locations)} linearly and are Gaussian: they are "
+        f"integrated out {engine.sentence}.",
+        _of_inducing(inducing, sizes, is_deep=True),
+        *([f"One bound takes about {flops:.1e} operations."] if flops else []),
+        f"{_listed(sampled)}: found with the Gram matrices at the highest mode by L-BFGS, and the "
+        "uncertainty around it, the Gram matrices held, by Laplace's approximation.",
+        *_of_defaults(model),
+    ]
+    steps = steps_of(structure, sizes)
+    return Plan(structure, engine, (), sampled, steps, "map", tuple(sentences), inducing)
 
 
 # --- choice -------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ class DataFunctions:
         self.summaries = summaries(model)
         self.responses = responses(model)
         self.labels = labels(model)
-        self.points = {n: inducing_names(use) for n, use in plan.inducing.items() if use.at is None}
+        points = {name: inducing_names(use) for name, use in plan.inducing.items()}
+        self.points = {name: words for name, words in points.items() if words}
         names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
         names += self.inducing_arguments()
         self.on_shapes = functions_on_shapes(self.structure)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from mercer.compiler import typed as ir
-from mercer.compiler.layers import unfit_layers
+from mercer.compiler.layers import is_infinite, unfit_layers
 from mercer.compiler.sampling import circular
 from mercer.compiler.shapes import shape_of, why_unfit, wrong_points
 from mercer.compiler.structure import owner_of
@@ -44,7 +44,7 @@ def _function_priors(model: ir.TypedModel) -> Iterator[Diagnostic]:
                 yield _refused(code, what, span)
             continue
         for space in (function.type.domain, function.type.codomain):
-            if not _is_plain(space):
+            if not is_infinite(space) and not _is_plain(space):
                 yield _refused("M302", f"a GP over or to `{space}`", function.span)
                 break
 

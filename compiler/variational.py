@@ -13,6 +13,7 @@ from typing import Literal
 from mercer.compiler import typed as ir
 from mercer.compiler.engines import ENGINES, Engine
 from mercer.compiler.inducing import inducing_of, unfit_for_inducing
+from mercer.compiler.layers import is_infinite
 from mercer.compiler.minibatch import rows_index
 from mercer.compiler.shapes import functions_on_shapes
 from mercer.compiler.sizes import Sizes, count_of, size_of
@@ -56,8 +57,11 @@ def engine_of_batches() -> Engine:
 def asks_for_batches(structure: Structure, method: str) -> ir.Directive | None:
     """The line of the model that only variational inference can do."""
     for name, directive in structure.asked.engines.items():
-        is_function = name in structure.model.functions
-        if directive.method == "Inducing" and is_function and name not in structure.block:
+        function = structure.model.functions.get(name)
+        # A layer to `Real^inf` is known by inducing points whatever the method.
+        if function is None or name in structure.block or is_infinite(function.type.codomain):
+            continue
+        if directive.method == "Inducing":
             return directive
     if method == "svi" and "batch" in structure.asked.settings.get("svi", {}):
         lines = structure.model.directives

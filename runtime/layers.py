@@ -96,20 +96,18 @@ def passed(program: ModuleType, known: Known, through: Through) -> dict[str, Any
 
 
 def divergences(program: ModuleType, known: Known) -> dict[str, Array]:
-    """What each layer adds to the divergence between posterior and prior, by function:
+    """What each layer adds to the divergence between posterior and prior, by function."""
+    layers = facts_of(program).values()
+    return {facts.owner: divergence(facts, known) for facts in layers if facts.law}
 
-    nu / 2 (|m|^2 + |R|^2 - p - log|R R'|), summed over outputs.
-    """
-    found = {}
-    for facts in facts_of(program).values():
-        if facts.law:
-            *mean, root = (known[word] for word in facts.law)
-            lower, size = unpacked(root), root.size // root.shape[-1]
-            logs = 2.0 * jnp.sum(jnp.diagonal(root, axis1=-2, axis2=-1))
-            total = jnp.sum(lower**2) - size - logs
-            total += jnp.sum(mean[0] ** 2) if mean else 0.0
-            found[facts.owner] = 0.5 * facts.nu * total
-    return found
+
+def divergence(facts: Facts, known: Known) -> Array:
+    """nu / 2 (|m|^2 + |R|^2 - p - log|R R'|), summed over outputs."""
+    *mean, root = (known[word] for word in facts.law)
+    logs = 2.0 * jnp.sum(jnp.diagonal(root, axis1=-2, axis2=-1))
+    total = jnp.sum(unpacked(root) ** 2) - root.size // root.shape[-1] - logs
+    total += jnp.sum(mean[0] ** 2) if mean else 0.0
+    return 0.5 * facts.nu * total
 
 
 def unpacked(root: Array) -> Array:
@@ -244,7 +242,10 @@ class FromPrior:
     def gram(
         self, key: str, process: RandomFunction, site: Site, *, shape: tuple[int, ...], inducing: Inducing
     ) -> tuple[Array, Array]:  # fmt: skip
-        rows, images = _gram(self.facts[key], self.known, process, site, inducing)
+        own = self.facts[key]
+        rows, images = _gram(own, self.known, process, site, inducing)
+        if (root := self.known.get(own.law[0])) is not None:
+            numpyro.factor(f"{own.owner}.divergence", -divergence(own, {own.law[0]: root}))
         return rows.reshape(*shape, -1), images
 
 
