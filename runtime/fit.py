@@ -20,7 +20,7 @@ from mercer.runtime.conditional import conditional, known_of
 from mercer.runtime.containers import group_names, summary_of
 from mercer.runtime.density import Arguments, arguments_of, keeps
 from mercer.runtime.draws import Draws
-from mercer.runtime.layers import Drawn, facts_of, has_laws, passed
+from mercer.runtime.layers import at_means, facts_of
 from mercer.runtime.manyrows import joined, rows_at_once, taken_apart
 from mercer.runtime.newlabels import component_keys, rows_between, shows
 from mercer.runtime.posterior import kept_values, rows_of
@@ -220,9 +220,7 @@ class Fit:
         """The law of each outcome at the data, for one draw: of which kind it is."""
         draw = {name: values[0] for name, values in self.draws().items()}
         known = known_of(self.program, self.arguments.all(), draw)
-        if has_laws(self.program):
-            known = passed(self.program, known, Drawn(self.program, known))
-        return conditional(self.program, known, draw).laws
+        return conditional(self.program, at_means(self.program, known), draw).laws
 
     def arguments_at(self, bound: Any) -> Arguments:
         """What the program is given at other data; what is taken once stays as it was."""
@@ -261,8 +259,7 @@ class Fit:
         words = self.arguments.all() | {k: v[0] for k, v in self.draws().items()}
         by_word = {w: words.get(n, words.get(w)) for w, n in self.program.NAMES.items()}
         known = {**words, **{k: v for k, v in by_word.items() if v is not None}}
-        if has_laws(self.program):
-            known = passed(self.program, known, Drawn(self.program, known))
+        known = at_means(self.program, known)
         return self.program.sites(**known), self.program.quantities(**known)
 
     def _inputs(self, name: str) -> set[str] | None:

@@ -95,6 +95,13 @@ def passed(program: ModuleType, known: Known, through: Through) -> dict[str, Any
     return {**known, **program.layers(through, **known)}
 
 
+def at_means(program: ModuleType, known: Known) -> dict[str, Any]:
+    """All that a program knows, and its layers at the means of laws of their own."""
+    if not has_laws(program):
+        return dict(known)
+    return passed(program, known, Drawn(program, known))
+
+
 def divergences(program: ModuleType, known: Known) -> dict[str, Array]:
     """What each layer adds to the divergence between posterior and prior, by function."""
     layers = facts_of(program).values()

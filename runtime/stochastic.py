@@ -29,7 +29,7 @@ from mercer.runtime.inducing import Inducing
 from mercer.runtime.kept import Kept
 from mercer.runtime.minibatch import Minibatches, shuffled
 from mercer.runtime.natural import Natural, Normal, divergence, mixed, solved, standard
-from mercer.runtime.layers import Drawn, has_laws, is_drawn, passed
+from mercer.runtime.layers import at_means, has_laws, is_drawn
 from mercer.runtime.placing import place, placed_names
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.unknowns import Unknowns
@@ -296,7 +296,7 @@ class Functions:
 
         def coordinates(arrays: Mapping[str, Array]) -> Array:
             known = self.unknowns.known(self.unknowns.values(self.unknowns.zero, arrays)[0], arrays)
-            known = passed(program, known, Drawn(program, known))
+            known = at_means(program, known)
             block = Inducing(program.processes(**known), program.sites(**known), {})
             return jnp.zeros(block.size)
 
