@@ -51,12 +51,17 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
             return f"{inside} * {kernel_text(body, inner, function)}"
         case ir.KernelPower(_, inner, exponent):
             return f"({kernel_text(body, inner, function)}) ** {exponent}"
+        case ir.KernelComposed(_, outer, inner):
+            within = kernel_text(body, inner, function)
+            return f"({kernel_text(body, outer, function)}).after({within})"
         case ir.KernelCall(_, entry, arguments, factor, coordinates):
             known = catalog.kernels()[entry]
             words = []
             for name, value in arguments.items():
                 parameter = known.parameter(name)
-                if parameter is not None and parameter.structural:
+                if isinstance(value, ir.Text):
+                    words.append(f"{name}={value.value!r}")
+                elif parameter is not None and parameter.structural:
                     assert isinstance(value, ir.Constant)
                     words.append(f"{name}={value.value:g}")
                 else:

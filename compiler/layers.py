@@ -7,6 +7,7 @@ matrix instead.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -114,6 +115,8 @@ def _unfit_grams(model: ir.TypedModel, layers: tuple[Layer, ...]) -> Iterator[tu
         nu = function.settings.get("nu")
         if nu is not None and not isinstance(nu, ir.Constant):
             yield function.span, f"`nu` of `{function.name}` as an unknown"
+        if isinstance(nu, ir.Constant) and math.isinf(nu.value):  # the others are composed
+            yield span, f"`{function.name}`, with nu = inf, inside several functions,"
         if owners.count(function.name) > 1:
             yield span, f"`{function.name}`, to `Real^inf`, at several places"
         if not (function.mean is None or _is_zero(function.mean)):

@@ -19,6 +19,7 @@ from mercer.compiler.links import Link, asked_in_vain, links_of
 from mercer.compiler.overrides import Overrides, overrides
 from mercer.compiler.predictors import predictor_key, predictors_of
 from mercer.compiler.walk import imputed, in_order, names_below
+from mercer.compiler.wide import without_wide_layers
 from mercer.dsl.diagnostic import MercerError
 from mercer.dsl.spaces import Real, Tangent, Vector
 
@@ -61,6 +62,7 @@ def analyse(
     not affine in it, if its law is made of what is. `is_quick`: with all in the block that can be
     integrated out about its mode (Laplace), and not only what the model's `infer` asks for.
     """
+    model = without_wide_layers(model)
     asked = overrides(model)
     layers = layers_of(model)
     inner = frozenset(layer.owner for layer in layers)

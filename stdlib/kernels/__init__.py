@@ -4,6 +4,7 @@ Importing this package does not import JAX; making a kernel does.
 """
 
 from mercer.stdlib.kernels.dot import Brownian, Constant, Linear, Polynomial
+from mercer.stdlib.kernels.infinite import NNGP, NTK, ArcCosine, NormalisedGaussian
 from mercer.stdlib.kernels.labels import Coregion
 from mercer.stdlib.kernels.promised import PROMISED
 from mercer.stdlib.kernels.shapes import Heat, Intrinsic, Matern
@@ -32,6 +33,10 @@ WORDS: tuple[Word, ...] = (
     White,
     Constant,
     Brownian,
+    ArcCosine,
+    NormalisedGaussian,
+    NNGP,
+    NTK,
     Coregion,
 )
 """The kernels that run, in the order in which a manual should show them."""
@@ -40,10 +45,13 @@ SHAPE_WORDS: tuple[Word, ...] = (Matern, Heat, Intrinsic)
 """Those that run on surfaces and graphs only."""
 
 __all__ = [
+    "NNGP",
+    "NTK",
     "PROMISED",
     "RBF",
     "SHAPE_WORDS",
     "WORDS",
+    "ArcCosine",
     "Brownian",
     "Constant",
     "Coregion",
@@ -55,6 +63,7 @@ __all__ = [
     "Matern12",
     "Matern32",
     "Matern52",
+    "NormalisedGaussian",
     "Periodic",
     "Polynomial",
     "RationalQuadratic",
