@@ -5,17 +5,20 @@ from __future__ import annotations
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, SiteUse, Term
 from mercer.compiler.code import Body, Code, Dims, applied_function
+from mercer.compiler.curved import curved_text, domain_factors, factor_seen
 from mercer.compiler.inducing import InducingUse
 from mercer.compiler.layers import is_infinite
 from mercer.compiler.shapes import (
     base_dims,
     copies_of,
     feature_name,
+    is_tangent,
+    shape_factors,
     shape_of,
     wave_names,
     weights_name,
 )
-from mercer.dsl.spaces import INFINITE, Dim, Label, Product, Space, Vector, coordinates_of
+from mercer.dsl.spaces import INFINITE, Dim, Label, Shape, Space, Vector, coordinates_of
 from mercer.stdlib import catalog
 
 
@@ -67,9 +70,18 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
                 else:
                     words.append(f"{name}={_argument(body, value, function)}")
             text = f"{entry}({', '.join(words)})"
-            if factor is None and coordinates is None:
+            if factor is not None and factor in dict(shape_factors(function)):
+                names = wave_names(function, factor)
+                over = ", ".join(body.read(n) for n in (names.frequencies, names.roughness))
+                return f"{text}.over({over}, factor={factor})"
+            curved = curved_text(factor_seen(function, kernel))
+            if factor is None and coordinates is None and not curved:
                 return text
-            return f"{text}.on(factor={factor}, coordinates={coordinates})"
+            given = {"factor": factor, "coordinates": coordinates, "space": curved or None}
+            said = ", ".join(
+                f"{word}={value}" for word, value in given.items() if value is not None
+            )
+            return f"{text}.on({said})"
         case _:
             raise AssertionError(f"no text for {type(kernel).__name__}")
 
@@ -91,7 +103,8 @@ def site_text(
     if copies:
         words.append(f"labels=flat_code({size}, {', '.join(copies)})")
     if outputs is None:
-        outputs = coordinates_of(function.type.codomain)
+        # The waves of tangent vectors have a value for each coordinate: no output picks one.
+        outputs = () if is_tangent(function) else coordinates_of(function.type.codomain)
     for output in outputs:
         code = body.arranged(Code(f"jnp.arange({body.size(output)})", (output,)), use.dims)
         words.append(f"output=flat({code.text}, {size})")
@@ -124,12 +137,8 @@ def _wave_text(body: Body, function: ir.Function, kernel: str) -> str:
 def _sum_text(body: Body, use: SiteUse, function: ir.Function) -> str:
     """A site of a function on a shape: the waves at each of its points, and whose weights."""
     assert use.apply is not None
-    base, dims = base_dims(body.model, use, function), use.dims
-    size, features = body.shape(dims), body.read(feature_name(body.structure, use))
-    if base != dims:
-        place = Code(f"jnp.arange({_product(body, base)}).reshape({body.shape(base)})", base)
-        row = body.arranged(place, dims).text
-        features = f"{features}[flat({row}, {size})]"
+    dims, features = use.dims, _features_text(body, use, function, 0)
+    size = body.shape(dims)
     words = [repr(use.owner), f"features={features}", f"size={_product(body, dims)}"]
     copies = _copies(body, use, function)
     for output in copies_of(function)[len(function.type.dims) :]:
@@ -138,6 +147,18 @@ def _sum_text(body: Body, use: SiteUse, function: ir.Function) -> str:
     if copies:
         words.append(f"labels=flat_code({size}, {', '.join(copies)})")
     return f"Site({', '.join(words)})"
+
+
+def _features_text(body: Body, use: SiteUse, function: ir.Function, position: int) -> str:
+    """The waves of a shape at the rows of a site."""
+    base, features = (
+        base_dims(body.model, use, function, position),
+        body.read(feature_name(body.structure, use, position)),
+    )
+    if base == use.dims:
+        return features
+    place = Code(f"jnp.arange({_product(body, base)}).reshape({body.shape(base)})", base)
+    return f"{features}[flat({body.arranged(place, use.dims).text}, {body.shape(use.dims)})]"
 
 
 def inducing_names(use: InducingUse) -> list[str]:
@@ -273,7 +294,11 @@ def _factors(body: Body, use: SiteUse, function: ir.Function) -> str:
     if not use.apply.point:
         return f"jnp.zeros(({_product(body, use.dims)}, 1))"
     words = []
-    for space, expr in zip(domain_factors(function.type.domain), use.apply.point, strict=True):
+    factors = domain_factors(function.type.domain)
+    for position, (space, expr) in enumerate(zip(factors, use.apply.point, strict=True)):
+        if isinstance(space, Shape):
+            words.append(_features_text(body, use, function, position))
+            continue
         code = body.value(expr)
         if is_infinite(space):
             text = body.arranged(code, (*use.dims, INFINITE), full=True).text
@@ -291,15 +316,15 @@ def _factors(body: Body, use: SiteUse, function: ir.Function) -> str:
                 words.append(f"vectors({aligned.text}, {shape}, {body.size(own)})")
         elif isinstance(space, Label):
             words.append(flat_text(body, body.arranged(code, use.dims), use.dims, full=True))
+        elif inside := coordinates_of(space):
+            text = body.arranged(code, (*use.dims, *inside), full=True).text
+            width = " * ".join(body.size(d) for d in inside)
+            last = "" if len(inside) == 1 else f", axes={len(inside)}"
+            words.append(f"vectors({text}, {shape}, {width}{last})")
         else:
             text = flat_text(body, body.arranged(code, use.dims), use.dims, full=True)
             words.append(f"{text}[:, None]")
     return ", ".join(words)
-
-
-def domain_factors(domain: Space) -> tuple[Space, ...]:
-    """The factors of a domain: itself, where it is no product."""
-    return domain.factors if isinstance(domain, Product) else (domain,)
 
 
 def _coordinate(space: Vector, expr: ir.Expr) -> Dim:

@@ -131,6 +131,11 @@ class Body:
             case ir.Apply() if self.structure.layer(expr.text):
                 word = self.read(expr.text) if expr.text not in self.locals else ""
                 return Code(word or self.identifiers[expr.text], self.order(expr.type.dims))
+            case ir.OnSphere(_, _, latitude, longitude):
+                places = [self.value(e) for e in (latitude, longitude)]
+                dims = self.order([d for p in places for d in p.dims])
+                words = [self.arranged(p, dims).text for p in places]
+                return Code(f"unit_vectors({', '.join(words)})", (*dims, "3"))
             case ir.Apply():
                 key = repr(expr.text)
                 return Code(f"at[{key}]", self.order(expr.type.dims))

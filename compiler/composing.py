@@ -11,7 +11,13 @@ from collections.abc import Mapping
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import SiteUse
-from mercer.compiler.blocks import images_name, inducing_names, inducing_text, process_text, site_text
+from mercer.compiler.blocks import (
+    images_name,
+    inducing_names,
+    inducing_text,
+    process_text,
+    site_text,
+)
 from mercer.compiler.code import Body, Code
 from mercer.compiler.inducing import InducingUse
 from mercer.compiler.layers import Layer, is_infinite

@@ -18,9 +18,7 @@ def has_deep_batches(structure: Structure, asked: str, seconds: float | None) ->
     """Whether the layers of a structure get laws of their own, learned over batches of rows."""
     if not structure.layers:
         return False
-    return asked == "svi" or (
-        asked == "auto" and seconds is not None and seconds > PATIENT_SECONDS
-    )
+    return asked == "svi" or (asked == "auto" and seconds is not None and seconds > PATIENT_SECONDS)
 
 
 def wrong_for_layers(structure: Structure, asked: str) -> Diagnostic | None:

@@ -102,11 +102,14 @@ class _Emitter(DataFunctions):
         predictors = {
             name: (kinds[name], tuple(parts)) for name, parts in self.structure.predictors.items()
         }
-        law = tuple(self.identifiers[n] for n in ("posterior mean", "posterior root"))
+        words = [self.identifiers[n] for n in self.law_names()]
+        joint, *apart = zip(words[::2], words[1::2], strict=True)
+        own = dict(zip(self.plan.batches.apart, apart, strict=True))
         return [
             f"ROWS = {self.plan.batches.rows!r}",
             f"PREDICTORS = {_dict(predictors)}",
-            f"POSTERIOR = {law!r}",
+            f"POSTERIOR = {joint!r}",
+            f"APART = {_dict(own)}",
         ]
 
     def layers_said(self) -> list[str]:
@@ -147,9 +150,7 @@ class _Emitter(DataFunctions):
         arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
         arguments += [f"{self.identifiers[n]}=None" for n in self.ordering]
-        if plan.batches is not None:
-            arguments += [f"{self.identifiers[f'posterior {k}']}=None" for k in ("mean", "root")]
-        arguments += [f"{self.identifiers[n]}=None" for n in self.layer_laws]
+        arguments += [f"{self.identifiers[n]}=None" for n in (*self.law_names(), *self.layer_laws)]
         reads += [*self.ordering, *plan.sampled, *self.layer_laws]
         known = [self.identifiers[n] for n in reads]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
@@ -313,7 +314,8 @@ class _Emitter(DataFunctions):
             if name in self.structure.links:
                 mean = affine_text(body, self.structure.locations[name], dims)
                 given = given_text(body, self.structure.links[name].law, dims, observation.type)
-                entries[name] = f"Linked({mean}, {given}{along})"
+                nearest = ", is_nearest=True" if self.structure.is_nearest else ""
+                entries[name] = f"Linked({mean}, {given}{along}{nearest})"
             elif name in self.structure.locations and isinstance(law, ir.Distribution):
                 mean = affine_text(body, self.structure.locations[name], dims)
                 scale = law.arguments.get("scale")

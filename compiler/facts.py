@@ -7,8 +7,8 @@ from dataclasses import astuple
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine
-from mercer.compiler.blocks import domain_factors
 from mercer.compiler.code import label_name
+from mercer.compiler.curved import domain_factors
 from mercer.compiler.shapes import copies_of, shape_of
 from mercer.compiler.structure import Structure
 from mercer.compiler.walk import (

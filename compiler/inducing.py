@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
+from mercer.compiler.curved import domain_factors
 from mercer.compiler.layers import is_infinite
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure, moving_point
-from mercer.dsl.spaces import Dim, Product, Vector, coordinates_of
+from mercer.dsl.spaces import Dim, Group, Product, Shape, coordinates_of
 
 TOGETHER = 400
 """Inducing points of all functions together, where nobody says how many: most functions of a few
@@ -71,7 +72,7 @@ def inducing_of(structure: Structure, sizes: Sizes | None) -> Mapping[str, Induc
     layers to `Real^inf` those of its innermost one.
     """
     functions = functions_of(structure)
-    found = {}
+    found: dict[str, InducingUse] = {}
     layers = {layer.owner: layer for layer in structure.layers}
     inner = [structure.model.functions[name] for name in layers]
     for function in (*inner, *functions):
@@ -131,6 +132,10 @@ def unfit_for_inducing(structure: Structure, *, is_deep: bool = False) -> str | 
     if key and not is_deep and any(use.at is None for use in uses.values()):
         return f"the points of `{key}` are unknown, so that none can be chosen among them"
     for use in uses.values():
+        factors = domain_factors(use.function.type.domain)
+        if any(isinstance(f, Group | Shape) for f in factors):
+            word = "rotations" if any(isinstance(f, Group) for f in factors) else "on their shape"
+            return f"inducing points of `{use.function.name}` would not stay {word}"
         if use.at is not None and (why := _wrong_points(use.function, use.at)):
             return why
     return None
@@ -141,7 +146,7 @@ def _wrong_points(function: ir.Function, at: ir.Expr) -> str | None:
     rows = [d for d in kind.dims if d not in kind.coordinates]
     if isinstance(domain, Product) and len(domain.factors) > 1:
         return f"a column holds no points of `{domain}`, which `{function.name}` is a function of"
-    is_vector = isinstance(domain, Vector)
+    is_vector = bool(coordinates_of(domain))
     if len(rows) != 1 or bool(kind.coordinates) != is_vector:
         return f"`at` holds `{kind}`, and `{function.name}` is a function of `{domain}`"
     return None

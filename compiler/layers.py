@@ -92,7 +92,9 @@ def unfit_layers(model: ir.TypedModel) -> Iterator[tuple[Span, str]]:
     yield from _unfit_grams(model, layers)
     for unknown in model.unknowns.values():
         if names_below(model, unknown.prior) & owners:
-            what = f"a composition (`{sorted(owners)[0]}` inside another) in the prior of an unknown"
+            what = (
+                f"a composition (`{sorted(owners)[0]}` inside another) in the prior of an unknown"
+            )
             yield unknown.span, what
     for text, apply in applications(model).items():
         mean = model.functions[owner_of(apply)].mean
@@ -137,14 +139,17 @@ def _is_zero(expr: ir.Expr) -> bool:
 def _layer(model: ir.TypedModel, apply: ir.Apply) -> Layer:
     codomain = model.functions[owner_of(apply)].type.codomain
     own = () if is_infinite(codomain) else coordinates_of(codomain)
-    outputs = next((d for d in apply.type.coordinates if d in apply.type.dims), None) if own else None
+    outputs = (
+        next((d for d in apply.type.coordinates if d in apply.type.dims), None) if own else None
+    )
     base = tuple(d for d in in_order(model, apply.type.dims) if d not in (outputs, INFINITE))
     return Layer(apply.text, apply, base, outputs)
 
 
 def _inside(model: ir.TypedModel, apply: ir.Apply) -> list[ir.Apply]:
     """The applications that the point of another is made of."""
-    found, seen = [], set()
+    found: list[ir.Apply] = []
+    seen: set[str] = set()
     waiting: list[object] = [apply.point]
     while waiting:
         part = waiting.pop()

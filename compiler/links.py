@@ -31,14 +31,14 @@ class Link:
 
 
 def links_of(
-    model: ir.TypedModel, block: frozenset[str], about_mode: frozenset[str]
+    model: ir.TypedModel, block: frozenset[str], approximated: frozenset[str]
 ) -> dict[str, Link]:
     """How the block enters each outcome that only is log-concave in it."""
     found = {}
     for name, observation in model.observations.items():
         law, columns = observation.law, imputed(model)
         is_normal = isinstance(law, ir.Distribution) and law.entry == "Normal"
-        if is_normal or name in columns or not names_below(model, law) & block & about_mode:
+        if is_normal or name in columns or not names_below(model, law) & block & approximated:
             continue
         if link := _link(model, law, observation.type, block):
             found[name] = link
@@ -50,7 +50,7 @@ def asked_in_vain(
 ) -> list[Diagnostic]:
     """What is asked for that would approximate nothing, or that no law allows."""
     problems = []
-    for name, directive in asked.laplace.items():
+    for name, directive in asked.approximated.items():
         under = [n for n, link in links.items() if name in names_below(model, link.predictor)]
         if name in block and under:
             continue
@@ -58,7 +58,7 @@ def asked_in_vain(
         mend = "leave the line out: it is then sampled."
         if name in block:
             why, mend = "it is integrated out exactly.", "leave the line out."
-        problem = f"`{name}` cannot be integrated out about its mode"
+        problem = f"`{name}` cannot be integrated out by {directive.method}"
         problems.append(Diagnostic("M321", problem, directive.span, why=why, mend=mend))
     return problems
 

@@ -17,20 +17,21 @@ Method = Literal["nuts", "map", "svi"]
 
 METHODS: tuple[Method, ...] = ("nuts", "map", "svi")
 _ENGINES = ("Exact", "Kalman", "Inducing")  # the words `asked_by` of `mercer.compiler.engines`
+_APPROXIMATE = ("Laplace", "CVI")
 
 
 @dataclass(frozen=True)
 class Overrides:
     """`method`: of what is left to inference, or "auto". `settings`: by method. `engines`:
     unknowns that must be integrated out, and by what. `apart`: unknowns that must not be.
-    `laplace`: unknowns to be integrated out about their mode.
+    `approximated`: unknowns to be integrated out by a Normal law, about their mode or the nearest.
     """
 
     method: str = "auto"
     settings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     engines: Mapping[str, ir.Directive] = field(default_factory=dict)
     apart: Mapping[str, ir.Directive] = field(default_factory=dict)
-    laplace: Mapping[str, ir.Directive] = field(default_factory=dict)
+    approximated: Mapping[str, ir.Directive] = field(default_factory=dict)
 
 
 def overrides(model: ir.TypedModel) -> Overrides:
@@ -43,7 +44,7 @@ def overrides(model: ir.TypedModel) -> Overrides:
     settings: dict[str, dict[str, float]] = {}
     engines: dict[str, ir.Directive] = {}
     apart: dict[str, ir.Directive] = {}
-    laplace: dict[str, ir.Directive] = {}
+    approximated: dict[str, ir.Directive] = {}
     for directive in sorted(model.directives, key=lambda d: bool(d.name)):
         word, name = directive.method.lower(), directive.name
         if word in METHODS:
@@ -56,21 +57,23 @@ def overrides(model: ir.TypedModel) -> Overrides:
             }
             if name:
                 apart[name] = directive
-        elif directive.method not in (*_ENGINES, "Whitened", "Laplace"):
+        elif directive.method not in (*_ENGINES, *_APPROXIMATE, "Whitened"):
             problems.append(_no_engine(directive))
         elif not name:
             problems.append(_without_name(directive))
         elif directive.method in _ENGINES:
             engines[name] = directive
-        elif directive.method == "Laplace":
-            laplace[name] = directive
+        elif directive.method in _APPROXIMATE:
+            other = next((d for d in approximated.values() if d.method != directive.method), None)
+            problems += [_one_law(directive, other)] if other else []
+            approximated[name] = directive
         elif name in model.functions:
             apart[name] = directive
         else:
             problems.append(_not_whitened(directive))
     if problems:
         raise MercerError(problems, model.sources)
-    return Overrides(method, settings, engines, apart, laplace)
+    return Overrides(method, settings, engines, apart, approximated)
 
 
 def _no_engine(directive: ir.Directive) -> Diagnostic:
@@ -80,7 +83,7 @@ def _no_engine(directive: ir.Directive) -> Diagnostic:
         directive.span,
         why="the method is known; this version cannot run it.",
         mend="write `NUTS()`, `MAP()`, `SVI()`, `Exact()`, `Kalman()`, `Inducing()`, "
-        "`Laplace()` or `Whitened()`, or leave the line out.",
+        "`Laplace()`, `CVI()` or `Whitened()`, or leave the line out.",
     )
 
 
@@ -93,6 +96,16 @@ def _mixed(directive: ir.Directive, method: str, by: ir.Directive | None) -> Dia
         why="what is left to inference has one method: they are sampled or optimised jointly.",
         mend=f"write one method, here or there; `infer {directive.name} by {method.upper()}()` "
         f"keeps `{directive.name}` from being integrated out.",
+    )
+
+
+def _one_law(directive: ir.Directive, other: ir.Directive) -> Diagnostic:
+    return Diagnostic(
+        "M321",
+        f"`{other.name}` by {other.method} and `{directive.name}` by {directive.method}",
+        directive.span,
+        why="what is integrated out has one joint law.",
+        mend=f"write `{other.method}` for both, or leave one line out.",
     )
 
 

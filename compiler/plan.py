@@ -7,9 +7,10 @@ engine serves a Gaussian block.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mercer.compiler import typed as ir
+from mercer.compiler.curved import curved_sentences
 from mercer.compiler.deep import (
     has_deep_batches,
     has_grams,
@@ -46,12 +47,22 @@ SECONDS_FOR_NUTS = 300.0
 SECONDS_FOR_DRAWS = 60.0
 """What the draws of all that was integrated out may take, about a mode, before they are fewer."""
 
+_LONGEST_SIMULATION = 1e12
+"""Operations for which a simulation stays exact: functions at some ten thousand points."""
+
+_LAWS = {
+    False: "about {their} mode given all else (Laplace); each step of Newton's method to it",
+    True: "nearest to {their} own given all else (conjugate-computation variational inference, "
+    "Khan & Lin 2017), with a lower bound of the density; each step to it",
+}
+
 _USUAL_DRAWS = 500  # of a chain, as the table of methods has it
 _LEAST_DRAWS = 25
 
 _FLOPS_A_SECOND = 1e10  # of one factorisation in float64 on two cores of a laptop
 _GRADIENTS = 4 * 1000 * 15  # four chains, 1,000 iterations, some 15 steps in each
 _ABOUT_MODE = 4.0  # densities of an engine that one about the mode takes: Newton steps, gradients
+_NEAREST = 8.0  # and one of the nearest law
 
 
 @dataclass(frozen=True)
@@ -133,7 +144,11 @@ def plan(
     cost = _cost(structure, engine, latent, along, sizes)
     if latent and asked == "auto" and cost is not None and _seconds(cost) > SECONDS_FOR_NUTS:
         quick = analyse(model, is_quick=True)
-        if quick.links and (_cost_about_mode(quick, sizes) or cost) <= PATIENCE:
+        own = choose_engine(quick, sizes)
+        # Along the line the nearest law is cheap too; the mode is the quick look elsewhere.
+        if quick.links and not quick.asked.approximated:
+            quick = replace(quick, is_nearest=own is not None and own.name == "Markov")
+        if quick.links and (_cost_of_links(quick, own, sizes) or cost) <= PATIENCE:
             return plan(quick, sizes)
     if has_deep_batches(structure, asked, None if cost is None else _seconds(cost)):
         found = batches_of(structure, sizes)
@@ -170,10 +185,23 @@ def plan(
     )
 
 
+def plan_of_simulation(structure: Structure, sizes: Mapping[str, int]) -> Plan:
+    """The plan of a program that is only drawn from: exact whatever the model asks for, so that
+    what is simulated is the model and no approximation of it. Where no exact engine can do that in
+    minutes it is the plan of a fit.
+    """
+    free = analyse(replace(structure.model, directives=()))
+    exact = plan(free)
+    cost = _cost(free, exact.engine, exact.latent, {}, sizes)
+    if cost is not None and cost > _LONGEST_SIMULATION:
+        return plan(structure, sizes)
+    return exact
+
+
 def _may_take_batches(structure: Structure, asked: str) -> bool:
     """Whether nothing that the model asks for stands against variational inference."""
     engines = {d.method for d in structure.asked.engines.values()}
-    apart = structure.asked.apart or structure.asked.laplace
+    apart = structure.asked.apart or structure.asked.approximated
     return asked in ("auto", "svi") and engines <= {"Inducing"} and not apart
 
 
@@ -185,6 +213,7 @@ def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int]
     sentences = [*batch_sentences(structure, batches, sampled, sizes)]
     sentences.insert(1, _of_inducing(inducing, sizes, is_deep=bool(structure.layers)))
     sentences[1:1] = layer_sentences(structure)
+    sentences += dict.fromkeys(curved_sentences(model))
     sentences += _of_defaults(model)
     draws = None if "draws" in structure.asked.settings.get("svi", {}) else DRAWS
     return Plan(
@@ -268,7 +297,7 @@ def _cost(
         return None
     flops = engine.flops(structure, sizes) if engine else 0.0
     if structure.links:
-        flops *= _ABOUT_MODE
+        flops *= _NEAREST if structure.is_nearest else _ABOUT_MODE
     for name in latent:
         shape = shape_of(structure.model.functions[name])
         if shape is not None:  # sums of waves: no factorisation
@@ -282,10 +311,12 @@ def _cost(
     return flops + 1e5
 
 
-def _cost_about_mode(structure: Structure, sizes: Sizes | None) -> float | None:
-    """The same where all functions of the model are integrated out, some about their mode."""
+def _cost_of_links(
+    structure: Structure, engine: Engine | None, sizes: Sizes | None
+) -> float | None:
+    """The same where all functions of the model are integrated out, some by a Normal law."""
     rest = {owner_of(s.apply) for s in structure.sites.values() if s.apply} - structure.block
-    return None if rest else _cost(structure, choose_engine(structure, sizes), (), {}, sizes)
+    return None if rest else _cost(structure, engine, (), {}, sizes)
 
 
 def _seconds(cost: float) -> float:
@@ -353,21 +384,27 @@ def _sentences(
     model = structure.model
     block = [n for n in model.order if n in structure.block]
     outcomes = _listed(structure.locations)
+    enter, are, they, them, their = (
+        ("enters", "is", "it", "it", "its")
+        if len(block) == 1
+        else ("enter", "are", "they", "them", "their")
+    )
     if engine is not None and structure.links:
         how = engine.sentence.removeprefix("exactly, ")
         yield (
-            f"{_listed(block)} are Gaussian, and {_listed(structure.links)} log-concave in what is "
-            "linear in them: they are integrated out approximately, by the Normal law about their "
-            f"mode given all else (Laplace); each step of Newton's method to it goes {how}."
+            f"{_listed(block)} {are} Gaussian, and {_listed(structure.links)} log-concave in what "
+            f"is linear in {them}: {they} {are} integrated out approximately, by the Normal law "
+            f"{_LAWS[structure.is_nearest].format(their=their)} goes {how}."
         )
     elif engine is not None:
         yield (
-            f"{_listed(block)} enter {outcomes} linearly and are Gaussian: they are integrated out "
-            f"{engine.sentence}."
+            f"{_listed(block)} {enter} {outcomes} linearly and {are} Gaussian: {they} {are} "
+            f"integrated out {engine.sentence}."
         )
         if engine.detail is not None:
             yield engine.detail(structure, sizes)
     yield from waves_sentences(structure, sizes)
+    yield from dict.fromkeys(curved_sentences(model))
     asked = structure.asked.apart
     for name in latent:
         laws = {n: o.law for n, o in model.observations.items()}

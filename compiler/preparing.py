@@ -35,7 +35,7 @@ class DataFunctions:
         self.on_shapes = functions_on_shapes(self.structure)
         self.waves = waves_arguments(self.structure)
         names += [*self.waves, *(f"{name} shape" for name in model.shapes)]
-        names += ["posterior mean", "posterior root"] if plan.batches else []
+        names += self.law_names()
         self.layer_laws = [name for names in law_names(plan).values() for name in names]
         names += [*layer_names(plan.structure), *self.layer_laws]
         keeps = [f"{o} keep" for o in model.observations]
@@ -73,6 +73,14 @@ class DataFunctions:
 
     def inducing_arguments(self) -> list[str]:
         return [name for names in self.points.values() for name in names]
+
+    def law_names(self) -> list[str]:
+        """The names of the arguments that hold the law of the Gaussian unknowns."""
+        if self.plan.batches is None:
+            return []
+        apart = self.plan.batches.apart
+        own = [f"{name} posterior {part}" for name in apart for part in ("mean", "variance")]
+        return ["posterior mean", "posterior root", *own]
 
     def bound_arguments(self) -> list[str]:
         """What binding adds to the data: numbered indices, and the places of labels."""

@@ -8,13 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from mercer.compiler import typed as ir
+from mercer.compiler.curved import domain_factors, factor_seen
 from mercer.compiler.layers import is_infinite, unfit_layers
 from mercer.compiler.sampling import circular
-from mercer.compiler.shapes import shape_of, why_unfit, wrong_points
+from mercer.compiler.shapes import (
+    shape_factors,
+    shape_of,
+    shapes_seen,
+    why_unfit,
+    wrong_points,
+)
 from mercer.compiler.structure import owner_of
-from mercer.compiler.walk import imputed, names_below, nodes
+from mercer.compiler.walk import imputed, nodes
 from mercer.dsl.diagnostic import Diagnostic
-from mercer.dsl.spaces import Bool, Count, Interval, Label, Real, Space, Tangent, Vector
+from mercer.dsl.spaces import (
+    Bool,
+    Circle,
+    Count,
+    Interval,
+    Label,
+    Product,
+    Scalar,
+    Shape,
+    Space,
+    Tangent,
+    Vector,
+    is_homogeneous,
+)
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
@@ -39,23 +59,29 @@ def _function_priors(model: ir.TypedModel) -> Iterator[Diagnostic]:
         if function.entry != "GP":
             yield _refused("M301", f"the function prior `{function.entry}`", function.span)
             continue
-        if shape_of(function) is not None:
+        if shapes_seen(function):
             for code, span, what in why_unfit(model, function):
                 yield _refused(code, what, span)
+        if shape_of(function) is not None:
             continue
-        for space in (function.type.domain, function.type.codomain):
-            if not is_infinite(space) and not _is_plain(space):
+        domain, codomain = function.type.domain, function.type.codomain
+        for space in (domain, codomain):
+            if isinstance(space, Tangent) and shape_factors(function):
+                continue
+            if is_infinite(space):
+                continue
+            if not _is_plain(space) or (space is codomain and is_homogeneous(space)):
                 yield _refused("M302", f"a GP over or to `{space}`", function.span)
                 break
 
 
 def _is_plain(space: Space) -> bool:
-    factors = getattr(space, "factors", (space,))
     return all(
-        isinstance(f, Label | Real)
-        or (isinstance(f, Vector) and f.size != "inf")
-        or type(f).__name__ in ("Positive", "Unit", "Interval", "Count", "Circle", "Bool")
-        for f in factors
+        isinstance(f, Scalar)
+        or is_homogeneous(f)
+        or (isinstance(f, Shape) and isinstance(space, Product))
+        or (isinstance(f, Vector) and f.size != "inf" and not isinstance(f.base, Circle))
+        for f in domain_factors(space)
     )
 
 
@@ -65,7 +91,11 @@ def _kernels(model: ir.TypedModel) -> Iterator[Diagnostic]:
         if shape_of(function) is not None:
             continue
         for node in nodes(function):
-            if isinstance(node, ir.KernelCall) and not getattr(entries[node.entry], "runs", True):
+            if not isinstance(node, ir.KernelCall) or entries[node.entry].runs:
+                continue
+            seen = factor_seen(function, node)
+            on_curved = is_homogeneous(seen) and entries[node.entry].on_curved
+            if not on_curved and not isinstance(seen, Shape):
                 yield _refused("M303", f"the kernel `{node.entry}`", node.span)
 
 
@@ -97,8 +127,7 @@ def _shapes(model: ir.TypedModel) -> Iterator[Diagnostic]:
             yield _refused("M308", what, data.span, mend)
     for node in _expressions(model):
         if isinstance(node, ir.Apply) and (owner := owner_of(node)) in model.functions:
-            on_shape = shape_of(model.functions[owner]) is not None
-            if on_shape and (wrong := wrong_points(model, node)):
+            if shapes_seen(model.functions[owner]) and (wrong := wrong_points(model, node)):
                 yield _refused("M308", wrong, node.span)
 
 

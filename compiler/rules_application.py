@@ -20,12 +20,16 @@ from mercer.dsl.spaces import (
     Scalar,
     Shape,
     Space,
+    Sphere,
     ValueType,
     Vector,
     cell_of,
     coordinates_of,
 )
 from mercer.dsl.span import Span
+
+PLACE = ("lat", "lon")
+"""The coordinates of a place on the sphere, in degrees."""
 
 
 class ApplicationRules(SignatureRules):
@@ -80,6 +84,8 @@ class ApplicationRules(SignatureRules):
         span: Span,
     ) -> list[ir.Expr]:
         names = domain.names if isinstance(domain, Product) else ()
+        if domain == Sphere(2):
+            names = PLACE
         found: dict[str, ir.Expr] = {}
         for position, (argument, value) in enumerate(zip(arguments, values, strict=True)):
             name = argument.name or (names[position] if position < len(names) else "")
@@ -104,7 +110,25 @@ class ApplicationRules(SignatureRules):
                 span,
                 notes=self.function_notes(function),
             )
-        return [found[n] for n in names]
+        given = [found[n] for n in names]
+        return [self.on_sphere(given[0], given[1], span)] if domain == Sphere(2) else given
+
+    def on_sphere(self, latitude: ir.Expr, longitude: ir.Expr, span: Span) -> ir.Expr:
+        for value, word in ((latitude, "a latitude"), (longitude, "a longitude")):
+            self.require(value, "Real", word)
+        dims = self.ordered([*latitude.type.dims, *longitude.type.dims])
+        kind = ValueType(Real(), (*dims, "3"), ("3",))
+        return ir.OnSphere(kind, span, latitude, longitude)
+
+    def as_point(self, value: ir.Expr, factor: Space, function: ir.FunctionExpr) -> ir.Expr:
+        """`(lat = a, lon = b)` as a point of the sphere, where one is wanted."""
+        space = value.type.space
+        if factor != Sphere(2) or not isinstance(space, Product) or set(space.names) != {*PLACE}:
+            return value
+        parts = self.taken_apart(value, Product((Real(), Real()), PLACE), function, value.span)
+        if not isinstance(value, ir.Point):
+            parts = [parts[space.names.index(n)] for n in PLACE]
+        return self.on_sphere(parts[0], parts[1], value.span)
 
     def function_notes(self, function: ir.FunctionExpr) -> tuple[tuple[Span, str], ...]:
         while isinstance(function, ir.Derivative | ir.Laplacian | ir.Integral):
@@ -137,6 +161,7 @@ class ApplicationRules(SignatureRules):
                 why=f"Its domain is `{domain}`.",
                 notes=self.function_notes(function),
             )
+        values = [self.as_point(v, f, function) for v, f in zip(values, factors, strict=True)]
         consumed = set()
         for value, factor in zip(values, factors, strict=True):
             consumed |= {(id(value), c) for c in self.match(value, factor, function)}

@@ -28,9 +28,12 @@ class ContextRules(KernelRules):
         for use in self.uses(name):
             try:
                 values: list[ir.Expr] = self.each((a.value for a in use.arguments), self.value)
-                if isinstance(kind.domain, Product) and any(a.name for a in use.arguments):
-                    reference = ir.FunctionRef(kind, use.span, name)
+                reference = ir.FunctionRef(kind, use.span, name)
+                if any(a.name for a in use.arguments):
                     values = self.by_name(reference, kind.domain, use.arguments, values, use.span)
+                if len(values) == len(factors):
+                    pairs = zip(values, factors, strict=True)
+                    values = [self.as_point(value, factor, reference) for value, factor in pairs]
             except Failed:
                 continue
             for position, value in enumerate(values[: len(factors)]):

@@ -10,6 +10,7 @@ from mercer.compiler.judge import Home
 from mercer.compiler.rules_scales import ScaleRules
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
+    Circle,
     Count,
     Dim,
     FunctionType,
@@ -180,4 +181,5 @@ class DefaultRules(ScaleRules):
 
 
 def all_numbers(space: Product) -> bool:
-    return all(isinstance(f, Scalar) and not isinstance(f, Label) for f in space.factors)
+    """Whether a kernel sees the product as one vector: a circle has a distance of its own."""
+    return all(isinstance(f, Scalar) and not isinstance(f, Label | Circle) for f in space.factors)

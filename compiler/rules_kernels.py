@@ -24,10 +24,12 @@ from mercer.dsl.spaces import (
     Shape,
     ValueType,
     Vector,
+    is_homogeneous,
 )
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 from mercer.stdlib.entry import KernelEntry, Parameter
+from mercer.stdlib.kernels import NO_COVARIANCES
 
 
 class KernelRules(SmoothnessRules):
@@ -70,11 +72,13 @@ class KernelRules(SmoothnessRules):
             case syntax.Call(syntax.Name(name), _) if not self.is_user_name(name):
                 if self.scoped.is_partial and name not in catalog.distributions():
                     raise Failed(name)
+                better = NO_COVARIANCES.get(name)
                 raise self.problems.report(
                     "M214",
-                    f"there is no kernel `{name}`",
+                    f"`{name}` is no covariance" if better else f"there is no kernel `{name}`",
                     node.function.span,
-                    mend=meant(name, catalog.kernels()),
+                    why="It is not positive definite in general." if better else None,
+                    mend=f"use `{better}()`" if better else meant(name, catalog.kernels()),
                 )
             case syntax.Name(name) if name in self.failed:
                 raise Failed(name)
@@ -166,23 +170,30 @@ class KernelRules(SmoothnessRules):
         size = len(seen.coordinates) if seen.coordinates else None
         number = isinstance(space, Scalar) and not label or size == 1
         graph = isinstance(space, Shape) and space.ambient is None
+        curved = is_homogeneous(space)
         wrong = (
-            entry.input == "label" and not label
+            curved and not entry.on_curved
+            or entry.is_of_walks and not graph
+            or entry.input == "label" and not label
             or entry.input == "number" and not number
-            or entry.input == "shape" and not shape
+            or entry.input == "shape" and not (shape or curved)
             or entry.input == "vector" and (
                 label or (graph and not entry.on_shapes) or isinstance(space, Field)
             )
         ) and entry.name not in ("White", "Constant")  # fmt: skip
         if wrong:
             kind = {"label": "labels", "number": "numbers", "shape": "surfaces and graphs"}
+            if entry.input == "shape" and not entry.on_curved:
+                kind["shape"] = "graphs" if entry.is_of_walks else "graphs and clouds"
             mend = {True: "between labels: `Coregion(rank = 2)`"}.get(label)
             raise self.problems.report(
                 "M229",
                 f"`{entry.name}` is a kernel of {kind.get(entry.input, 'numbers and vectors')}, "
                 f"and this is `{space}`",
                 span,
-                mend=mend or ("use `Matern32()`, `Intrinsic()` or `Heat()`" if graph else None),
+                mend=mend
+                or ("use `Matern32()`, `Intrinsic()` or `Heat()`" if graph else None)
+                or ("use `Matern32()`, `RBF()` or `Heat()`" if curved else None),
             )
 
     def kernel_call(

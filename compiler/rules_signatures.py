@@ -12,6 +12,7 @@ from mercer.compiler.rules_reductions import ReductionRules
 from mercer.compiler.words import values_in
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
+    Circle,
     Field,
     FunctionType,
     Label,
@@ -176,7 +177,7 @@ class SignatureRules(ReductionRules):
             if not isinstance(declared, Scalar) and coordinates_of(declared) == kind.coordinates:
                 if not isinstance(declared, Tangent | Vector):
                     return declared
-        if isinstance(kind.space, Label | Product | Field):
+        if isinstance(kind.space, Label | Product | Field | Circle):
             return kind.space
         if len(kind.coordinates) == 1:
             return Vector(Real(), kind.coordinates[0])

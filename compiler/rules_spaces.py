@@ -50,8 +50,6 @@ WORDS = (*PLAIN, *SIZED, *GROUPS, "Interval", "Label", "Sphere", "Image", "Field
 class SpaceRules(Judgements):
     def space(self, node: syntax.Expression) -> Space:
         match node:
-            case syntax.Name("Circle"):
-                return Circle()
             case syntax.Name(name) if name in PLAIN:
                 return PLAIN[name]
             case syntax.Name(name) if name in self.scoped.definitions and self.is_shape(name):
@@ -145,7 +143,13 @@ class SpaceRules(Judgements):
         numbers = [int(i.text) for i in items if isinstance(i, syntax.Number) and i.is_integer]
         if name in GROUPS and numbers and numbers[0] in GROUPS[name] and len(items) == 1:
             return Group(name, numbers[0])
-        if name == "Sphere" and numbers and len(items) == 1:
+        if name == "Circle" and len(items) == 1:
+            word = node.arguments[0].name
+            period = self.bound(items[0])
+            if isinstance(period, float) and period > 0 and word in (None, "period"):
+                return Circle(period)
+            raise self.wrong_space(node, "the period of a circle is a number above 0")
+        if name == "Sphere" and numbers and numbers[0] > 0 and len(items) == 1:
             return Sphere(numbers[0])
         if name == "Image" and len(items) == len(numbers) in (2, 3) and min(numbers) > 0:
             return Image(*numbers)
@@ -211,7 +215,7 @@ class SpaceRules(Judgements):
         self, name: str, kind: str, node: syntax.Call
     ) -> tuple[Shape, dict[str, ir.Expr | ir.Text]]:
         wanted = {"Graph": ["a", "b"], "Mesh": ["vertices", "faces"], "Manifold": ["cloud"]}[kind]
-        optional = ["dim", "neighbours", "modes"] if kind == "Manifold" else []
+        optional = {"Manifold": ["dim", "neighbours", "modes"], "Mesh": ["modes"]}.get(kind, [])
         settings: dict[str, ir.Expr | ir.Text] = {}
         for position, argument in enumerate(node.arguments):
             words = wanted + optional
@@ -260,4 +264,14 @@ class SpaceRules(Judgements):
                 cloud.span,
                 mend="declare them as `data cloud[m] : Real^3`",
             )
+        if kind == "Mesh":
+            corners = settings["faces"].type
+            if not isinstance(corners.space, Label) or len(corners.coordinates) != 1:
+                raise self.problems.report(
+                    "M251",
+                    "the faces of a `Mesh` are three labels of vertices each",
+                    settings["faces"].span,
+                    mend="declare them as `data faces[t] : Label(v)^3`, `v` the index of the "
+                    "vertices",
+                )
         return Shape(name, kind, Vector(Real(), cloud.type.coordinates[0])), settings

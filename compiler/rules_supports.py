@@ -10,6 +10,7 @@ from mercer.compiler.bounds import Bounds, bounds_of, named_bounds, space_of, sp
 from mercer.compiler.rules_functions import FunctionRules
 from mercer.dsl.spaces import (
     Bool,
+    Circle,
     Constrained,
     Count,
     Dim,
@@ -100,6 +101,11 @@ class SupportRules(FunctionRules):
                 and not (low.is_open and outcome.value == low.low)
                 and not isinstance(support, Label)
             )
+        elif isinstance(declared, Circle) and declared != Circle():
+            # A law of angles is one in radians.
+            known = catalog.distributions().get(show_law(law))
+            fits = known is None or known.support != "Circle"
+            support = support if fits else Circle()
         elif isinstance(declared, Label) or isinstance(support, Label):
             fits = isinstance(declared, Label) and isinstance(support, Label)
         elif isinstance(support, Constrained):

@@ -13,8 +13,17 @@ from dataclasses import dataclass
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import SiteUse
 from mercer.compiler.structure import Structure, owner_of
-from mercer.compiler.walk import in_order, names_below
-from mercer.dsl.spaces import Dim, Real, Shape, Space, Tangent, Vector, coordinates_of
+from mercer.compiler.walk import in_order, names_below, nodes
+from mercer.dsl.spaces import (
+    Dim,
+    Product,
+    Real,
+    Shape,
+    Space,
+    Tangent,
+    Vector,
+    coordinates_of,
+)
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 from mercer.stdlib.spaces import LOWEST, MODES, WHOLE
@@ -35,8 +44,34 @@ def shape_of(function: ir.Function) -> Shape | None:
     return domain if isinstance(domain, Shape) else None
 
 
+def shape_factors(function: ir.Function) -> tuple[tuple[int, Shape], ...]:
+    """The shapes among the factors of a product domain, with their positions: a kernel on such a
+    product is made of kernels of points, and those of a shape see the waves there."""
+    domain = function.type.domain
+    if not isinstance(domain, Product):
+        return ()
+    return tuple((i, f) for i, f in enumerate(domain.factors) if isinstance(f, Shape))
+
+
+def shapes_seen(function: ir.Function) -> tuple[tuple[int, Shape], ...]:
+    """The shapes of a domain with their positions in the point: itself, or factors of it."""
+    shape = shape_of(function)
+    return shape_factors(function) if shape is None else ((0, shape),)
+
+
 def is_tangent(function: ir.Function) -> bool:
     return isinstance(function.type.codomain, Tangent)
+
+
+def waves_kind(function: ir.Function, position: int = 0) -> str:
+    """Which waves of a shape stand behind a function: of numbers, of tangent vectors, or those of
+    the walks on a graph."""
+    if is_tangent(function):
+        return "tangents"
+    entries = catalog.kernels()
+    calls = [k for k in nodes(function.kernel) if isinstance(k, ir.KernelCall)]
+    seen = [k for k in calls if k.factor in (None, position)]
+    return "walks" if any(entries[k.entry].is_of_walks for k in seen) else "numbers"
 
 
 def copies_of(function: ir.Function) -> tuple[Dim, ...]:
@@ -51,19 +86,24 @@ def copies_of(function: ir.Function) -> tuple[Dim, ...]:
 
 def functions_on_shapes(structure: Structure) -> dict[str, ir.Function]:
     """Those that some expression applies, by name."""
+    return {n: f for n, f in functions_seeing_shapes(structure).items() if shape_of(f) is not None}
+
+
+def functions_seeing_shapes(structure: Structure) -> dict[str, ir.Function]:
+    """Those, and functions on products with a shape."""
     owners = {use.owner for use in structure.sites.values()}
     functions = structure.model.functions
-    return {n: f for n, f in functions.items() if n in owners and shape_of(f) is not None}
+    return {n: f for n, f in functions.items() if n in owners and shapes_seen(f)}
 
 
-def wave_names(function: ir.Function) -> WaveNames:
+def wave_names(function: ir.Function, position: int = 0) -> WaveNames:
     """The same for all functions of one kind on one shape."""
-    shape = shape_of(function)
-    kind = f"tangent {shape}" if is_tangent(function) else str(shape)
-    return WaveNames(f"{kind} frequencies", f"{kind} roughness")
+    shape = dict(shapes_seen(function))[position]
+    word = {"tangents": "tangent ", "walks": "walk ", "numbers": ""}[waves_kind(function, position)]
+    return WaveNames(f"{word}{shape} frequencies", f"{word}{shape} roughness")
 
 
-def feature_name(structure: Structure, use: SiteUse) -> str:
+def feature_name(structure: Structure, use: SiteUse, position: int = 0) -> str:
     """The argument that holds the waves at the points of a site: one for all that are alike."""
     functions = structure.model.functions
     own = functions[use.owner]
@@ -71,9 +111,10 @@ def feature_name(structure: Structure, use: SiteUse) -> str:
         function = functions.get(other.owner)
         if function is None or other.apply is None or use.apply is None:
             continue
-        is_alike = wave_names(function) == wave_names(own) if shape_of(function) else False
-        if is_alike and other.apply.point == use.apply.point:
-            return f"{other.key} waves"
+        for place, _ in shapes_seen(function):
+            is_alike = wave_names(function, place) == wave_names(own, position)
+            if is_alike and other.apply.point[place] == use.apply.point[position]:
+                return f"{other.key} waves" if place == 0 else f"{other.key} waves {place + 1}"
     raise AssertionError(use.key)
 
 
@@ -82,18 +123,22 @@ def weights_name(function: ir.Function) -> str:
     return f"weights({function.name})"
 
 
-def point_dims(model: ir.TypedModel, use: SiteUse, function: ir.Function) -> tuple[Dim, ...]:
+def point_dims(
+    model: ir.TypedModel, use: SiteUse, function: ir.Function, position: int = 0
+) -> tuple[Dim, ...]:
     """The dims over which the points of a site run."""
     assert use.apply is not None
-    inside = coordinates_of(function.type.domain)
-    (point,) = use.apply.point
+    inside = coordinates_of(dict(shapes_seen(function))[position])
+    point = use.apply.point[position]
     return in_order(model, (d for d in point.type.dims if d not in inside))
 
 
-def base_dims(model: ir.TypedModel, use: SiteUse, function: ir.Function) -> tuple[Dim, ...]:
+def base_dims(
+    model: ir.TypedModel, use: SiteUse, function: ir.Function, position: int = 0
+) -> tuple[Dim, ...]:
     """The dims of the waves at the points of a site: those of the site that they depend on."""
     vector = coordinates_of(function.type.codomain) if is_tangent(function) else ()
-    return (*point_dims(model, use, function), *vector)
+    return (*point_dims(model, use, function, position), *vector)
 
 
 def modes_of(model: ir.TypedModel, shape: Shape, sizes: Mapping[str, int]) -> int:
@@ -110,9 +155,8 @@ def modes_of(model: ir.TypedModel, shape: Shape, sizes: Mapping[str, int]) -> in
 def waves_sentences(structure: Structure, sizes: Mapping[str, int] | None) -> Iterator[str]:
     """What `explain` says of the rank of functions on shapes, and of what that leaves out."""
     model = structure.model
-    for name, function in functions_on_shapes(structure).items():
-        shape = shape_of(function)
-        assert shape is not None
+    seeing = functions_seeing_shapes(structure).items()
+    for name, shape in [(n, shape) for n, f in seeing for _, shape in shapes_seen(f)]:
         if shape.kind == "Graph":
             yield (
                 f"{name} is the sum of all the waves of {shape}, as it has up to {WHOLE:,} nodes; "
@@ -128,18 +172,49 @@ def waves_sentences(structure: Structure, sizes: Mapping[str, int] | None) -> It
 
 def why_unfit(model: ir.TypedModel, function: ir.Function) -> Iterator[tuple[str, Span, str]]:
     """What about a function on a shape has no engine yet: a code, the place, and what it is."""
+    assert function.kernel is not None
+    for position, seen in shapes_seen(function):
+        yield from _mixed_waves(function, position, seen)
     shape = shape_of(function)
-    assert shape is not None
-    if shape.kind not in ("Manifold", "Graph"):
-        yield "M308", model.shapes[shape.name].span, f"`{shape.kind}`"
+    if shape is None:
+        yield from _why_unfit_product(function)
+        return
     codomain = function.type.codomain
     fits = isinstance(codomain, Real | Vector) or codomain == Tangent(shape)
     if not fits or (isinstance(codomain, Vector) and codomain.size == "inf"):
         yield "M302", function.span, f"a GP from `{shape}` to `{codomain}`"
     if function.outputs is not None:
         yield "M302", function.span, f"a GP from `{shape}` with correlated outputs"
-    assert function.kernel is not None
     yield from _kernels(function.kernel, shape)
+
+
+def _why_unfit_product(function: ir.Function) -> Iterator[tuple[str, Span, str]]:
+    """The same of a function on a product with a shape."""
+    codomain, shapes = function.type.codomain, [shape for _, shape in shape_factors(function)]
+    fits = not isinstance(codomain, Tangent) or (
+        shapes == [codomain.shape] and function.outputs is None
+    )
+    if not fits:
+        yield "M302", function.span, f"a GP from `{function.type.domain}` to `{codomain}`"
+    entries = catalog.kernels()
+    for kernel in nodes(function.kernel):
+        if isinstance(kernel, ir.KernelCall) and kernel.factor in dict(shape_factors(function)):
+            if not entries[kernel.entry].on_shapes:
+                shape = dict(shape_factors(function))[kernel.factor or 0]
+                yield "M303", kernel.span, f"the kernel `{kernel.entry}` on `{shape}`"
+
+
+def _mixed_waves(
+    function: ir.Function, position: int, shape: Shape
+) -> Iterator[tuple[str, Span, str]]:
+    entries = catalog.kernels()
+    calls = [k for k in nodes(function.kernel) if isinstance(k, ir.KernelCall)]
+    calls = [k for k in calls if k.factor in (None, position) and entries[k.entry].on_shapes]
+    of_walks = [k for k in calls if entries[k.entry].is_of_walks]
+    others = [k for k in calls if not entries[k.entry].is_of_walks]
+    if of_walks and others:
+        what = f"`{others[0].entry}` beside `{of_walks[0].entry}` in one function on `{shape}`"
+        yield "M303", of_walks[0].span, what
 
 
 def _kernels(kernel: ir.Kernel, shape: Space) -> Iterator[tuple[str, Span, str]]:

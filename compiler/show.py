@@ -118,6 +118,8 @@ class _Shower:
                     return f"({self.listed(parts)})"
                 pairs = zip(names, parts, strict=True)
                 return "(" + ", ".join(f"{n} = {self.show(p, 0)}" for n, p in pairs) + ")"
+            case ir.OnSphere(_, _, latitude, longitude):
+                return f"lat = {self.show(latitude, 0)}, lon = {self.show(longitude, 0)}"
             case ir.Coordinate(_, _, base, position):
                 names = getattr(base.type.space, "names", ())
                 return f"{self.show(base, 8)}.{names[position] if names else position + 1}"

@@ -33,8 +33,9 @@ class Structure:
     the sites of the block and of the functions outside it. `latent`: functions outside the block.
     `asked`: what the model's `infer` says. `predictors`: by name, the affine parts of the other
     outcomes, where the block is what variational inference sees at once. `links`: of each outcome
-    that is not Gaussian given the block, how the block enters it, where it is integrated out about
-    its mode. `layers`: the random functions inside others, which none of these has.
+    that is not Gaussian given the block, how the block enters it, where it is integrated out by a
+    Normal law: about its mode (Laplace) or, `is_nearest`, the nearest one. `layers`: the random
+    functions inside others, which none of these has.
     """
 
     model: ir.TypedModel
@@ -46,6 +47,7 @@ class Structure:
     asked: Overrides
     predictors: Mapping[str, Mapping[str, ir.Expr]] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
+    is_nearest: bool = False
     layers: tuple[Layer, ...] = ()
 
     def layer(self, key: str) -> Layer | None:
@@ -60,21 +62,21 @@ def analyse(
 
     `is_variational`: a Gaussian unknown is in the block also where an outcome is not Normal, or
     not affine in it, if its law is made of what is. `is_quick`: with all in the block that can be
-    integrated out about its mode (Laplace), and not only what the model's `infer` asks for.
+    integrated out by a Normal law, and not only what the model's `infer` asks for.
     """
     model = without_wide_layers(model)
     asked = overrides(model)
     layers = layers_of(model)
     inner = frozenset(layer.owner for layer in layers)
     candidates = frozenset(_candidates(model)) - set(asked.apart) - inner
-    about_mode = candidates if is_quick else frozenset(asked.laplace)
+    approximated = candidates if is_quick else frozenset(asked.approximated)
     block = candidates
     while True:
-        taken = _forbidden(model, block, about_mode, is_variational)
+        taken = _forbidden(model, block, approximated, is_variational)
         if not taken:
             break
         block -= taken
-    links = links_of(model, block, about_mode)
+    links = links_of(model, block, approximated)
     used = frozenset().union(*(names_below(model, o.law) for o in model.observations.values()))
     reached = block & _closure(model, block, used)
     reaching = {
@@ -116,10 +118,20 @@ def analyse(
     for form in (*locations.values(), *quantities.values()):
         for term in form.terms:
             sites[term.site.key] = term.site
-    if asked.laplace and (problems := asked_in_vain(model, asked, reached, links)):
+    if asked.approximated and (problems := asked_in_vain(model, asked, reached, links)):
         raise MercerError(problems, model.sources)
     return Structure(
-        model, reached, locations, quantities, sites, latent, asked, predictors, links, layers
+        model,
+        reached,
+        locations,
+        quantities,
+        sites,
+        latent,
+        asked,
+        predictors,
+        links,
+        is_nearest=any(d.method == "CVI" for d in asked.approximated.values()),
+        layers=layers,
     )
 
 
@@ -161,10 +173,10 @@ def _is_gaussian(model: ir.TypedModel, law: ir.Distribution, block: frozenset[st
 
 
 def _forbidden(
-    model: ir.TypedModel, block: frozenset[str], about_mode: frozenset[str], is_variational: bool
+    model: ir.TypedModel, block: frozenset[str], approximated: frozenset[str], is_variational: bool
 ) -> frozenset[str]:
     """Members of `block` that some use does not allow there."""
-    links = links_of(model, block, about_mode)
+    links = links_of(model, block, approximated)
     taken: set[str] = set()
 
     def free(*parts: object) -> None:

@@ -163,6 +163,14 @@ class Coordinate(Expr):
 
 
 @dataclass(frozen=True)
+class OnSphere(Expr):
+    """Latitude and longitude in degrees as a unit vector: a point of `Sphere(2)`."""
+
+    latitude: Expr
+    longitude: Expr
+
+
+@dataclass(frozen=True)
 class Apply(Expr):
     """`function(point)`: the value of an unknown function; this is a *site*.
 

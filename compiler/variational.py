@@ -35,18 +35,23 @@ STEPS = 20_000
 DRAWS = 25
 """Draws of each chain: all that varies is drawn from q when it is asked for."""
 
+JOINT = 1000
+"""Entries of an unknown up to which they are in the joint law: it takes the cube of all of them."""
+
 _NOMINAL_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class Batches:
     """`size` rows of the index `rows` at each of at most `steps` steps. `kinds`: how the expected
-    log density of each outcome is taken."""
+    log density of each outcome is taken. `apart`: unknowns of so many entries that each of them
+    has a law of its own."""
 
     rows: Dim
     size: int
     steps: int
     kinds: Mapping[str, Kind]
+    apart: tuple[str, ...] = ()
 
 
 def engine_of_batches() -> Engine:
@@ -97,7 +102,16 @@ def batches_of(structure: Structure, sizes: Sizes | None) -> tuple[Structure, Ba
     kinds: dict[str, Kind] = dict.fromkeys(found.locations, "closed form")
     for name in found.predictors:
         kinds[name] = "quadrature" if _is_scalar(found, name, rows) else "draws"
-    return found, Batches(rows, size, steps, kinds)
+    entries = {n: count_of(model.unknowns[n].type.dims, known) for n in _weights(found)}
+    apart = tuple(name for name, number in entries.items() if number > JOINT)
+    if apart and "draws" in kinds.values():
+        return f"`{apart[0]}` has more than {JOINT:,} entries, under an outcome that takes draws"
+    return found, Batches(rows, size, steps, kinds, apart)
+
+
+def _weights(structure: Structure) -> list[str]:
+    """The finite unknowns of the block."""
+    return [n for n in structure.model.unknowns if n in structure.block]
 
 
 def predictor_dims(structure: Structure, part: ir.Expr, rows: Dim) -> set[Dim]:
@@ -118,7 +132,8 @@ def _is_scalar(structure: Structure, name: str, rows: Dim) -> bool:
 def flops_of_step(structure: Structure, batches: Batches, sizes: Sizes) -> float:
     """Operations of one step."""
     columns = sum(use.size(sizes) for use in inducing_of(structure, sizes).values())
-    columns += sum(count_of(s.dims, sizes) for s in structure.sites.values() if not s.apply)
+    sites = [s for s in structure.sites.values() if not s.apply and s.owner not in batches.apart]
+    columns += sum(count_of(s.dims, sizes) for s in sites)
     parts = [count_of(structure.model.observations[n].type.dims, sizes) for n in batches.kinds]
     cells = sum(parts) / size_of(batches.rows, sizes) * batches.size
     return 10.0 * cells * columns**2 + 8.0 * columns**3
@@ -137,6 +152,12 @@ def batch_sentences(
         "to their posterior (Hensman et al. 2015). It is an approximation, with a lower bound of "
         "the log evidence."
     )
+    if batches.apart:
+        yield (
+            f"{', '.join(batches.apart)}: with more than {JOINT:,} entries it stands apart from "
+            "that joint law, and each entry has a Normal law of its own (mean field), which is "
+            "narrower than it should be."
+        )
     for kind, how in _HOW.items():
         if own := [n for n, k in batches.kinds.items() if k == kind]:
             yield f"The expected log density of {', '.join(own)} is taken {how}."
@@ -150,8 +171,8 @@ def batch_sentences(
     if sampled:
         names = ", ".join(sampled)
         yield (
-            f"{names}: held at their most probable values (MAP). Their own uncertainty is not in "
-            "the posterior."
+            f"{names}: each has a Normal law of its own in unconstrained space, which knows no "
+            "correlation with the others."
         )
 
 

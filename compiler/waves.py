@@ -7,65 +7,67 @@ from mercer.compiler.affine import SiteUse
 from mercer.compiler.code import Body
 from mercer.compiler.shapes import (
     feature_name,
-    functions_on_shapes,
-    is_tangent,
+    functions_seeing_shapes,
     point_dims,
-    shape_of,
+    shapes_seen,
     wave_names,
+    waves_kind,
 )
 from mercer.compiler.structure import Structure
 from mercer.dsl.spaces import coordinates_of
 
-_WORDS = {"Manifold": "manifold", "Graph": "graph"}
+_WORDS = {"Manifold": "manifold", "Graph": "graph", "Mesh": "mesh"}
 
 
 def waves_arguments(structure: Structure) -> list[str]:
     """The arguments of a program that hold waves, each once."""
     names: dict[str, None] = {}
-    for function in functions_on_shapes(structure).values():
-        own = wave_names(function)
-        names |= dict.fromkeys((own.frequencies, own.roughness))
-    features = (feature_name(structure, use) for use, _ in _sites(structure))
+    for function in functions_seeing_shapes(structure).values():
+        for position, _ in shapes_seen(function):
+            own = wave_names(function, position)
+            names |= dict.fromkeys((own.frequencies, own.roughness))
+    features = (feature_name(structure, use, place) for use, _, place in _sites(structure))
     return [*names, *dict.fromkeys(features)]
 
 
 def write_waves(body: Body) -> None:
     """The statements that make each shape, its waves, and their values at the points of sites."""
     made: set[str] = set()
-    for function in functions_on_shapes(body.structure).values():
-        shape, names = shape_of(function), wave_names(function)
-        assert shape is not None
-        word = body.identifiers[f"{shape} shape"]
-        if shape.name not in made:
-            body.lines.append(f"{word} = {_shape_text(body, body.model.shapes[shape.name])}")
-        if names.frequencies not in made:
-            waves = f"{word}.{_kind(function)}"
-            frequencies, roughness = (
-                body.identifiers[n] for n in (names.frequencies, names.roughness)
-            )
-            body.lines.append(f"{frequencies} = np.asarray({waves}.frequencies)")
-            body.lines.append(f"{roughness} = np.asarray({waves}.roughness)")
-        made |= {shape.name, names.frequencies}
-    for use, function in _sites(body.structure):
-        name = feature_name(body.structure, use)
+    for function in functions_seeing_shapes(body.structure).values():
+        for position, shape in shapes_seen(function):
+            names = wave_names(function, position)
+            word = body.identifiers[f"{shape} shape"]
+            if shape.name not in made:
+                text = _shape_text(body, body.model.shapes[shape.name])
+                body.lines.append(f"{word} = {text}")
+            if names.frequencies not in made:
+                waves = f"{word}.{waves_kind(function, position)}"
+                frequencies, roughness = (
+                    body.identifiers[n] for n in (names.frequencies, names.roughness)
+                )
+                body.lines.append(f"{frequencies} = np.asarray({waves}.frequencies)")
+                body.lines.append(f"{roughness} = np.asarray({waves}.roughness)")
+            made |= {shape.name, names.frequencies}
+    for use, function, position in _sites(body.structure):
+        name = feature_name(body.structure, use, position)
         if name in made:
             continue
         made.add(name)
-        word = body.identifiers[f"{shape_of(function)} shape"]
-        points = _points_text(body, use, function)
+        word = body.identifiers[f"{dict(shapes_seen(function))[position]} shape"]
+        points = _points_text(body, use, function, position)
         line = use.apply.span.line if use.apply else 0
-        text = f"{word}.{_kind(function)}_at({points})"
+        text = f"{word}.{waves_kind(function, position)}_at({points})"
         body.lines.append(f"{body.identifiers[name]} = {text}  # line {line}")
 
 
-def _sites(structure: Structure) -> list[tuple[SiteUse, ir.Function]]:
-    functions = functions_on_shapes(structure)
-    uses = structure.sites.values()
-    return [(use, functions[use.owner]) for use in uses if use.owner in functions]
-
-
-def _kind(function: ir.Function) -> str:
-    return "tangents" if is_tangent(function) else "numbers"
+def _sites(structure: Structure) -> list[tuple[SiteUse, ir.Function, int]]:
+    functions = functions_seeing_shapes(structure)
+    return [
+        (use, functions[use.owner], position)
+        for use in structure.sites.values()
+        if use.owner in functions
+        for position, _ in shapes_seen(functions[use.owner])
+    ]
 
 
 def _shape_text(body: Body, shape: ir.ShapeDeclared) -> str:
@@ -83,12 +85,12 @@ def _shape_text(body: Body, shape: ir.ShapeDeclared) -> str:
     return f"{_WORDS[kind]}({', '.join(words)})  # line {shape.span.line}"
 
 
-def _points_text(body: Body, use: SiteUse, function: ir.Function) -> str:
+def _points_text(body: Body, use: SiteUse, function: ir.Function, position: int) -> str:
     """The points of a site, one a row."""
     assert use.apply is not None
-    (point,) = use.apply.point
-    inside = coordinates_of(function.type.domain)
-    rows = point_dims(body.model, use, function)
+    point = use.apply.point[position]
+    inside = coordinates_of(dict(shapes_seen(function))[position])
+    rows = point_dims(body.model, use, function, position)
     code = body.arranged(body.value(point), (*rows, *inside), full=True)
     if not inside:
         return f"np.ravel({code.text})"

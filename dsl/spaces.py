@@ -7,6 +7,7 @@ the dims are coordinates, because a function takes coordinates whole and lifts o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 Dim = str
@@ -83,7 +84,12 @@ class Label(Scalar):
 
 @dataclass(frozen=True)
 class Circle(Scalar):
-    """An angle-like number with its period."""
+    """A number that returns after its period; without one written it is an angle in radians."""
+
+    period: float = 2.0 * math.pi
+
+    def __str__(self) -> str:
+        return "Circle" if self.period == 2.0 * math.pi else f"Circle({self.period:g})"
 
 
 # --- vectors: each adds coordinates --------------------------------------------------------
@@ -236,6 +242,12 @@ class FunctionType:
 
 
 Type = ValueType | FunctionType
+
+
+def is_homogeneous(space: Space) -> bool:
+    """Whether it is a circle, a sphere or a group of rotations: covariances there are functions of
+    an angle."""
+    return isinstance(space, Circle | Sphere) or (isinstance(space, Group) and space.kind == "SO")
 
 
 def coordinates_of(space: Space) -> tuple[Dim, ...]:

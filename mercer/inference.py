@@ -68,7 +68,7 @@ def fit_program(
         )
     # What was asked for, and the sizes, give the same plan when a file is opened.
     told = {**fit.settings, "asked": plan.asked}
-    return replace(fit, settings=told, docs=docs_of(model), rowwise=rowwise(model.typed))
+    return replace(fit, settings=told, **told_by(model))
 
 
 @contextlib.contextmanager
@@ -127,7 +127,7 @@ def open_program_fit(path: str | Path) -> Fit:
 
     fit = archive.open_fit(path, compile=compile_again)
     model = found[0]
-    return replace(fit, bind=binding_of(model), docs=docs_of(model), rowwise=rowwise(model.typed))
+    return replace(fit, bind=binding_of(model), **told_by(model))
 
 
 def binding_of(model: Model) -> Bind:
@@ -141,6 +141,13 @@ def binding_of(model: Model) -> Bind:
         return bind(needs, read(new), fitted=fitted, require_outcomes=False, wanted=wanted)
 
     return bind_new
+
+
+def told_by(model: Model) -> dict[str, Any]:
+    """What a fit knows of its model beside the program."""
+    typed = model.typed
+    spans = {name: unknown.span for name, unknown in typed.unknowns.items()}
+    return {"docs": docs_of(model), "spans": spans, "rowwise": rowwise(typed)}
 
 
 def docs_of(model: Model) -> dict[str, str]:

@@ -111,6 +111,12 @@ class Model:
             return self.asking(infer).plan(sizes)
         return replace(plan(self.structure, sizes, method=infer), asked=infer)
 
+    def plan_of_simulation(self, sizes: Mapping[str, int]) -> Plan:
+        """The plan of what is drawn from: exact, whatever a fit approximates."""
+        from mercer.compiler.plan import plan_of_simulation
+
+        return plan_of_simulation(self.structure, sizes)
+
     @property
     def source(self) -> str:
         """The NumPyro program, as `mercer compile` writes it."""
@@ -290,7 +296,7 @@ class Model:
         bound = self.bind({} if data is None else data, columns=columns, require_outcomes=False)
         from mercer.inference import simulate_program
 
-        return simulate_program(self, self.plan(bound.sizes), bound, seed=seed)
+        return simulate_program(self, self.plan_of_simulation(bound.sizes), bound, seed=seed)
 
     def recover(self, data: Any = None, **options: Any) -> Calibration:
         """Whether fits find what simulations put in: simulation-based calibration.

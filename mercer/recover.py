@@ -200,12 +200,14 @@ def study_of(task: Task) -> Study:
     model = model_of(text, "a calibration")
     plan = model.plan(task.bound.sizes, infer)
     program = model.program(plan)
+    simulator = model.program(model.plan_of_simulation(task.bound.sizes))
     settings = dict(task.settings)
     kept = settings.pop("kept")
     if plan.method != "nuts":  # draws of a Normal law are independent
         settings = {"draws": kept}
     return Study(
         program=program,
+        simulator=simulator,
         bound=task.bound,
         summaries=task.summaries,
         method=plan.method,

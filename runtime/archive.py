@@ -57,6 +57,7 @@ def save_fit(fit: Fit, path: str | Path) -> Path:
         "numbered": sorted(numbered),
         "rows": {k: len(fit.bound.labels[k]) for k in sorted(numbered)},
         "dated": sorted(fit.bound.dated),
+        "columns": {k: list(v) for k, v in fit.bound.columns.items()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_whole(path) as temporary:
@@ -98,6 +99,7 @@ def open_fit(
         codes={**rows, **{k: np.asarray(v, int) for k, v in header["codes"].items()}},
         numbered=frozenset(header["numbered"]),
         dated=frozenset(header.get("dated", ())),
+        columns={k: tuple(v) for k, v in header.get("columns", {}).items()},
     )
     settings = header["settings"]
     sampled = {n: groups[f"{_OWN}sampled"][f"v{i}"].values for i, n in enumerate(header["sampled"])}

@@ -12,7 +12,7 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.spaces import Dim, Label
 from mercer.runtime.fill import Cells, cells_of, fill
 from mercer.runtime.labels import Axes, Known, declared_labels, resolve_labels
-from mercer.runtime.locate import Located, locate
+from mercer.runtime.locate import Located, as_at_the_fit, locate, told_columns
 from mercer.runtime.needs import DataNeed, Needs, base_of, size_of
 from mercer.runtime.spread import spread_of
 from mercer.runtime.tables import Tables, read
@@ -36,7 +36,8 @@ class Bound:
     not there. `sizes` are those of all dims. `codes[index]` are the places of `labels[index]` in
     the fit: those that it did not have come behind its own, and are the `new_labels`. `numbered`
     are the indices whose labels are only the numbers of their rows, `dated` the names whose values
-    are days (`times`). `warnings` are warnings and notes. Arrays of a large file are memory maps.
+    are days (`times`). `columns` are those of names that were told their columns, which new data
+    may call alike. `warnings` are warnings and notes. Arrays of a large file are memory maps.
     """
 
     needs: Needs
@@ -48,6 +49,7 @@ class Bound:
     new_labels: Mapping[Dim, Labels] = field(default_factory=dict)
     numbered: frozenset[Dim] = frozenset()
     dated: frozenset[str] = frozenset()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
 
     def describe(self) -> str:
@@ -96,6 +98,8 @@ def bind(
         tables = tables if isinstance(tables, Tables) else read(tables)
     except MercerError as error:
         raise MercerError(error.diagnostics, needs.sources) from None
+    if fitted is not None:
+        tables = as_at_the_fit(tables, fitted.columns)
     located = locate(needs, tables)
     known = None if fitted is None else Known(fitted.labels, fitted.numbered)
     axes = resolve_labels(needs, located, known)
@@ -144,6 +148,7 @@ def bind(
         new_labels=_new_labels(axes, fitted),
         numbered=frozenset(axes.numbered),
         dated=frozenset(_dated(cells, fitted)),
+        columns=told_columns(tables, located) if fitted is None else fitted.columns,
         warnings=tuple(p for p in problems if p.severity != "error"),
     )
 

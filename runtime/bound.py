@@ -23,7 +23,7 @@ from mercer.runtime.expectation import (
     seen_density,
 )
 from mercer.runtime.layers import Drawn, divergences, is_drawn, passed
-from mercer.runtime.natural import Natural, Normal, standard, variance
+from mercer.runtime.natural import Natural, Normal, Pairs, standard, variance
 from mercer.runtime.sites import Rows, rows, spread
 from mercer.runtime.terms import Affine, Gaussian
 from mercer.runtime.unknowns import Unknowns
@@ -34,20 +34,29 @@ PAIRS = 4
 
 
 class Free(NamedTuple):
-    """What is moved by ordinary gradients: unconstrained unknowns, flat, and inducing points by
-    argument, in units of `widths` from where they began."""
+    """What is moved by ordinary gradients: the law of the unconstrained unknowns, Normal and
+    independent of one another, and inducing points by argument, in units of `widths` from where
+    they began."""
 
-    flat: Array
+    centre: Array
+    log_sd: Array
     shifts: dict[str, Array]
+
+    @property
+    def entropy(self) -> Array:
+        """That of the law of the unknowns."""
+        return jnp.sum(self.log_sd) + 0.5 * math.log(2 * math.pi * math.e) * self.log_sd.size
 
 
 class Sample(NamedTuple):
     """Some rows. `arrays`: the arguments there, inducing points where they began included;
-    `widths`: of the inducing points that are moved; `weights` [B]: 0 where a row does not count."""
+    `widths`: of the inducing points that are moved; `weights` [B]: 0 where a row does not count;
+    `white`: where the unknowns are drawn, in units of their sds from their centre."""
 
     arrays: Mapping[str, Array]
     widths: Mapping[str, Array]
     weights: Array
+    white: Array
 
 
 class Look(NamedTuple):
@@ -78,17 +87,25 @@ class Bound:
         self.samples = samples if is_drawn(program) else 0
 
     def expected(
-        self, free: Free, probes: Mapping[str, Probe], law: Normal, sample: Sample, key: Array
+        self,
+        free: Free,
+        probes: Mapping[str, Probe],
+        apart: Pairs,
+        law: Normal,
+        sample: Sample,
+        key: Array,
     ) -> tuple[Array, dict[str, Look | Moments]]:
-        """E log p(y | v) of the rows of a sample, and how their outcomes look at v."""
+        """E log p(y | v) of the rows of a sample, and how their outcomes look at v. `apart` stands
+        for that of the law, to differentiate by."""
         known, _ = self.known(free, sample)
-        return self._expected(known, probes, law, sample.weights, key)
+        return self._expected(known, probes, law._replace(apart=apart), sample.weights, key)
 
     def known(self, free: Free, sample: Sample) -> tuple[dict[str, Any], Array]:
         """The arguments of a program's functions, layers apart; and the log density of the priors,
         less the divergences of layers from theirs."""
         arrays = {**sample.arrays, **moved(free.shifts, sample)}
-        values, prior = self.unknowns.values(free.flat, arrays)
+        flat = free.centre + jnp.exp(free.log_sd) * sample.white
+        values, prior = self.unknowns.values(flat, arrays)
         known = self.unknowns.known(values, arrays)
         return known, prior - sum(divergences(self.program, known).values())
 
@@ -96,21 +113,32 @@ class Bound:
         self,
         free: Free,
         probes: Mapping[str, Probe],
+        apart: Pairs,
         law: Normal,
         sample: Sample,
         key: Array,
         scale: Array | float,
     ) -> tuple[Array, dict[str, Look | Moments]]:
-        """`scale` times the expectation, plus the log density of the priors: what free is moved by;
-        the divergence of q does not depend on it."""
+        """`scale` times the expectation, plus the log density of the priors and the entropy of the
+        unknowns: what free is moved by; the divergence of q does not depend on it."""
         known, prior = self.known(free, sample)
+        law = law._replace(apart=apart)
         value, looks = self._expected(known, probes, law, sample.weights, key)
-        return scale * value + prior, looks
+        return scale * value + prior + free.entropy, looks
+
+    def predictors(self, known: Mapping[str, Any]) -> list[Affine]:
+        """What outcomes see of the Gaussian unknowns."""
+        keys = [k for _, keys in self.program.PREDICTORS.values() for k in keys]
+        quantities = self.program.quantities(**known)
+        means = {k: jnp.zeros(quantities[k].shape) for k in keys}
+        laws = self.program.outcomes(means, **known).values()
+        closed = [law.mean for law in laws if isinstance(law, Gaussian)]
+        return [*(quantities[k] for k in keys), *closed]
 
     def probes(self, free: Free, law: Normal, sample: Sample, key: Array) -> dict[str, Probe]:
         """Zeros of the right shapes."""
         shapes = jax.eval_shape(
-            lambda *a: self.expected(a[0], {}, *a[1:])[1], free, law, sample, key
+            lambda f, q, s, k: self.expected(f, {}, q.apart, q, s, k)[1], free, law, sample, key
         )
         return {
             name: Probe(*(jnp.zeros(look.linear.shape),) * 2)
@@ -135,15 +163,20 @@ class Bound:
         slopes: Mapping[str, Probe],
         weights: Array,
         scale: Array | float,
-        size: int,
+        law: Normal,
+        apart: Pairs,
     ) -> Natural:
         """`natural_target`, on average over the draws of the layers."""
+
+        def of(looks: Any, slopes: Any) -> Natural:
+            return natural_target(looks, slopes, weights, scale, law, apart)
+
         if not self.samples:
-            return natural_target(looks, slopes, weights, scale, size)
+            return of(looks, slopes)
         # The expectation is a mean over draws, so that its slopes are shares of theirs.
         each = jax.tree.map(lambda leaf: leaf * self.samples, dict(slopes))
-        found = jax.vmap(lambda a, b: natural_target(a, b, weights, scale, size))(dict(looks), each)
-        return Natural(found.shift.mean(0), found.precision.mean(0))
+        found = jax.vmap(of)(dict(looks), each)
+        return jax.tree.map(lambda leaf: leaf.mean(axis=0), found)
 
     def _expected(
         self,
@@ -228,15 +261,19 @@ def natural_target(
     slopes: Mapping[str, Probe],
     weights: Array,
     scale: Array | float,
-    size: int,
+    law: Normal,
+    apart: Pairs,
 ) -> Natural:
-    """Where the natural gradient of the rows leads, `scale` times; `slopes`: derivatives of their
-    expected log density by the probes."""
-    target = standard(size)
+    """Where the natural gradient of the rows leads, `scale` times. `slopes`, `apart`: derivatives
+    of their expected log density by the probes, and by the means and variances that stand apart.
+    """
+    size = len(law.mean)
+    target = standard(size)._replace(apart=_entries_target(law.apart, apart, scale))
     for name, look in looks.items():
         if isinstance(look, Moments):
-            target = Natural(
-                target.shift + scale * look.shift, target.precision + scale * look.inner
+            target = target._replace(
+                shift=target.shift + scale * look.shift,
+                precision=target.precision + scale * look.inner,
             )
             continue
         slope, features = slopes[name].mean, look.features
@@ -251,11 +288,21 @@ def natural_target(
             inner = features.reshape(rows, cells, size)
             weighted = jnp.einsum("bkl,blp->bkp", bend, inner).reshape(features.shape)
             pull = jnp.einsum("bkl,bl->bk", bend, look.linear.reshape(rows, cells)).reshape(-1)
-        target = Natural(
-            target.shift + scale * features.T @ (slope + pull),
-            target.precision + scale * features.T @ weighted,
+        target = target._replace(
+            shift=target.shift + scale * features.T @ (slope + pull),
+            precision=target.precision + scale * features.T @ weighted,
         )
     return target
+
+
+def _entries_target(law: Pairs, slopes: Pairs, scale: Array | float) -> Pairs:
+    """The same for entries that stand apart: a variance tells their curvature."""
+    found = {}
+    for name, (mean, _) in law.items():
+        slope, by_variance = slopes[name]
+        bend = scale * jnp.maximum(-2.0 * by_variance, 0.0)
+        found[name] = (scale * slope + bend * mean, 1.0 + bend)
+    return found
 
 
 # --- one outcome ------------------------------------------------------------------------------
@@ -276,8 +323,14 @@ def _viewed(block: Variational, affine: Affine) -> _View:
     features = block.features(target)
     rest = jnp.broadcast_to(block.rest(target, features), target.constant.shape)
     linear = features @ block.law.mean
+    mean, apart = block.of_apart(target)
+    rest += apart
     return _View(
-        features, linear, target.constant + linear, variance(block.law, features) + rest, rest
+        features,
+        linear,
+        target.constant + linear + mean,
+        variance(block.law, features) + rest,
+        rest,
     )
 
 
@@ -290,7 +343,8 @@ def _closed(
     seen = jnp.isfinite(value)
     weights = jnp.where(seen, weights, 0.0)
     scale = jnp.sqrt(weights) / noise
-    residual = (jnp.where(seen, value, 0.0) - target.constant) * scale
+    mean, variance = block.of_apart(target)
+    residual = (jnp.where(seen, value, 0.0) - target.constant - mean) * scale
     crosses, design = block.columns(target)
     crosses = tuple(cross * scale[:, None] for cross in crosses)
     law = block.law
@@ -298,7 +352,7 @@ def _closed(
         block.grams, crosses, design * scale[:, None], residual, law.mean, law.covariance
     )
     constant = jnp.log(noise) + 0.5 * math.log(2 * math.pi)
-    constant += 0.5 * block.prior_variance(target) / noise**2
+    constant += 0.5 * (block.prior_variance(target) + variance) / noise**2
     return found - weights @ constant, moments
 
 

@@ -26,6 +26,9 @@ SMALL = 1 << 20
 ROWS = 1 << 18
 """Rows of a block: megabytes, so that what NumPy does at each call weighs nothing."""
 
+EXACT = 2.0**53
+"""Whole numbers from here on lose digits in float64, which is what an empty cell makes of them."""
+
 
 class Words:
     """A column of text: `words[codes]`, each distinct text once.
@@ -108,7 +111,7 @@ class Lazy(Mapping[str, Any]):
 
 
 class Conflict(Exception):
-    """Columns that are numbers in one chunk and text in another."""
+    """Columns that are numbers in one chunk and text in another, or inexact in one."""
 
     def __init__(self, names: set[Any]) -> None:
         super().__init__(names)
@@ -177,7 +180,8 @@ def counted(size: int) -> np.ndarray:
 def gather(chunks: Iterable[Mapping[Any, Column]]) -> dict[Any, Any]:
     """Whole columns of chunks of columns; one chunk stays as it is.
 
-    Raises `Conflict` where a column is numbers in one chunk and text in another.
+    Raises `Conflict` where a column is numbers in one chunk and text in another, or whole numbers
+    that those of another would make inexact.
     """
     stream = iter(chunks)
     first = next(stream, None)
@@ -209,6 +213,7 @@ class _Writer:
         self.kind = ""
         self.file = _temporary()
         self.inner: tuple[int, ...] = ()
+        self.is_exact = True
         self.place: dict[Any, int] = {}
 
     def add(self, cells: Column) -> bool:
@@ -216,7 +221,12 @@ class _Writer:
         kind = _kind(cells)
         if not self.kind:
             self.kind, self.inner = kind, cells.shape[1:]
+        if kind == "i" and len(cells):
+            found = cells[...]
+            self.is_exact &= -EXACT < int(found.min()) and int(found.max()) < EXACT
         if {kind, self.kind} == {"i", "f"}:
+            if not self.is_exact:
+                return False
             if self.kind == "i":
                 self._widen()
         elif kind != self.kind:
@@ -255,8 +265,10 @@ _DTYPES = {"i": "i8", "f": "f8", "M": "M8[us]", "m": "m8[us]", "O": "i4", "b": "
 
 def _kind(cells: Column) -> str:
     kind = cells.dtype.kind
+    if kind == "u":
+        return "i" if not len(cells) or int(cells[...].max()) <= np.iinfo(np.int64).max else "O"
     if not isinstance(cells, np.ndarray) or kind != "O":
-        return "i" if kind == "u" else kind
+        return kind
     present = pd.unique(pd.Series(cells.ravel(), dtype=object).dropna())
     is_truth = len(present) > 0 and all(isinstance(cell, bool) for cell in present)
     return "b" if is_truth else "O"

@@ -21,8 +21,10 @@ from mercer.runtime import whitened
 from mercer.runtime.cholesky import inverse_from_factor
 from mercer.runtime.density import identifiers, keeps
 from mercer.runtime.inducing import Inducing
-from mercer.runtime.laplace import AboutMode, block_of
+from mercer.runtime.laplace import AboutMode
+from mercer.runtime.linked import block_of
 from mercer.runtime.natural import Normal
+from mercer.runtime.nearest import NearestNormal
 from mercer.runtime.sites import Processes, spread
 from mercer.runtime.terms import Affine, Gaussian, Linked, Site, Term, Weights
 from mercer.runtime.variational import Variational
@@ -92,7 +94,9 @@ class Conditional:
             return {"inducing_jitter": self.exact_block.jitter}
         if any(isinstance(law, Gaussian | Linked) for law in self.laws.values()):
             block = self.exact_block
-            if isinstance(block, AboutMode):
+            if isinstance(block, NearestNormal):
+                found |= {"nearest_steps": block.steps, "bound": block.bound}
+            elif isinstance(block, AboutMode):
                 found["mode_steps"] = block.steps
             if isinstance(block, Inducing):
                 found |= {"bound": block.bound, "unexplained": block.unexplained}
@@ -154,7 +158,11 @@ def _variational(
         sites = {k: merged.site(s) for k, s in sites.items()}
         entries = {k: v for k, v in merged.fit_entries.items() if isinstance(own[k], Weights)}
     mean, root = (jnp.asarray(known[word]) for word in program.POSTERIOR)
-    law = Normal(mean, root, inverse_from_factor(root))
+    apart = {
+        name: (jnp.asarray(known[centre]), jnp.asarray(known[variance]))
+        for name, (centre, variance) in program.APART.items()
+    }
+    law = Normal(mean, root, inverse_from_factor(root), apart)
     block = Variational(own, sites, law, entries=entries)
     quantities = program.quantities(**known)
     return Conditional(program, predictor_names(program), block, block, quantities, {})

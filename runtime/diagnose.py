@@ -64,8 +64,14 @@ def of_inducing(stats: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     return (text,)
 
 
-def of_mode(stats: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-    """That what was integrated out about its mode is approximate; nothing where nothing was."""
+def of_normal_law(stats: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """That what has a Normal law in place of its own is approximate; nothing where nothing has."""
+    if "nearest_steps" in stats:
+        return (
+            "What is integrated out has the nearest Normal law given all else, not its exact law, "
+            f"after {np.mean(stats['nearest_steps']):.1f} steps; the lower bound of the log "
+            f"density is {np.mean(stats['bound']):.2f}.",
+        )
     if "mode_steps" not in stats:
         return ()
     return (

@@ -36,7 +36,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from mercer.runtime.cholesky import Factor, factor, solve_triangular
-from mercer.runtime.products import gram, is_large, times_lower_transposed
+from mercer.runtime.products import gram, inverse_of_lower, is_large, times_lower_transposed
 
 SPARSE = (1e-10, 1e-8, 1e-6, 1e-4)
 """Jitter of the covariance of inducing values: noise-free, and its inverse enters the gradient."""
@@ -96,9 +96,7 @@ def whitened(
 def roots_of(grams: Arrays, levels: tuple[float, ...]) -> tuple[Root, ...]:
     """The root of each covariance of inducing values."""
     factors = [factor(matrix, levels) for matrix in grams]
-    return tuple(
-        Root(f.lower, f.jitter, solve_triangular(f.lower, jnp.eye(len(f.lower)))) for f in factors
-    )
+    return tuple(Root(f.lower, f.jitter, inverse_of_lower(f.lower)) for f in factors)
 
 
 def whiten(root: Root, cross: Array) -> Array:
@@ -223,7 +221,10 @@ def _tangent(
         start = own.stop
         bent = gap[:, own] @ inverse  # [p, m]
         back = mean[own] @ inverse
-        total += jnp.sum((error[:, None] * back - features @ bent) * change)
+        # e back' - A bent, as one product.
+        both = jnp.concatenate([features, error[:, None]], axis=1)
+        slope = both @ jnp.concatenate([-bent, back[None]])
+        total += jnp.sum(slope * change)
         # dL = L Phi(L^-1 dK L^-T), Phi the lower triangle with half its diagonal (Murray 2016).
         turned = gap[own] @ inner[:, own] - jnp.outer(mean[own], pull[own])
         turned = jnp.tril(turned) - 0.5 * jnp.diag(jnp.diagonal(turned))

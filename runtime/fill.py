@@ -231,6 +231,8 @@ def _stands(axis: _Axis, needs: Needs, axes: Axes, is_long: bool) -> bool:
     among = axes.labels.get(base_of(dim))
     if among is None or (not index.is_looked_up and index.labels is None and not is_long):
         return True
+    if base_of(dim) in axes.positioned:
+        return True
     is_numbered = base_of(dim) in axes.numbered and len(among) == size
     return key is None and (index.labels is not None or is_numbered)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.dsl.span import Span
 from mercer.dsl.suggest import nearest
 from mercer.runtime import posterior
 from mercer.runtime.blocks import Block, blocks_of, cut
@@ -46,8 +47,8 @@ class Fit:
     `idata`: ArviZ's groups. `diagnostics`: sentences on how far to trust them. `settings`: method,
     seed, chains, warmup, draws. `learned`: arguments of the program that the fit found beside the
     draws. `model_source`, `plan_text`: what was fitted, and how. `docs`: what the model says of a
-    name, as a rule its unit; of itself under the name "". `rowwise`: the indices of rows that can
-    be predicted apart from one another.
+    name, as a rule its unit; of itself under the name "". `spans`: where it declares the unknowns.
+    `rowwise`: the indices of rows that can be predicted apart from one another.
     """
 
     idata: Any
@@ -62,6 +63,7 @@ class Fit:
     model_source: str = ""
     plan_text: str = ""
     docs: Mapping[str, str] = field(default_factory=dict)
+    spans: Mapping[str, Span] = field(default_factory=dict)
     rowwise: frozenset[str] = frozenset()
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
 
@@ -327,7 +329,7 @@ class Fit:
             self.arguments,
             self.arguments_at(bound),
             self.draws(),
-            rows_between(self.bound, bound),
+            rows_between(self.bound, bound, self.spans),
             shape=(self.sampled.chains, self.sampled.draws),
             seed=int(self.settings["seed"]) + _STEP * of,
             bound=bound,

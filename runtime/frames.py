@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.runtime.columns import Column, words_of
+from mercer.runtime.columns import EXACT, Column, words_of
 from mercer.runtime.times import moments
 from mercer.runtime.values import is_missing
 
@@ -142,7 +142,10 @@ def series(values: pd.Series) -> Column:
             return values.to_numpy(bool)
         values = values.astype(object)
     elif pd.api.types.is_numeric_dtype(dtype) and pd.api.types.is_extension_array_dtype(dtype):
-        return values.to_numpy(dtype=float, na_value=np.nan)
+        found = values.to_numpy(dtype=float, na_value=np.nan)
+        if not pd.api.types.is_integer_dtype(dtype) or not np.any(np.abs(found) >= EXACT):
+            return found
+        return cells(values.to_numpy(dtype=object, na_value=None))
     elif isinstance(dtype, pd.DatetimeTZDtype):
         values = values.dt.tz_convert("UTC").dt.tz_localize(None)
     elif isinstance(dtype, pd.PeriodDtype):

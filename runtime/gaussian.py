@@ -12,7 +12,7 @@ from jax import Array
 
 from mercer.runtime.dense import Dense, LeaveOneOut, Observations
 from mercer.runtime.inducing import Inducing, held_points
-from mercer.runtime.laplace import block_of
+from mercer.runtime.linked import block_of
 from mercer.runtime.markov import Markov
 from mercer.runtime.sites import Processes, Sites, spread
 from mercer.runtime.terms import (

@@ -43,29 +43,38 @@ class Known:
 class Axes:
     """Labels by index, and their places in the fit (`codes`; beyond its size: new).
 
-    `numbered`: indices whose labels are only the numbers of rows. `given`: those that the data at
-    hand bring anew; the others are as they were at the fit.
+    `numbered`: indices whose labels are only the numbers of rows. `positioned`: those whose
+    coordinates come without names, in the order of the fit. `given`: those that the data at hand
+    bring anew; the others are as they were at the fit.
     """
 
     labels: dict[Dim, Labels] = field(default_factory=dict)
     codes: dict[Dim, np.ndarray] = field(default_factory=dict)
     numbered: set[Dim] = field(default_factory=set)
+    positioned: set[Dim] = field(default_factory=set)
     given: set[Dim] = field(default_factory=set)
     problems: list[Diagnostic] = field(default_factory=list)
 
 
 @dataclass
 class _Evidence:
-    """What the data say of one index."""
+    """What the data say of one index. `along_rows`: some of the axes are rows, not coordinates."""
 
     axes: list[tuple[Piece, Labels | None, int]] = field(default_factory=list)
     cells: list[Labels] = field(default_factory=list)
     feeders: list[Labels] = field(default_factory=list)
     alone: list[Labels] = field(default_factory=list)
+    along_rows: bool = False
 
     @property
     def is_any(self) -> bool:
         return bool(self.axes or self.cells or self.feeders or self.alone)
+
+    def is_bare(self, old: Labels) -> bool:
+        """Whether cells lie along the index, and nothing says which of the labels they have."""
+        if not self.axes or self.cells or self.alone:
+            return False
+        return all(key is None or _is_counted(key, old) for _, key, _ in self.axes)
 
 
 def resolve_labels(needs: Needs, located: Located, known: Known | None) -> Axes:
@@ -105,6 +114,7 @@ def _collect(piece: Piece, evidence: dict[Dim, _Evidence], found: Axes) -> None:
         if len(piece.row_dims) == 1:
             read = None if key is None else distinct_labels(key)
             evidence[name].axes.append((piece, read, len(piece.values)))
+            evidence[name].along_rows = True
         elif key is not None:
             evidence[name].cells.append(distinct_labels(key))
     for dim, key, size in zip(piece.rest, piece.rest_keys, sizes, strict=True):
@@ -133,6 +143,12 @@ def _one(index: IndexNeed, seen: _Evidence, known: Known | None, found: Axes) ->
             if name in known.numbered:
                 found.numbered.add(name)
         return
+    if old is not None and known is not None and name not in known.numbered and seen.is_bare(old):
+        if index.fed_by or not seen.along_rows:
+            found.problems += _in_order(index, seen, old)
+            found.positioned.add(name)
+            found.labels[name], found.codes[name] = old, np.arange(len(old))
+            return
     found.given.add(name)
     fresh = _fresh(index, seen, found)
     if old is None or known is None:
@@ -222,6 +238,32 @@ def _sizes_agree(index: IndexNeed, seen: _Evidence, size: int, verb: str) -> lis
             else None,
         )
     ]
+
+
+def _is_counted(key: Labels, old: Labels) -> bool:
+    """Whether labels are the numbers of coordinates, `x.1, x.2`, where the fit had names."""
+    is_numbers = key.dtype.kind == "i" and np.array_equal(key, np.arange(1, len(key) + 1))
+    return is_numbers and old.dtype == object and (codes(key, old) < 0).all()
+
+
+def _in_order(index: IndexNeed, seen: _Evidence, old: Labels) -> list[Diagnostic]:
+    """What is wrong with cells without labels along an index that had some at the fit: rows have
+    no order that could be meant, coordinates have one."""
+    name = index.name
+    fitted = ", ".join(label_text(label) for label in old[:8]) + (", ..." if len(old) > 8 else "")
+    for piece, _, size in seen.axes:
+        need = piece.need
+        if name in map(base_of, piece.row_dims):
+            problem = f"the rows of {need.name} have no labels, but {name} has: {fitted}"
+            mend = f"give them a column {name}: tables meet by label, never by row"
+            return [Diagnostic("M409", problem, need.span, mend=mend)]
+        if size != len(old):
+            problem = (
+                f"{need.name} has {size} coordinates {name}, but at the fit they were {fitted}"
+            )
+            mend = f"give {need.name} these, in this order or in columns of these names"
+            return [Diagnostic("M406", problem, need.span, mend=mend)]
+    return []
 
 
 def _counted_from_one(index: IndexNeed, seen: _Evidence, fresh: Labels) -> list[Diagnostic]:

@@ -23,10 +23,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from mercer.runtime.missing import filled
-from mercer.runtime.sites import Processes, Sites
+from mercer.runtime.sites import Sites
 from mercer.runtime.terms import Affine, Gaussian, Linked
 
-_LEAST = 1e-8
+LEAST = 1e-8
 """The least curvature of a row: what is flatter says nothing, and its z would lose all digits."""
 
 _STEPS, _TOLERANCE = 60, 1e-10  # of Newton's method; relative change of what it climbs
@@ -34,18 +34,6 @@ _HALVINGS = 8
 
 Predictors = Mapping[str, Array]
 """By outcome: the values of its predictor at all rows."""
-
-
-def block_of(
-    engine: Callable[..., Any],
-    processes: Processes,
-    sites: Sites,
-    observations: Mapping[str, Any],
-) -> Any:
-    """The block of an engine; about its mode, where an outcome is `Linked`."""
-    if not any(isinstance(law, Linked) for law, *_ in observations.values()):
-        return engine(processes, sites, observations)
-    return AboutMode(lambda seen: engine(processes, sites, seen), observations)
 
 
 class AboutMode:
@@ -57,9 +45,11 @@ class AboutMode:
         self._build = build
         self._linked = {n: o for n, o in observations.items() if isinstance(o[0], Linked)}
         self._others = {n: o for n, o in observations.items() if n not in self._linked}
+        self._settle()
+
+    def _settle(self) -> None:
         held, self.steps = self._search()
-        held = lax.stop_gradient(held)
-        self._mode = self._step(held)[0]
+        self._mode = self._step(lax.stop_gradient(held))[0]
         self.block = self._at(self._mode)
 
     def log_density(self) -> Array:
@@ -103,7 +93,7 @@ class AboutMode:
             return jax.grad(lambda a: jnp.sum(density(a)))(at)
 
         first, second = jax.jvp(slope, (predictor,), (jnp.ones_like(predictor),))
-        return density(predictor), first, jnp.maximum(-second, _LEAST), seen
+        return density(predictor), first, jnp.maximum(-second, LEAST), seen
 
     def _at(self, predictors: Predictors) -> Any:
         """The engine under the Gaussian observations that stand for the outcomes there."""

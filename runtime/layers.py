@@ -66,7 +66,13 @@ class Through(Protocol):
         ...
 
     def gram(
-        self, key: str, process: RandomFunction, site: Site, *, shape: tuple[int, ...], inducing: Inducing
+        self,
+        key: str,
+        process: RandomFunction,
+        site: Site,
+        *,
+        shape: tuple[int, ...],
+        inducing: Inducing,
     ) -> tuple[Array, Array]:
         """Points [*shape, m + 1] with the inner products of a Gram matrix, and those of the inducing
         points [m, m + 1]."""
@@ -393,7 +399,9 @@ class Continued:
         value = own + mixed(process, rough)
         sites.append(site)
         values.append(value)
-        spread = jnp.ones(own.shape[1]) if process.outputs is None else jnp.diagonal(process.outputs)
+        spread = (
+            jnp.ones(own.shape[1]) if process.outputs is None else jnp.diagonal(process.outputs)
+        )
         self.moments[key] = (
             placed(own, mean, shape, axis),
             placed(variance[:, None] * spread, 0.0, shape, axis),

@@ -76,6 +76,30 @@ def locate(needs: Needs, tables: Tables) -> Located:
     return found
 
 
+def told_columns(tables: Tables, located: Located) -> dict[str, tuple[str, ...]]:
+    """The columns of every name that was told them; those that `*` came to."""
+    found = {}
+    for name, wanted in tables.columns.items():
+        if not isinstance(wanted, str):
+            found[name] = tuple(wanted)
+        elif name in located.pieces:
+            found[name] = located.pieces[name].columns
+    return found
+
+
+def as_at_the_fit(tables: Tables, told: Mapping[str, tuple[str, ...]]) -> Tables:
+    """New tables, whose columns are called as at the fit where nothing else is said of them."""
+    columns = dict(tables.columns)
+    for name, wanted in told.items():
+        every = [set(table.columns) for table in tables.tables]
+        is_there = any(
+            column == name or column.startswith(f"{name}.") for own in every for column in own
+        )
+        if name not in columns and not is_there and any(set(wanted) <= own for own in every):
+            columns[name] = wanted
+    return Tables(tables.tables, columns)
+
+
 # --- one data name ------------------------------------------------------------------------------
 
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpyro.handlers import seed, substitute, trace
+from numpyro.primitives import Messenger
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.dsl.span import Source, Span
 from mercer.runtime.conditional import Merged
 from mercer.runtime.density import identifiers, keeps
 from mercer.runtime.terms import Site, Weights
@@ -23,12 +26,15 @@ class Rows:
     """Where the labels of new rows stand in the fit.
 
     `codes[dim]`: for each label at the new rows its place in the fit; places behind the
-    `fitted[dim]` labels of the fit are new labels, `new_labels[dim]`.
+    `fitted[dim]` labels of the fit are new labels, `new_labels[dim]`. `spans`: where the unknowns
+    are declared, in `sources`.
     """
 
     codes: Mapping[str, np.ndarray]
     fitted: Mapping[str, int]
     new_labels: Mapping[str, Sequence[object] | np.ndarray] = field(default_factory=dict)
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property
     def key(self) -> Hashable:
@@ -113,27 +119,22 @@ class Rows:
         # Values of other functions belong to the rows of the fit: they are no parents.
         named = {*program.NAMES.values(), *early_of(program)}
         parents = {k: v for k, v in draw.items() if k in named and k not in changed}
-        try:
-            model = seed(substitute(program.model, data=parents), key)
+        model = seed(substitute(program.model, data=parents), key)
+        with _Flat() as flat:
             found = trace(model).get_trace(**without_outcomes(program, new))
-        except NotImplementedError as error:
-            raise self._flat(changed) from error
+        if wrong := [name for name in changed if name in flat.names]:
+            problems = [self._no_value(name, changed[name]) for name in wrong]
+            raise MercerError(problems, self.sources)
         return {name: found[name]["value"] for name in changed if name in found}
 
-    def _flat(self, changed: Mapping[str, Any]) -> MercerError:
-        """New labels of unknowns whose prior cannot be drawn from."""
-        names, where = [], []
-        for name, dims in changed.items():
-            fresh = {d: self.new_labels.get(_base(d), ()) for d in dims}
-            if any(len(found) for found in fresh.values()):
-                names.append(name)
-                where += [f"{d} {label}" for d, found in fresh.items() for label in found[:3]]
-        problem = (
-            f"{' and '.join(names)} has no value for the new {', '.join(dict.fromkeys(where))}"
-        )
+    def _no_value(self, name: str, dims: tuple[str, ...]) -> Diagnostic:
+        """New labels of an unknown whose prior cannot be drawn from."""
+        fresh = [(d, label) for d in dims for label in self.new_labels.get(_base(d), ())[:3]]
+        where = ", ".join(f"{dim} {label}" for dim, label in fresh)
+        problem = f"{name} has no value for the new {where}"
         why = "a value at a new label is drawn from the prior, and nothing is drawn from Flat()"
         mend = "give it a proper prior, or predict only at labels that were in the fit"
-        return MercerError([Diagnostic("M413", problem, why=why, mend=mend)])
+        return Diagnostic("M413", problem, self.spans.get(name), why=why, mend=mend)
 
     def merged(self, program: ModuleType, processes: Mapping[str, Any]) -> Merged:
         """Entries of the finite unknowns that are integrated out, and copies of functions."""
@@ -193,7 +194,27 @@ def shows(site: Site, name: str) -> bool:
     return site.process == name and (site.points is not None or site.features is not None)
 
 
-def rows_between(fitted: Any, new: Any) -> Rows:
+class _Flat(Messenger):
+    """Takes note of the unknowns whose prior nothing is drawn from, and lets 0 stand for them."""
+
+    names: tuple[str, ...] = ()
+
+    def __enter__(self) -> _Flat:
+        super().__enter__()
+        return self
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        if msg["type"] != "sample" or msg["value"] is not None:
+            return
+        law = msg["fn"]
+        try:
+            jax.eval_shape(law.sample, jax.random.key(0))
+        except NotImplementedError:
+            self.names = (*self.names, msg["name"])
+            msg["value"] = jnp.zeros(law.batch_shape + law.event_shape)
+
+
+def rows_between(fitted: Any, new: Any, spans: Mapping[str, Span]) -> Rows:
     """How two `Bound`s number their labels."""
     sizes = {_base(dim): size for dim, size in fitted.sizes.items()}
     if new is fitted:
@@ -202,7 +223,7 @@ def rows_between(fitted: Any, new: Any) -> Rows:
     for dim, size in new.sizes.items():
         if _base(dim) not in codes:
             codes[_base(dim)] = np.arange(size)
-    return Rows(codes, sizes, new.new_labels)
+    return Rows(codes, sizes, new.new_labels, spans, fitted.needs.sources)
 
 
 def _base(dim: str) -> str:

@@ -64,6 +64,7 @@ def inducing_of(program: ModuleType) -> dict[str, tuple[int, tuple[str, ...]]]:
 def learned_of(program: ModuleType, arguments: Arguments) -> dict[str, np.ndarray]:
     """The arguments that no data give: a fit keeps them."""
     names = [*placed_names(program), *getattr(program, "POSTERIOR", ())]
+    names += [n for pair in getattr(program, "APART", {}).values() for n in pair]
     return {n: np.asarray(arguments.arrays[n]) for n in names}
 
 
@@ -141,24 +142,27 @@ def _with(
 
 def _medians(program: ModuleType, arguments: Arguments) -> tuple[dict[str, Any], np.ndarray]:
     """The unknowns at the medians of their priors, and flat and unconstrained."""
-    found = _unknown_sites(program, arguments.all())
-    free = {k: biject_to(site["fn"].support).inv(site["value"]) for k, site in found.items()}
-    return {k: s["value"] for k, s in found.items()}, np.asarray(ravel_pytree(free)[0], float)
 
+    @jax.jit
+    def medians(arrays: Arrays) -> Any:
+        # Compiled, what the outcomes would take is left out.
+        with (
+            suppress(Unplaced),
+            trace() as sites,
+            substitute(substitute_fn=init_to_median(num_samples=15)),
+            seeded(rng_seed=0),
+        ):
+            program.model(**arrays, **arguments.static)
+        found = {
+            k: site
+            for k, site in sites.items()
+            if site["type"] == "sample" and not site["is_observed"] and k != WHITENED
+        }
+        free = {k: biject_to(site["fn"].support).inv(site["value"]) for k, site in found.items()}
+        return {k: site["value"] for k, site in found.items()}, ravel_pytree(free)[0]
 
-def _unknown_sites(program: ModuleType, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    with (
-        suppress(Unplaced),
-        trace() as sites,
-        substitute(substitute_fn=init_to_median(num_samples=15)),
-        seeded(rng_seed=0),
-    ):
-        program.model(**inputs)
-    return {
-        k: site
-        for k, site in sites.items()
-        if site["type"] == "sample" and not site["is_observed"] and k != WHITENED
-    }
+    values, flat = medians(dict(arguments.arrays))
+    return values, np.asarray(flat, float)
 
 
 # --- choice ---------------------------------------------------------------------------------------

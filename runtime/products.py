@@ -1,13 +1,15 @@
-"""Products of matrices of which half is known: those with their own transpose, or with a triangle.
+"""Products of matrices of which half is known: with their own transpose, with or of triangles.
 
-XLA has only the whole product. In blocks of columns five eighths of its operations do, which
-is faster where the copies of the blocks stay in the cache.
+XLA has only the whole product. In blocks of columns five eighths of its operations are enough,
+which is faster where the copies of the blocks stay in the cache.
 """
 
 from __future__ import annotations
 
 import jax.numpy as jnp
 from jax import Array
+
+from mercer.runtime.cholesky import solve_triangular
 
 _BLOCKS = 4
 _LEAST = 128
@@ -38,6 +40,18 @@ def times_lower_transposed(matrix: Array, lower: Array) -> Array:
         return matrix @ lower.T
     parts = [matrix[:, :stop] @ lower[start:stop, :stop].T for start, stop in bounds]
     return jnp.concatenate(parts, axis=1)
+
+
+def inverse_of_lower(lower: Array) -> Array:
+    """L^-1 of a lower triangle, by recursion on its 2 x 2 blocks [[A, 0], [B, C]]."""
+    size = len(lower)
+    if size <= _LEAST:
+        return solve_triangular(lower, jnp.eye(size, dtype=lower.dtype))
+    cut = _LEAST * max(1, round(size / 2 / _LEAST))
+    first, last = inverse_of_lower(lower[:cut, :cut]), inverse_of_lower(lower[cut:, cut:])
+    corner = -last @ (lower[cut:, :cut] @ first)
+    top = jnp.concatenate([first, jnp.zeros((cut, size - cut), lower.dtype)], axis=1)
+    return jnp.concatenate([top, jnp.concatenate([corner, last], axis=1)])
 
 
 def is_large(matrix: Array) -> bool:

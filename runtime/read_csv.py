@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from mercer.runtime.columns import Column, Conflict, Words, blocks, gather, on_disk
+from mercer.runtime.columns import EXACT, Column, Conflict, Words, blocks, gather, on_disk
 from mercer.runtime.datafile import File, fail, plural
 from mercer.runtime.frames import Table, cells, series
 
 _SEPARATORS = (",", ";", "\t")
 _PIECE = 1 << 22
 """Bytes of a piece of a large file."""
+
+_PADDED = re.compile(rb"(?:^|[,;\t\n\"]) *[+-]?0[0-9]")
+"""`01001` as a label is another than `1001`: such a column is text, which may be read as numbers."""
 
 _TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 
@@ -146,28 +150,55 @@ def _last_end(text: bytes) -> int:
 
 def _parsed(piece: bytes, layout: _Layout, name: str, as_text: set[int]) -> dict[int, Column]:
     try:
-        table = pd.read_csv(
-            io.BytesIO(piece),
-            sep=layout.separator,
-            header=None,
-            names=list(range(len(layout.header))),
-            index_col=False,
-            # Only an empty cell is missing for sure: NA is also a label (Namibia).
-            keep_default_na=False,
-            na_values=[""],
-            skipinitialspace=True,
-            low_memory=False,
-            encoding="utf-8",
-            dtype=dict.fromkeys(as_text, object),
-        )
+        table = _read(piece, layout, dtype=dict.fromkeys(as_text, object))
     except UnicodeDecodeError:
         fail("M421", f"{name} is not UTF-8 text", mend="save it as CSV in UTF-8")
     except (ValueError, pd.errors.ParserError) as error:
         fail("M421", f"{name} is not a CSV file", why=str(error).splitlines()[0])
+    changed = {p for p in range(len(layout.header)) if _loses(table[p])}
+    changed |= _padded(piece, layout, table)
+    if changed:
+        return _parsed(piece, layout, name, as_text | changed)
     return {
         place: _as_text(table[place]) if place in as_text else series(table[place])
         for place in range(len(layout.header))
     }
+
+
+def _read(piece: bytes, layout: _Layout, **more: Any) -> pd.DataFrame:
+    return pd.read_csv(
+        io.BytesIO(piece),
+        sep=layout.separator,
+        header=None,
+        names=list(range(len(layout.header))),
+        index_col=False,
+        # Only an empty cell is missing for sure: NA is also a label (Namibia).
+        keep_default_na=False,
+        na_values=[""],
+        skipinitialspace=True,
+        low_memory=False,
+        encoding="utf-8",
+        **more,
+    )
+
+
+def _loses(column: pd.Series) -> bool:
+    """Whether pandas, because of an empty cell or their size, took whole numbers inexactly."""
+    if column.dtype == np.uint64:
+        return True
+    if column.dtype != np.float64:
+        return False
+    found = column.to_numpy()
+    return bool(np.any(np.isfinite(found) & (np.abs(found) >= EXACT)))
+
+
+def _padded(piece: bytes, layout: _Layout, table: pd.DataFrame) -> set[int]:
+    """The columns of numbers of which some are written with zeros in front."""
+    places = [p for p in range(len(layout.header)) if table[p].dtype.kind in "iuf"]
+    if not places or not _PADDED.search(piece):
+        return set()
+    written = _read(piece, layout, usecols=places, dtype=str)
+    return {p for p in places if written[p].str.match(r"[+-]?0[0-9]", na=False).any()}
 
 
 def _as_text(column: pd.Series) -> np.ndarray:

@@ -10,10 +10,12 @@ import io
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+import numpy as np
+
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.runtime.columns import ROWS, Column, Lazy, gather
+from mercer.runtime.columns import EXACT, ROWS, Column, Conflict, Lazy, gather
 from mercer.runtime.datafile import File, fail
-from mercer.runtime.frames import Table, not_rectangular, series
+from mercer.runtime.frames import Table, cells, not_rectangular, series
 
 
 def read_parquet(file: File) -> Table:
@@ -74,6 +76,9 @@ def _table(
     def read(name: str) -> Any:
         try:
             return gather({name: _cells(part, name, file)} for part in parts(name))[name]
+        except Conflict:
+            # Whole numbers that a gap in one batch would make inexact: as they are, in all.
+            return gather({name: cells(_objects(part))} for part in parts(name))[name]
         except MercerError:
             raise
         except Exception as error:
@@ -89,10 +94,18 @@ def _cells(part: Any, name: str, file: File) -> Column:
 
     if pyarrow.types.is_decimal(part.type):
         part = part.cast(pyarrow.float64())
+    if pyarrow.types.is_integer(part.type) and part.null_count:
+        found = _objects(part)
+        if any(cell is not None and abs(cell) >= EXACT for cell in found):
+            return cells(found)
     try:
         return series(part.to_pandas())
     except (ValueError, TypeError):
         raise MercerError([not_rectangular(name, file.name)]) from None
+
+
+def _objects(part: Any) -> np.ndarray:
+    return part.to_pandas(integer_object_nulls=True).to_numpy(dtype=object)
 
 
 def _source(file: File) -> Any:

@@ -10,6 +10,7 @@ from mercer.runtime.datafile import File, fail, open_file
 from mercer.runtime.frames import Table
 from mercer.runtime.read_csv import read_csv
 from mercer.runtime.read_json import read_json, read_json_lines
+from mercer.runtime.read_mesh import read_mesh
 from mercer.runtime.read_netcdf import read_netcdf
 from mercer.runtime.read_npz import read_npy, read_npz
 from mercer.runtime.read_parquet import read_feather, read_parquet
@@ -28,6 +29,10 @@ _BY_SUFFIX: dict[str, Callable[[File], Table]] = {
     ".nc4": read_netcdf,
     ".netcdf": read_netcdf,
     ".h5": read_netcdf,
+    ".obj": read_mesh,
+    ".ply": read_mesh,
+    ".stl": read_mesh,
+    ".off": read_mesh,
     ".csv": read_csv,
     ".tsv": read_csv,
     ".txt": read_csv,

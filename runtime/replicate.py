@@ -27,13 +27,15 @@ from mercer.runtime.simulate import simulate
 class Study:
     """What all replicates of a calibration share.
 
-    `bound`: the inputs, and outcomes whose missing cells stay missing. `summaries`: what is taken
-    from the data once, the scales of default priors among it. `left_out`: names that are no
-    unknowns. `settings` are those of `method`; of its `draws`, `kept` are ranked, evenly spaced.
-    At most `entries` entries of each array are.
+    `program` is fitted; `simulator` is drawn from, and approximates nothing. `bound`: the inputs,
+    and outcomes whose missing cells stay missing. `summaries`: what is taken from the data once,
+    the scales of default priors among it. `left_out`: names that are no unknowns. `settings` are
+    those of `method`; of its `draws`, `kept` are ranked, evenly spaced. At most `entries` entries
+    of each array are.
     """
 
     program: ModuleType
+    simulator: ModuleType
     bound: Any
     summaries: Mapping[str, Any]
     method: Method
@@ -57,9 +59,9 @@ def replicate(study: Study, seed: int) -> Replicate:
     use_cache()
     # Two streams: numbers that made the truth must not move the sampler too.
     truth_seed, fit_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
-    program = study.program
-    arguments = arguments_of(program, study.bound, summaries=study.summaries)
-    truth = simulate(program, arguments, jax.random.key(truth_seed))
+    program, simulator = study.program, study.simulator
+    arguments = arguments_of(simulator, study.bound, summaries=study.summaries)
+    truth = simulate(simulator, arguments, jax.random.key(truth_seed))
     data, hidden = _simulated(study, truth)
     bound = replace(study.bound, arrays={**study.bound.arrays, **data})
     fitted = infer(

@@ -14,9 +14,19 @@ def flat(value: Any, shape: tuple[int, ...]) -> Array:
     return jnp.broadcast_to(jnp.asarray(value), shape).reshape(-1)
 
 
-def vectors(value: Any, shape: tuple[int, ...], width: int) -> Array:
-    """`value`, whose last axis holds coordinates, as rows [prod(shape), width]."""
-    return jnp.broadcast_to(jnp.asarray(value), (*shape, width)).reshape(-1, width)
+def vectors(value: Any, shape: tuple[int, ...], width: int, axes: int = 1) -> Array:
+    """`value`, whose last axis (or `axes`) holds coordinates, as rows [prod(shape), width]."""
+    value = jnp.asarray(value)
+    flattened = value.reshape(*value.shape[: value.ndim - axes], width)
+    return jnp.broadcast_to(flattened, (*shape, width)).reshape(-1, width)
+
+
+def unit_vectors(latitude: Any, longitude: Any) -> Array:
+    """Degrees into points of the sphere, [..., 3]."""
+    north, east = jnp.deg2rad(jnp.asarray(latitude)), jnp.deg2rad(jnp.asarray(longitude))
+    ring = jnp.cos(north)
+    parts = jnp.broadcast_arrays(ring * jnp.cos(east), ring * jnp.sin(east), jnp.sin(north))
+    return jnp.stack(parts, axis=-1)
 
 
 def flat_code(shape: tuple[int, ...], *parts: tuple[Any, int]) -> Array:

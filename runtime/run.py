@@ -12,7 +12,7 @@ import numpy as np
 from mercer.dsl.spaces import Label
 from mercer.runtime.cache import use_cache
 from mercer.runtime.checkpoint import Checkpoint, begin, digest, surroundings
-from mercer.runtime.diagnose import LEAST_JITTER, diagnose, of_inducing, of_mode
+from mercer.runtime.diagnose import LEAST_JITTER, diagnose, of_inducing, of_normal_law
 from mercer.runtime.fit import Fit
 from mercer.runtime.infer import at_all_rows, infer, settings_of, takes_batches
 from mercer.runtime.inference import Method
@@ -105,7 +105,7 @@ def run(
         diagnostics=(
             *diagnose(found, method=by, depth=settings.get("depth", 10), jitter=jitter),
             *of_inducing(stats),
-            *of_mode(stats),
+            *of_normal_law(stats),
             *statistics_note(groups, found.chains * found.draws),
         ),
         learned=learned_of(program, arguments),

@@ -1,9 +1,10 @@
 """A program and data of any size turned into a Normal law of its Gaussian unknowns, row by row.
 
-A step takes some rows: the law q moves along the natural gradient, all else along Adam's. The rates
-fall each time that the bound, averaged over a window of steps, stops to rise; when it has stopped
-at the last of them, one pass over all rows gives q without the noise of batches, and a second one
-the bound.
+A step takes some rows: the law q moves along the natural gradient; the unknowns that are not
+Gaussian, each with a Normal law of its own in unconstrained space, and the inducing points move
+along Adam's. The rates fall each time that the bound, averaged over a window of steps, stops to
+rise; when it has stopped at the last of them, one pass over all rows gives q without the noise of
+batches.
 """
 
 from __future__ import annotations
@@ -27,9 +28,18 @@ from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
 from mercer.runtime.inducing import Inducing
 from mercer.runtime.kept import Kept
-from mercer.runtime.minibatch import Minibatches, shuffled
-from mercer.runtime.natural import Natural, Normal, divergence, mixed, solved, standard
 from mercer.runtime.layers import at_means, has_laws, is_drawn
+from mercer.runtime.minibatch import Minibatches, shuffled
+from mercer.runtime.natural import (
+    Natural,
+    Normal,
+    Pairs,
+    divergence,
+    mixed,
+    solved,
+    standard,
+    standard_law,
+)
 from mercer.runtime.placing import place, placed_names
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.unknowns import Unknowns
@@ -40,7 +50,12 @@ LEVELS = 4
 _FALL = 0.3
 _LENGTH = 0.2  # of natural steps at the first rate, where the rows are many batches
 _CHUNK = 10  # steps in a call
+_LOG_SD = -3.0  # of unconstrained unknowns at the start: close to a point
+_LEAST_DRAWS = 32  # of the unknowns, over all rows
 _WINDOW = (50, 500)  # steps, at least and at most; about one pass over the rows in between
+_PASS = 8  # batches at a time, where nothing is moved
+_BOUND_ROWS = 2**18  # rows that the bound is taken from, where it has no closed form
+_SETTLING = 3  # passes over all rows at the end, where entries stand apart from the joint law
 _CANDIDATES = 10_000  # rows among whose points inducing points are chosen
 _REACH = (1.0, 2.0)  # how far a natural step may move a predictor: units, and its own sds
 
@@ -84,7 +99,7 @@ def run_stochastic(
     report: Report = silent,
     checkpoint: Checkpoint | None = None,
 ) -> Fitted:
-    """The most probable unknowns, inducing points and q, for the rows of `bound`."""
+    """The law of the unknowns, inducing points and q, for the rows of `bound`."""
     kept = checkpoint or Checkpoint()
     fit = Stochastic(
         program, bound, seed=seed, batch=batch, rate=rate, samples=samples, summaries=summaries
@@ -142,12 +157,13 @@ class Stochastic:
         return self._anew(flat, points)
 
     def _anew(self, flat: Array, points: dict[str, Array]) -> State:
-        free = Free(flat, {k: jnp.zeros_like(points[k]) for k in self.widths})
-        q = standard(self.functions.size)
+        shifts = {k: jnp.zeros_like(points[k]) for k in self.widths}
+        free = Free(flat, jnp.full(flat.shape, _LOG_SD), shifts)
+        q, nothing = self.functions.prior, np.zeros(0)
+        law = standard_law(len(q.shift), self.functions.apart)
         # Behind layers the points are moved with them, and not chosen again.
-        is_settled = has_laws(self.program)
-        begun = (0, 0, 0, is_settled, free, _ADAM.init(free), q, solved(q), points)
-        return State(*begun, np.zeros(0), np.zeros(0))
+        begun = (0, 0, 0, has_laws(self.program), free, _ADAM.init(free), q, law, points)
+        return State(*begun, nothing, nothing)
 
     def advance(self, state: State, report: Report = silent, steps: int = 10**9) -> State:
         """The state some steps later."""
@@ -207,56 +223,89 @@ class Stochastic:
     def _rechosen(self, state: State) -> State:
         """Inducing points chosen again, at the unknowns that the first window led to."""
         arrays = {**self.candidates.arrays, **state.points}
-        values, _ = self.functions.unknowns.values(state.free.flat, _as_arrays(arrays))
+        values = self.functions.values(state.free.centre, _as_arrays(arrays))
         placed = place(
             self.program, self.candidates, seed=self.seed, is_learned=False, unknowns=values
         )
         points = {n: jnp.asarray(placed.arguments.arrays[n]) for n in state.points}
-        fresh = self._anew(state.free.flat, points)
+        fresh = self._anew(state.free.centre, points)
         return fresh._replace(step=state.step, since=state.step, has_rechosen=True)
 
     # --- the end ---
 
     def finished(self, state: State, chains: int, draws: int, steps: int) -> Fitted:
         """The draws, and the arguments of a few rows with what was learned."""
-        q, _ = self.over_all_rows(state)
-        # From the best q for these unknowns: all rows at once, without the noise of batches.
-        state = state._replace(q=q, law=solved(q))
-        _, bound = self.over_all_rows(state)
+        # The best q for these unknowns: all rows at once, without the noise of batches.
+        if self.is_closed and not state.q.apart:
+            q, bound = self.over_rows(state)
+            law = _solved(q)
+            bound += float(_gain(q, state.law, law))
+            state = state._replace(q=q, law=law)
+        else:
+            for _ in range(_SETTLING if state.q.apart else 1):
+                state = self._settled(state)
+            _, bound = self.over_rows(state, most=_BOUND_ROWS)
         points = {**state.points, **moved(state.free.shifts, self._sample_of_points(state))}
         law = dict(zip(self.program.POSTERIOR, (state.law.mean, state.law.root), strict=True))
+        for name, words in self.program.APART.items():
+            law |= dict(zip(words, state.law.apart[name], strict=True))
         few = self.batches.arguments(np.arange(min(self.batches.count, self.batch)))
         arguments = replace(few, arrays=_as_arrays({**few.arrays, **points, **law}))
-        values, _ = self.functions.unknowns.values(state.free.flat, arguments.arrays)
+        white = np.random.default_rng(self.seed).normal(size=(chains * draws, self._unknown))
+        flat = state.free.centre + jnp.exp(state.free.log_sd) * white
+        values = self.functions.drawn(flat, arguments.arrays)
         every = {
-            name: np.broadcast_to(np.asarray(v), (chains, draws, *np.shape(v))).copy()
-            for name, v in values.items()
+            name: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for name, v in values.items()
         }
         stats = {"bound": np.full((chains, draws), bound)}
         return Fitted(Draws(every, chains, draws, stats, _notes(state, bound, steps)), arguments)
 
-    def over_all_rows(self, state: State) -> tuple[Natural, float]:
-        """The natural parameters that all rows lead to, and the bound."""
-        total = Natural(jnp.zeros_like(state.q.shift), jnp.zeros_like(state.q.precision))
-        value, prior = 0.0, 0.0
-        for number, (rows, weights) in enumerate(self._every_row()):
+    def _settled(self, state: State) -> State:
+        """q where all rows lead it."""
+        length = self.functions.apart_length * self.functions.scale
+        q = mixed(state.q, self.over_rows(state)[0], 1.0, length)
+        return state._replace(q=q, law=_solved(q))
+
+    def over_rows(self, state: State, most: int | None = None) -> tuple[Natural, float]:
+        """The natural parameters that all rows lead to, and the bound; estimated from `most` rows
+        at random where there are more. At every batch the unknowns are drawn anew from their law;
+        few batches are gone through several times."""
+        total = jax.tree.map(jnp.zeros_like, state.q)
+        values, priors = [], []
+        batches = [*self._every_row(most)]
+        times = math.ceil(_LEAST_DRAWS / len(batches)) if self._unknown else 1
+        random = np.random.default_rng(self.seed)
+        for number, (rows, weights) in enumerate(batches * times):
             found = self.batches.arguments(rows)
-            sample = Sample(
-                _as_arrays({**found.arrays, **state.points}), self.widths, jnp.asarray(weights)
-            )
+            white = jnp.asarray(random.normal(size=self._unknown))
+            arrays = _as_arrays({**found.arrays, **state.points})
+            sample = Sample(arrays, self.widths, jnp.asarray(weights), white)
             key = jax.random.fold_in(jax.random.key(self.seed + 1), number)
             part, own, prior = self.functions.whole(state.free, state.law, sample, key)
-            total = jax.tree.map(jnp.add, total, part)
-            value += float(own)
-        first = standard(self.functions.size)
-        q = Natural(total.shift, first.precision + total.precision)
-        return q, value + float(prior) - float(divergence(state.law))
+            total = jax.tree.map(lambda a, b: a + b / times, total, part)
+            values.append(float(own) / times)
+            priors.append(float(prior))
+        q = jax.tree.map(jnp.add, self.functions.prior, total)
+        own = float(np.mean(priors)) + float(state.free.entropy)
+        return q, sum(values) + own - float(_divergence(state.law))
 
-    def _every_row(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    @property
+    def _unknown(self) -> int:
+        """How many unconstrained unknowns there are."""
+        return int(self.functions.unknowns.zero.size)
+
+    def _every_row(self, most: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows, and their weights: 0 where the last batch has fewer."""
         count = self.batches.count
-        for start in range(0, count, self.batch):
-            rows = np.arange(start, start + self.batch)
-            yield np.minimum(rows, count - 1), (rows < count).astype(float)
+        few = count if most is None else min(most, count)
+        size = min(count, _PASS * self.batch)
+        for start in range(0, few, size):
+            places = np.arange(start, start + size)
+            weights = np.where(places < few, count / few, 0.0)
+            places = np.minimum(places, few - 1)
+            if few < count:
+                places = shuffled(count, 0, few, self.seed + 1)[places]
+            yield places, weights
 
     # --- compiled ---
 
@@ -270,7 +319,7 @@ class Stochastic:
         return _FUNCTIONS.get(key, lambda: Functions(self.program, arguments, *own, scale))
 
     def _sample_of_points(self, state: State) -> Sample:
-        return Sample(state.points, self.widths, jnp.zeros(0))
+        return Sample(state.points, self.widths, jnp.zeros(0), jnp.zeros(0))
 
 
 _ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
@@ -287,30 +336,48 @@ class Functions:
         self.bound = Bound(program, self.unknowns, samples)
         self.scale, self.weights = scale, jnp.ones(batch)
         self.is_closed = not program.PREDICTORS
-        self.size = self._size(program, arguments)
+        self.size, self.apart, reads = self._sizes(program, arguments)
+        # Of a batch an entry has few rows or none: its law averages over a pass.
+        self.apart_length = 1.0 / (scale * max(1, reads))
+        self.prior = standard(self.size, self.apart)
         self.steps = jax.jit(self._steps)
         self.whole = jax.jit(self._whole)
+        self.values = jax.jit(lambda flat, arrays: self.unknowns.values(flat, arrays)[0])
+        self.drawn = jax.jit(
+            lambda flat, arrays: jax.lax.map(lambda one: self.unknowns.values(one, arrays)[0], flat)
+        )
 
-    def _size(self, program: ModuleType, arguments: Arguments) -> int:
-        """The number of whitened coordinates."""
+    def _sizes(self, program: ModuleType, arguments: Arguments) -> tuple[int, dict[str, int], int]:
+        """The number of whitened coordinates in the joint law, that of entries of each unknown that
+        stands apart, and how many of these entries a row reads at most."""
 
-        def coordinates(arrays: Mapping[str, Array]) -> Array:
+        def numbers(arrays: Mapping[str, Array]) -> Any:
             known = self.unknowns.known(self.unknowns.values(self.unknowns.zero, arrays)[0], arrays)
             known = at_means(program, known)
-            block = Inducing(program.processes(**known), program.sites(**known), {})
-            return jnp.zeros(block.size)
+            sites = program.sites(**known)
+            size = Inducing(program.processes(**known), sites, {}).size
+            entries = {s.process: s.size for s in sites.values() if s.process in program.APART}
+            reads = [
+                sum(sites[term.site].process in entries for term in affine.terms)
+                for affine in self.bound.predictors(known)
+            ]
+            # Numbers as lengths: nothing is computed.
+            found = (size - sum(entries.values()), entries, max(reads, default=0))
+            return jax.tree.map(jnp.zeros, found)
 
-        return int(jax.eval_shape(coordinates, dict(arguments.arrays)).shape[0])
+        found = jax.eval_shape(numbers, dict(arguments.arrays))
+        return jax.tree.map(lambda shape: int(shape.shape[0]), found)
 
     def slopes(
         self, free: Free, law: Normal, sample: Sample, key: Array
-    ) -> tuple[Array, dict[str, Look], Free, dict[str, Probe]]:
-        """The objective at some rows, with its derivatives by what is free and by the probes."""
+    ) -> tuple[Array, dict[str, Look | Moments], Free, dict[str, Probe], Pairs]:
+        """The objective at some rows, with its derivatives by what is free, by the probes, and by
+        what stands apart."""
         probes = self.bound.probes(free, law, sample, key)
-        (value, looks), (free_slope, probe_slope) = jax.value_and_grad(
-            self.bound.objective, argnums=(0, 1), has_aux=True
-        )(free, probes, law, sample, key, self.scale)
-        return value, looks, free_slope, probe_slope
+        (value, looks), slopes = jax.value_and_grad(
+            self.bound.objective, argnums=(0, 1, 2), has_aux=True
+        )(free, probes, law.apart, law, sample, key, self.scale)
+        return value, looks, *slopes
 
     def _steps(
         self,
@@ -324,26 +391,28 @@ class Functions:
     ) -> tuple[Any, Array]:
         def one(carry: Any, inputs: Any) -> tuple[Any, Array]:
             free, moments, q, law = carry
-            arrays, length, key = inputs
-            sample = Sample({**still, **arrays}, widths, self.weights)
-            value, looks, slope, probes = self.slopes(free, law, sample, key)
-            probes = jax.tree.map(lambda leaf: leaf / self.scale, probes)
-            target = self.bound.target(looks, probes, self.weights, self.scale, self.size)
+            arrays, length, white, key = inputs
+            sample = Sample({**still, **arrays}, widths, self.weights, white)
+            value, looks, slope, *others = self.slopes(free, law, sample, key)
+            probes, apart = jax.tree.map(lambda leaf: leaf / self.scale, others)
+            target = self.bound.target(looks, probes, self.weights, self.scale, law, apart)
             q, after = self.stepped(q, law, target, length, looks)
             slope = jax.tree.map(lambda leaf: -leaf / (self.scale * len(self.weights)), slope)
             change, moments = _ADAM.update(slope, moments)
             free = jax.tree.map(lambda leaf, by: leaf - rate * by, free, change)
             return (free, moments, q, after), value - divergence(law)
 
-        keys = jax.random.split(key, len(lengths))
-        return jax.lax.scan(one, carry, (moving, lengths, keys))
+        first, second = jax.random.split(key)
+        keys = jax.random.split(first, len(lengths))
+        whites = jax.random.normal(second, (len(lengths), self.unknowns.zero.size))
+        return jax.lax.scan(one, carry, (moving, lengths, whites, keys))
 
     def stepped(
         self, q: Natural, law: Normal, target: Natural, length: Array, looks: Mapping[str, Look]
     ) -> tuple[Natural, Normal]:
         """q after a natural step. Where a predictor goes through a link, no further at once than a
         link stays near to linear: the same fixed point, reached in more steps."""
-        q = mixed(q, target, length)
+        q = mixed(q, target, length, self.apart_length)
         after = solved(q)
         if self.is_closed:
             return q, after
@@ -353,7 +422,14 @@ class Functions:
             far = jnp.max(jnp.abs(look.features @ change) / reach)
             share = jnp.minimum(share, 1.0 / jnp.maximum(far, 1.0))
         mean = law.mean + share * change
-        return q._replace(shift=q.precision @ mean), after._replace(mean=mean)
+        q, after = q._replace(shift=q.precision @ mean), after._replace(mean=mean)
+        own = {}
+        for name, (centre, variance) in law.apart.items():
+            reach = _REACH[0] + _REACH[1] * jnp.sqrt(variance)
+            to = centre + jnp.clip(after.apart[name][0] - centre, -reach, reach)
+            own[name] = (to, after.apart[name][1])
+        pulled = {name: (mean / width, 1.0 / width) for name, (mean, width) in own.items()}
+        return q._replace(apart=pulled), after._replace(apart=own)
 
     def _whole(
         self, free: Free, law: Normal, sample: Sample, key: Array
@@ -361,12 +437,28 @@ class Functions:
         """What some rows add to the natural parameters and to the expected log density; the log
         density of the priors."""
         probes = self.bound.probes(free, law, sample, key)
-        (value, looks), slope = jax.value_and_grad(self.bound.expected, argnums=1, has_aux=True)(
-            free, probes, law, sample, key
-        )
-        target = self.bound.target(looks, slope, sample.weights, 1.0, self.size)
+        (value, looks), (slope, apart) = jax.value_and_grad(
+            self.bound.expected, argnums=(1, 2), has_aux=True
+        )(free, probes, law.apart, law, sample, key)
+        target = self.bound.target(looks, slope, sample.weights, 1.0, law, apart)
         prior = self.bound.known(free, sample)[1]
-        return target._replace(precision=target.precision - jnp.eye(self.size)), value, prior
+        return jax.tree.map(jnp.subtract, target, self.prior), value, prior
+
+
+_solved, _divergence = jax.jit(solved), jax.jit(divergence)
+
+
+@jax.jit
+def _gain(q: Natural, before: Normal, after: Normal) -> Array:
+    """What the bound gains from one law to another, where rows are Normal: q is what they lead to,
+    so that they say A'r = h and A'A = P - I of any law."""
+    inner = q.precision - jnp.eye(len(q.shift))
+
+    def value(law: Normal) -> Array:
+        fit = law.mean @ q.shift - 0.5 * law.mean @ inner @ law.mean
+        return fit - 0.5 * jnp.sum(law.covariance * inner) - divergence(law)
+
+    return value(after) - value(before)
 
 
 def _as_arrays(values: Mapping[str, Any]) -> dict[str, Array]:
@@ -376,7 +468,8 @@ def _as_arrays(values: Mapping[str, Any]) -> dict[str, Array]:
 def _notes(state: State, bound: float, steps: int) -> tuple[str, ...]:
     notes = [
         "The posterior of the Gaussian unknowns is the nearest Normal law, through inducing "
-        "points, not the exact one; the other unknowns are held at their most probable values. "
+        "points, not the exact one; each of the other unknowns has a Normal law of its own in "
+        "unconstrained space, which knows no correlation and is too narrow where there is one. "
         f"The lower bound of the log density is {bound:.2f}, after {state.step} steps."
     ]
     if state.step >= steps and state.level < LEVELS:

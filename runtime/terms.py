@@ -121,8 +121,10 @@ class Gaussian:
 @dataclass(frozen=True)
 class Linked:
     """The law of an outcome that is not Gaussian: `law(values of mean)`, row by row, smooth and
-    log-concave in those values. The block is then integrated out about its mode."""
+    log-concave in those values. The block is then integrated out by a Normal law: that about its
+    mode, or the nearest to its law."""
 
     mean: Affine
     law: Callable[[Array], Any]
     timeline: Timeline | None = None
+    is_nearest: bool = False

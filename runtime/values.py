@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -20,14 +21,15 @@ from mercer.dsl.spaces import (
     Unit,
 )
 from mercer.runtime import times
-from mercer.runtime.columns import Column, Words, blocks
+from mercer.runtime.columns import EXACT, Column, Words, blocks
 
 Labels = np.ndarray
 """Labels of an index: text (dtype object), whole numbers (int64) or other numbers (float64)."""
 
 _MISSING_WORDS = ("NA", "N/A", "NaN", "nan", "NAN", "null", "None", "")
 _TOLERANCE = 1e-6  # of sums and norms: data are written with about seven digits
-_EXACT = 2.0**53  # whole numbers below it are exact in float64
+_WHOLE = 2**63  # int64 ends before it
+_PADDED = re.compile(r"\s*[+-]?0[0-9]")
 
 
 class Numbers(NamedTuple):
@@ -87,17 +89,22 @@ def labels(raw: Column) -> tuple[Labels, np.ndarray]:
     raw = np.asarray(raw[...])
     if raw.dtype.kind == "b":
         return np.where(raw, "true", "false").astype(object), np.zeros(raw.shape, dtype=bool)
-    if raw.dtype.kind in "iu":
+    if raw.dtype.kind in "iu" and (raw.dtype != np.uint64 or raw.max(initial=0) < _WHOLE):
         return raw.astype(np.int64, copy=False), np.zeros(raw.shape, dtype=bool)
     if raw.dtype.kind == "f":
         missing = ~np.isfinite(raw)
         filled = np.where(missing, 0.0, raw)
-        whole = bool(np.all((filled == np.round(filled)) & (np.abs(filled) < _EXACT)))
+        whole = bool(np.all((filled == np.round(filled)) & (np.abs(filled) < EXACT)))
         return filled.astype(np.int64) if whole else filled, missing
     flat = pd.Series((times.texts(raw) if raw.dtype.kind == "M" else raw).ravel(), dtype=object)
     absent = flat.isna().to_numpy() | (flat == "").to_numpy(dtype=bool)
     present = flat[~absent]
-    if len(present) and all(map(_is_plain_number, present)):
+    if len(present) and all(map(_is_whole_number, present)):
+        if all(-_WHOLE <= int(cell) < _WHOLE for cell in present):
+            whole = np.zeros(len(flat), dtype=np.int64)
+            whole[~absent] = present
+            return whole.reshape(raw.shape), absent.reshape(raw.shape)
+    elif len(present) and all(map(_is_plain_number, present)):
         filled = np.zeros(len(flat))
         filled[~absent] = np.asarray(present, dtype=np.float64)
         found, missing = labels(np.where(absent, np.nan, filled))
@@ -162,7 +169,9 @@ def codes(wanted: Labels, among: Labels) -> np.ndarray:
         wanted = as_text(wanted)
     elif among.dtype != object and wanted.dtype == object:
         found = numbers(wanted)
-        wanted = np.where(found.is_bad, np.nan, found.values)
+        is_padded = np.array([bool(_PADDED.match(str(cell))) for cell in wanted.ravel()])
+        is_other = found.is_bad | is_padded.reshape(wanted.shape)
+        wanted = np.where(is_other, np.nan, found.values)
     flat = wanted.ravel()
     is_count = among.dtype.kind == "i" and among.size and flat.dtype.kind == "i"
     if is_count and np.array_equal(among, np.arange(among.size)):
@@ -251,6 +260,10 @@ def _bound(bound: float | str, otherwise: float) -> float:
         return float(bound)
     except ValueError:
         return otherwise
+
+
+def _is_whole_number(cell: object) -> bool:
+    return isinstance(cell, (int, np.integer)) and not isinstance(cell, bool)
 
 
 def _is_plain_number(cell: object) -> bool:

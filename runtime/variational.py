@@ -16,9 +16,18 @@ from mercer.runtime.evidence import SPARSE, Regression, roots_of
 from mercer.runtime.inducing import Inducing
 from mercer.runtime.natural import Normal
 from mercer.runtime.shared import shared_property
-from mercer.runtime.sites import Processes, Sites, spread
+from mercer.runtime.sites import (
+    Processes,
+    Rows,
+    Sites,
+    apply,
+    rows,
+    rows_covariance,
+    spread,
+    weights_root,
+)
 from mercer.runtime.statements import observe_each, values_at
-from mercer.runtime.terms import Affine, Gaussian
+from mercer.runtime.terms import Affine, Gaussian, Site, Weights
 
 WHITENED = "inducing.whitened"
 """The whitened coordinates inside a NumPyro model; no unknown of the user's."""
@@ -44,12 +53,13 @@ class Variational(Inducing):
         super().__init__(processes, sites, {}, levels=levels)
         self.law = law
         self.entries = entries or {}
+        self._sizes = {name: size for name, size in self._sizes.items() if name not in law.apart}
 
     @shared_property
     def regression(self) -> Regression:
         """q, in the place of the posterior that all rows would give."""
         roots = roots_of(self.grams, self.levels)
-        mean, root, _ = self._placed()
+        mean, root, *_ = self._placed()
         nothing = jnp.zeros((0, len(mean)))
         return Regression(nothing, roots, root @ root.T, Factor(root, jnp.zeros(())), mean)
 
@@ -68,7 +78,58 @@ class Variational(Inducing):
             jnp.eye(start).at[own[:, None], own].set(known)
             for known in (self.law.root, self.law.covariance)
         )
-        return Normal(mean, root, covariance)
+        return Normal(mean, root, covariance, self.law.apart)
+
+    # --- unknowns that stand apart ---
+
+    def condition(self, sites: Sites, affine: Affine, *, full: bool = False) -> tuple[Array, Array]:
+        """Mean and variance (`full`: covariance [N, N]) of an affine vector under q."""
+        mean, spread_ = super().condition(sites, affine, full=full)
+        if not self.law.apart:
+            return mean, spread_
+        target = rows(affine, self._everywhere(sites))
+        own, variance = self.of_apart(target)
+        if full:
+            laws = {n: Weights(sd=jnp.sqrt(v)) for n, (_, v) in self._apart.items()}
+            variance = rows_covariance(laws, target, target)
+            return mean + own.reshape(mean.shape), spread_ + variance
+        return mean + own.reshape(mean.shape), spread_ + variance.reshape(mean.shape)
+
+    def of_apart(self, target: Rows) -> tuple[Array, Array]:
+        """The mean and the variance [N] of what rows read of unknowns that stand apart; a row reads
+        an entry once."""
+        mean = variance = jnp.zeros(len(target.constant))
+        for part in target.parts:
+            if part.site.process in self._apart:
+                centre, own = self._apart[part.site.process]
+                mean += apply(part, centre)
+                square = part._replace(coefficient=jnp.square(jnp.asarray(part.coefficient)))
+                variance += apply(square, own)
+        return mean, variance
+
+    def at_site(self, key: Array | None, site: Site, value: Array) -> Array:
+        if site.process not in self._apart:
+            return super().at_site(key, site, value)
+        mean, variance = self._apart[site.process]
+        if key is None:
+            return mean
+        return mean + jnp.sqrt(variance) * jax.random.normal(key, mean.shape)
+
+    @shared_property
+    def _apart(self) -> dict[str, tuple[Array, Array]]:
+        """Mean and variance of every entry, in the units of the model; those that q does not know
+        have their prior's."""
+        found = {}
+        for name, (mean, variance) in self.law.apart.items():
+            size = next(s.size for s in self.sites.values() if s.process == name)
+            process = self.processes[name]
+            assert isinstance(process, Weights)
+            root = weights_root(process, size)
+            own = jnp.asarray(self.entries.get(name, jnp.arange(size)))
+            mean = jnp.zeros(size).at[own].set(mean)
+            variance = jnp.ones(size).at[own].set(variance)
+            found[name] = (root * mean, root**2 * variance)
+        return found
 
 
 def observe_through_inducing(

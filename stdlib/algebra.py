@@ -17,6 +17,7 @@ from jax import Array
 from jax.tree_util import register_dataclass
 
 from mercer.stdlib.distance import Products
+from mercer.stdlib.homogeneous import Circle, Homogeneous
 from mercer.stdlib.kernels.word import Word
 
 
@@ -83,31 +84,59 @@ class Kernel:
 @partial(
     register_dataclass,
     data_fields=("arguments",),
-    meta_fields=("word", "structural", "factor", "coordinates"),
+    meta_fields=("word", "structural", "factor", "coordinates", "space"),
 )
 @dataclass(frozen=True)
 class Leaf(Kernel):
-    """One kernel of the library with its arguments, on the part of the domain that it sees."""
+    """One kernel of the library with its arguments, on the part of the domain that it sees.
+
+    `space`: what that part is, where it is no space of numbers or vectors.
+    """
 
     word: Word
     arguments: dict[str, Any]
     structural: tuple[tuple[str, Any], ...] = ()
     factor: int | None = None
     coordinates: tuple[int, ...] | None = None
+    space: Homogeneous | None = None
 
     def evaluate(self, a: Side, b: Side) -> Array:
         left, right = self._side(a), self._side(b)
+        if self.space is not None and self.word.spectrum is not None:
+            return left.scale**2 * self._on_space(self.space, left, right)
         if self.word.body is None:
             raise ValueError(f"{self.word.entry.name} is a kernel on surfaces and graphs only")
         value = self.word.body(left, right)
         return left.scale**2 * value if self.word.scaled else value
 
-    def on(self, factor: int | None = None, coordinates: tuple[int, ...] | None = None) -> Leaf:
+    def on(
+        self,
+        factor: int | None = None,
+        coordinates: tuple[int, ...] | None = None,
+        space: Homogeneous | None = None,
+    ) -> Leaf:
         return replace(
             self,
             factor=self.factor if factor is None else factor,
             coordinates=self.coordinates if coordinates is None else tuple(coordinates),
+            space=self.space if space is None else space,
         )
+
+    def over(self, frequencies: Any, roughness: Any, *, factor: int | None = None) -> OverWaves:
+        """The same kernel on a shape, by the waves at its points: one factor of the domain."""
+        return OverWaves(self.on(factor), jnp.asarray(frequencies), jnp.asarray(roughness))
+
+    def _on_space(self, space: Homogeneous, left: Any, right: Any) -> Array:
+        """The correlation; arguments that differ from copy to copy are those of the left side."""
+        word = self.word
+        if isinstance(space, Circle) and word.wound is not None:
+            closed = word.wound(left, space.gap(left.x, right.x), space.period)
+            if closed is not None:
+                return closed
+        assert word.spectrum is not None
+        arguments = {name: value for name, value in vars(left).items() if name != "x"}
+        spectrum = partial(word.spectrum, arguments)
+        return space.correlation(left.x, right.x, spectrum)
 
     def _side(self, side: Side) -> SimpleNamespace:
         arguments = {
@@ -131,7 +160,33 @@ class Leaf(Kernel):
             return chosen[0]
         floats = [_as_vector(f, side.is_point) for f in chosen]
         x = floats[0] if len(floats) == 1 else jnp.concatenate(floats, axis=-1)
+        if self.space is not None:
+            return self.space.canonical(x)
         return x if self.coordinates is None else x[..., jnp.array(self.coordinates)]
+
+
+@partial(register_dataclass, data_fields=("kernel", "frequencies", "roughness"), meta_fields=())
+@dataclass(frozen=True)
+class OverWaves(Kernel):
+    """The covariance sum_k variance_k wave_k(x) wave_k(z) of a function on a shape, a point of
+    which is the vector of its waves there (`mercer.stdlib.waves`)."""
+
+    kernel: Leaf
+    frequencies: Array
+    roughness: Array
+
+    def evaluate(self, a: Side, b: Side) -> Array:
+        left, right = self.kernel._side(a), self.kernel._side(b)
+        if self.kernel.word.spectrum is None:
+            raise ValueError(f"{self.kernel.word.entry.name} is no kernel on surfaces and graphs")
+        arguments = {name: value for name, value in vars(left).items() if name != "x"}
+        logs = self.kernel.word.spectrum(arguments, self.frequencies, self.roughness)
+        weighted = left.x * jax.nn.softmax(logs, axis=-1)
+        value = weighted @ right.x.T if left.x.ndim == 2 else jnp.dot(weighted, right.x)
+        return left.scale**2 * value
+
+    def on(self, factor: int | None = None, coordinates: tuple[int, ...] | None = None) -> Kernel:
+        return replace(self, kernel=self.kernel.on(factor))
 
 
 @partial(register_dataclass, data_fields=("parts",), meta_fields=())

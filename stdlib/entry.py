@@ -67,7 +67,8 @@ class KernelEntry(Entry):
     `states(constants)`: how many numbers the state of the kernel on the line has, and whether they
     are constants in time; None where no finite linear system has this covariance.
     `on_shapes`: it runs on surfaces and graphs, where it says how the variances of their waves fall
-    with frequency.
+    with frequency. `on_curved`: it runs on circles, spheres and rotations.
+    `is_of_walks`: it is a kernel on graphs, by the waves of the adjacency matrix.
     `smoothness_of(constants)` replaces `smoothness` where it depends on a structural argument.
     """
 
@@ -76,6 +77,8 @@ class KernelEntry(Entry):
     gram: bool = False
     runs: bool = True  # False: known to the language, no implementation yet but on shapes
     on_shapes: bool = False
+    on_curved: bool = False
+    is_of_walks: bool = False
     smoothness_of: Callable[[dict[str, float]], float] | None = None
     states: States | None = None
 

@@ -81,7 +81,9 @@ def _(primals: Any, tangents: Any) -> tuple[Array, Array]:
     # The slopes of root and angle at parallel inputs, infinite one by one, cancel.
     (k12, k11, k22), (d12, d11, d22) = primals, tangents
     sine, angle = _angle(k12, k11, k22)
-    left, right = (jnp.where(k > 0, sine / (2.0 * jnp.where(k > 0, k, 1.0)), 0.0) for k in (k11, k22))
+    left, right = (
+        jnp.where(k > 0, sine / (2.0 * jnp.where(k > 0, k, 1.0)), 0.0) for k in (k11, k22)
+    )
     change = (math.pi - angle) * d12 + left * d11 + right * d22
     return relu(k12, k11, k22), change / (2.0 * math.pi)
 

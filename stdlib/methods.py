@@ -47,6 +47,7 @@ METHODS = (
         _setting("samples", "Count", 5.0, "draws of the functions inside others, at each step"),
     ),
     _method("Laplace", "A Normal at the highest density of the latent values."),
+    _method("CVI", "The Normal nearest to the latent values' law (Khan & Lin 2017)."),
     _method("Exact", "Integrated out by one Cholesky factorisation."),
     _method("Whitened", "Latent values as a linear map of independent standard Normals."),
     _method("Inducing", "The process through its values at a few points.", _COUNT, _AT),

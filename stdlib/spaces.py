@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from mercer.stdlib.entry import Entry, Parameter
 
 MODES = 100
 """Waves of a manifold where nobody says how many."""
+
+DEGREES = 128
+"""Waves of spheres and rotations are summed up to this degree: shapes of 1.4 degrees and more."""
 
 WHOLE, LOWEST = 1500, 500
 """Up to so many nodes a graph has all its waves; with more nodes, so many of the lowest."""
@@ -37,8 +42,16 @@ SPACES = (
     _space("ZeroSum", "Numbers whose sum is 0.", _takes("index", "Index")),
     _space("Correlation", "Correlation matrices.", _takes("index", "Index")),
     _space("Covariance", "Covariance matrices.", _takes("index", "Index")),
-    _space("Circle", "A number with its period.", _takes("period", "Positive", 1.0)),
-    _space("Sphere", "Unit vectors.", _takes("dimension", "Count")),
+    _space(
+        "Circle",
+        "A number that returns after its period; without one it is an angle in radians.",
+        _takes("period", "Positive", 2.0 * math.pi),
+    ),
+    _space(
+        "Sphere",
+        "Unit vectors; on `Sphere(2)` also `(lat: Real, lon: Real)` in degrees.",
+        _takes("dimension", "Count"),
+    ),
     _space("SO", "Rotations.", _takes("degree", "Count")),
     _space("SL", "Linear maps that keep volume.", _takes("degree", "Count")),
     _space("GL", "Linear maps of positive determinant.", _takes("degree", "Count")),
@@ -61,6 +74,7 @@ SPACES = (
         "A surface of triangles.",
         _takes("vertices", "Real^k"),
         _takes("faces", "Label^3"),
+        _takes("modes", "Count", float(MODES)),
     ),
     _space(
         "Manifold",

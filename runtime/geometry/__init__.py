@@ -7,6 +7,7 @@ weights, so that what engines see is a linear regression.
 
 from mercer.runtime.geometry.graphs import graph
 from mercer.runtime.geometry.manifold import manifold
+from mercer.runtime.geometry.mesh import mesh
 from mercer.runtime.geometry.waves import Waves
 
-__all__ = ["Waves", "graph", "manifold"]
+__all__ = ["Waves", "graph", "manifold", "mesh"]

@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_matrix, diags
+from scipy.sparse import coo_matrix, diags, identity
+from scipy.sparse.linalg import eigsh
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.geometry.proximity import components
@@ -59,17 +60,41 @@ class Graph:
             )
 
     @cached_property
-    def numbers(self) -> Waves:
-        """The waves of numbers at the nodes."""
+    def adjacency(self) -> Any:
+        """1 where an edge joins two nodes, sparse [n, n]."""
         size = (self.count, self.count)
         half = coo_matrix((np.ones(len(self.first)), (self.first, self.second)), shape=size)
-        joined = (half + half.T).tocsr()
-        laplacian = diags(np.asarray(joined.sum(axis=1)).ravel()) - joined
-        count = self.count if self.count <= WHOLE else LOWEST
-        return lowest_waves(laplacian.tocsc(), np.ones(self.count), count)
+        return (half + half.T).tocsr()
+
+    @cached_property
+    def numbers(self) -> Waves:
+        """The waves of numbers at the nodes."""
+        degree = np.asarray(self.adjacency.sum(axis=1)).ravel()
+        return self._lowest(diags(degree) - self.adjacency)
+
+    @cached_property
+    def walks(self) -> Waves:
+        """The eigenvectors of the adjacency matrix; a frequency is what an eigenvalue lacks of the
+        largest."""
+        # By Perron and Frobenius the vector of ones is never across the one that is sought.
+        start = np.ones(self.count)
+        found = eigsh(self.adjacency, k=1, which="LA", v0=start, return_eigenvectors=False)
+        largest = float(found[0])
+        return self._lowest(largest * identity(self.count) - self.adjacency)
 
     def numbers_at(self, nodes: Any) -> np.ndarray:
         """The waves at nodes, by their codes [n]: [n, k]."""
+        return self.numbers.values[self._known(nodes)]
+
+    def walks_at(self, nodes: Any) -> np.ndarray:
+        """The same of the walks."""
+        return self.walks.values[self._known(nodes)]
+
+    def _lowest(self, matrix: Any) -> Waves:
+        count = self.count if self.count <= WHOLE else LOWEST
+        return lowest_waves(matrix.tocsc(), np.ones(self.count), count)
+
+    def _known(self, nodes: Any) -> np.ndarray:
         nodes = np.asarray(nodes, int)
         if (unknown := nodes >= self.count).any():
             raise MercerError(
@@ -82,7 +107,7 @@ class Graph:
                     )
                 ]
             )
-        return self.numbers.values[nodes]
+        return nodes
 
 
 _KEPT: Kept[Graph] = Kept(4)

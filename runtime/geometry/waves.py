@@ -18,6 +18,12 @@ from scipy.sparse.linalg import LinearOperator, eigsh, splu
 _DENSE = 400
 """Up to so many unknowns all pairs are found at once."""
 
+_MISSED = 4
+"""Waves that are looked for at once beside those found."""
+
+_SAME = 1e-8
+"""Frequencies closer than this share of the largest are one, but for rounding."""
+
 _SHIFT = 1e-3
 """The shift below 0, in units of the mean diagonal over the number of unknowns: far above rounding,
 and below the lowest frequencies that matter."""
@@ -73,9 +79,37 @@ def _shifted(matrix: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
         diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},
     )
-    operator: Any = LinearOperator  # its stub hides the arguments
-    inverse = operator((size, size), matvec=solver.solve, dtype=float)
-    start = np.random.default_rng(0).normal(size=size)  # the same waves each time
-    values, vectors = eigsh(matrix, k=count, sigma=shift, OPinv=inverse, v0=start, which="LM")
+    random = np.random.default_rng(0)  # the same waves each time
+    values, vectors = _largest_inverse(solver.solve, shift, count, random.normal(size=size))
     order = np.argsort(values)
-    return values[order], vectors[:, order]
+    values, vectors = values[order], vectors[:, order]
+    # From one start Lanczos' method may find fewer waves of one frequency than there are, as a
+    # shape with symmetries has. Beside those that were found none must be lower than the last.
+    while True:
+
+        def beside(x: np.ndarray, known: np.ndarray = vectors) -> np.ndarray:
+            x = x - known @ (known.T @ x)
+            found = solver.solve(x)
+            return np.asarray(found - known @ (known.T @ found))
+
+        start = beside(random.normal(size=size))
+        more, rows = _largest_inverse(beside, shift, _MISSED, start)
+        missed = more < values[-1] - _SAME * abs(values[-1])
+        if not missed.any():
+            return values, vectors
+        values = np.concatenate([values, more[missed]])
+        vectors = np.concatenate([vectors, rows[:, missed]], axis=1)
+        order = np.argsort(values)[:count]
+        values, vectors = values[order], np.linalg.qr(vectors[:, order])[0]
+
+
+def _largest_inverse(
+    solve: Any, shift: float, count: int, start: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of a matrix whose eigenvalues lie next to `shift`; `solve` is the inverse of the
+    matrix less the shift."""
+    size = len(start)
+    operator: Any = LinearOperator  # its stub hides the arguments
+    inverse = operator((size, size), matvec=solve, dtype=float)
+    values, vectors = eigsh(inverse, k=count, v0=start, which="LA")
+    return shift + 1.0 / np.maximum(values, np.finfo(float).tiny), vectors

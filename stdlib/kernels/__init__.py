@@ -7,7 +7,15 @@ from mercer.stdlib.kernels.dot import Brownian, Constant, Linear, Polynomial
 from mercer.stdlib.kernels.infinite import NNGP, NTK, ArcCosine, NormalisedGaussian
 from mercer.stdlib.kernels.labels import Coregion
 from mercer.stdlib.kernels.promised import PROMISED
-from mercer.stdlib.kernels.shapes import Heat, Intrinsic, Matern
+from mercer.stdlib.kernels.shapes import (
+    NO_COVARIANCES,
+    Communicability,
+    CommuteTime,
+    Heat,
+    Intrinsic,
+    Matern,
+    RegularisedLaplacian,
+)
 from mercer.stdlib.kernels.stationary import (
     RBF,
     Cosine,
@@ -41,11 +49,19 @@ WORDS: tuple[Word, ...] = (
 )
 """The kernels that run, in the order in which a manual should show them."""
 
-SHAPE_WORDS: tuple[Word, ...] = (Matern, Heat, Intrinsic)
+SHAPE_WORDS: tuple[Word, ...] = (
+    Matern,
+    Heat,
+    Intrinsic,
+    CommuteTime,
+    RegularisedLaplacian,
+    Communicability,
+)
 """Those that run on surfaces and graphs only."""
 
 __all__ = [
     "NNGP",
+    "NO_COVARIANCES",
     "NTK",
     "PROMISED",
     "RBF",
@@ -53,6 +69,8 @@ __all__ = [
     "WORDS",
     "ArcCosine",
     "Brownian",
+    "Communicability",
+    "CommuteTime",
     "Constant",
     "Coregion",
     "Cosine",
@@ -67,6 +85,7 @@ __all__ = [
     "Periodic",
     "Polynomial",
     "RationalQuadratic",
+    "RegularisedLaplacian",
     "White",
     "Word",
 ]

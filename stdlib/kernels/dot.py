@@ -66,6 +66,7 @@ def Polynomial(a: Any, b: Any) -> Any:
     formula="scale^2",
     smoothness=math.inf,
     gram=True,
+    curved=True,
     line=lambda a: line.constant(),
     states=lambda constants: (1, True),
 )

@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from mercer.stdlib.entry import KernelEntry, Parameter
-from mercer.stdlib.kernels.word import Spectrum, Word, lengthscale, scale
+from mercer.stdlib.kernels.word import Spectrum, Word, Wound, lengthscale, scale
 from mercer.stdlib.lazy import LazyModule
 
+homogeneous: Any = LazyModule("mercer.stdlib.homogeneous")
 waves: Any = LazyModule("mercer.stdlib.waves")
 
 
@@ -17,8 +18,15 @@ def _matern_smoothness(constants: dict[str, float]) -> float:
     return float(max(math.ceil(constants["nu"]) - 1, 0))
 
 
-def _word(entry: KernelEntry, spectrum: Spectrum) -> Word:
-    return Word(entry, None, spectrum=spectrum)
+def _word(entry: KernelEntry, spectrum: Spectrum, wound: Wound | None = None) -> Word:
+    return Word(entry, None, spectrum=spectrum, wound=wound)
+
+
+def _wound_matern(a: Any, gap: Any, period: float) -> Any:
+    order = {0.5: 0, 1.5: 1, 2.5: 2}.get(float(a.nu))
+    if order is None:
+        return None
+    return homogeneous.wound_matern(gap, a.lengthscale, order=order, period=period)
 
 
 Matern = _word(
@@ -37,11 +45,13 @@ Matern = _word(
         gram=True,
         runs=False,
         on_shapes=True,
+        on_curved=True,
         smoothness_of=_matern_smoothness,
     ),
     lambda a, frequencies, roughness: waves.log_matern(
         frequencies, roughness, a["lengthscale"], a["nu"]
     ),
+    _wound_matern,
 )
 
 Heat = _word(
@@ -55,8 +65,10 @@ Heat = _word(
         input="shape",
         runs=False,
         on_shapes=True,
+        on_curved=True,
     ),
     lambda a, frequencies, roughness: waves.log_heat(frequencies, a["time"]),
+    lambda a, gap, period: homogeneous.wound_gaussian(gap, (2.0 * a.time) ** 0.5, period),
 )
 
 Intrinsic = _word(
@@ -74,3 +86,65 @@ Intrinsic = _word(
     ),
     lambda a, frequencies, roughness: waves.log_intrinsic(frequencies),
 )
+
+CommuteTime = _word(
+    KernelEntry(
+        "CommuteTime",
+        (scale(),),
+        "The squared differences of two nodes of a graph are in the ratio of the times that a "
+        "random walk takes from one to the other and back (Fouss et al. 2007). It is `Intrinsic` "
+        "by another name.",
+        None,
+        "scale^2 * inverse of the Laplacian on all that sums to 0, of mean variance scale^2",
+        smoothness=0,
+        input="shape",
+        runs=False,
+        on_shapes=True,
+    ),
+    lambda a, frequencies, roughness: waves.log_intrinsic(frequencies),
+)
+
+RegularisedLaplacian = _word(
+    KernelEntry(
+        "RegularisedLaplacian",
+        (lengthscale("in edges: nodes further apart than that have little in common"), scale()),
+        "The inverse of the Laplacian of a graph plus a constant (Smola & Kondor 2003). It is "
+        "`Matern(nu = 1)` on a graph.",
+        None,
+        "scale^2 * inverse of (1 + lengthscale^2 Laplacian / 2), of mean variance scale^2",
+        smoothness=0,
+        input="shape",
+        runs=False,
+        on_shapes=True,
+    ),
+    lambda a, frequencies, roughness: waves.log_matern(frequencies, 0.0, a["lengthscale"], 1.0),
+)
+
+Communicability = _word(
+    KernelEntry(
+        "Communicability",
+        (
+            Parameter("strength", "Positive", "dimensionless", False, doc="weighs longer walks"),
+            scale(),
+        ),
+        "Walks of every length between two nodes of a graph, those of length k weighing "
+        "strength^k / k! (Estrada & Hatano 2008). Nodes with many edges vary more.",
+        None,
+        "scale^2 * exp(strength * adjacency), of mean variance scale^2",
+        smoothness=math.inf,
+        input="shape",
+        runs=False,
+        on_shapes=True,
+        is_of_walks=True,
+    ),
+    # The frequencies are the largest eigenvalue of the adjacency matrix less each of them.
+    lambda a, frequencies, roughness: waves.log_heat(frequencies, a["strength"]),
+)
+
+NO_COVARIANCES = {
+    "LogCommunicability": "Communicability",
+    "HeatGeodesic": "Heat",
+    "Geodesic": "Matern32",
+    "ShortestPath": "CommuteTime",
+}
+"""Proximities of nodes or points that are not positive definite in general, and what to use."""

@@ -10,12 +10,19 @@ import math
 from typing import Any
 
 from mercer.stdlib.entry import Parameter
-from mercer.stdlib.kernels.word import Spectrum, kernel, lengthscale
+from mercer.stdlib.kernels.word import Spectrum, Wound, kernel, lengthscale
 from mercer.stdlib.lazy import LazyModule, jnp
 
 distance: Any = LazyModule("mercer.stdlib.distance")
 line: Any = LazyModule("mercer.stdlib.line")
+homogeneous: Any = LazyModule("mercer.stdlib.homogeneous")
 waves: Any = LazyModule("mercer.stdlib.waves")
+
+
+def wound_matern(order: int) -> Wound:
+    return lambda a, gap, period: homogeneous.wound_matern(
+        gap, a.lengthscale, order=order, period=period
+    )
 
 
 def _matern(smoothness: float) -> Spectrum:
@@ -46,6 +53,7 @@ _WITHIN = Parameter(
     spectrum=lambda a, frequencies, roughness: waves.log_heat(
         frequencies, 0.5 * a["lengthscale"] ** 2
     ),
+    wound=lambda a, gap, period: homogeneous.wound_gaussian(gap, a.lengthscale, period),
 )
 def RBF(a: Any, b: Any) -> Any:
     """Functions with derivatives of every order: the squared exponential covariance."""
@@ -59,6 +67,7 @@ def RBF(a: Any, b: Any) -> Any:
     gram=True,
     line=lambda a: line.matern(a.lengthscale, 0),
     spectrum=_matern(0.5),
+    wound=wound_matern(0),
     states=lambda constants: (1, False),
 )
 def Matern12(a: Any, b: Any) -> Any:
@@ -73,6 +82,7 @@ def Matern12(a: Any, b: Any) -> Any:
     gram=True,
     line=lambda a: line.matern(a.lengthscale, 1),
     spectrum=_matern(1.5),
+    wound=wound_matern(1),
     states=lambda constants: (2, False),
 )
 def Matern32(a: Any, b: Any) -> Any:
@@ -87,6 +97,7 @@ def Matern32(a: Any, b: Any) -> Any:
     gram=True,
     line=lambda a: line.matern(a.lengthscale, 2),
     spectrum=_matern(2.5),
+    wound=wound_matern(2),
     states=lambda constants: (3, False),
 )
 def Matern52(a: Any, b: Any) -> Any:
@@ -140,7 +151,7 @@ def Cosine(a: Any, b: Any) -> Any:
     )
 
 
-@kernel(formula="scale^2 where x = z, else 0", smoothness=0)
+@kernel(formula="scale^2 where x = z, else 0", smoothness=0, curved=True)
 def White(a: Any, b: Any) -> Any:
     """Independent values at distinct inputs; the same value at the same input."""
     return distance.same(a.x, b.x)

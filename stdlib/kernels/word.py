@@ -24,6 +24,10 @@ Spectrum = Callable[[dict[str, Any], Any, Any], Any]
 """Arguments, frequencies and roughness of a shape into the logarithms of the variances of its waves
 (`mercer.stdlib.waves`), but for a constant."""
 
+Wound = Callable[[Any, Any, float], Any]
+"""The arguments of a kernel, gaps along a circle and its period into correlations in closed form;
+None where there is none."""
+
 Line = Callable[[Any], Any]
 """The arguments of a kernel into its `mercer.stdlib.line.System`, without the factor scale^2."""
 
@@ -34,7 +38,7 @@ class Word:
 
     `scaled`: the factor `scale ** 2` is applied outside of the body. `line`: the kernel on the line
     as a linear system, where it is that of a finite one. `spectrum`: the kernel on shapes; without
-    a body it is one on shapes only.
+    a body it is one on shapes only. `wound`: its closed form on a circle, where it has one.
     """
 
     entry: KernelEntry
@@ -42,6 +46,7 @@ class Word:
     scaled: bool = True
     line: Line | None = None
     spectrum: Spectrum | None = None
+    wound: Wound | None = None
 
     def __call__(self, **arguments: Any) -> Any:
         """The kernel with these arguments; numbers may be left out where the entry has them.
@@ -76,11 +81,14 @@ def kernel(
     line: Line | None = None,
     states: States | None = None,
     spectrum: Spectrum | None = None,
+    wound: Wound | None = None,
+    curved: bool = False,
 ) -> Callable[[Body], Word]:
     """Declare a kernel of the language; `scale` is added unless the body applies it itself.
 
     `line` and `states` go together: the system of the kernel on the line, and its size. `spectrum`
-    is the kernel on surfaces and graphs.
+    is the kernel on surfaces and graphs, `wound` its closed form on a circle.
+    `curved`: its body serves on circles, spheres and rotations too.
     """
 
     def declare(body: Body) -> Word:
@@ -95,8 +103,9 @@ def kernel(
             gram=gram,
             states=states,
             on_shapes=spectrum is not None,
+            on_curved=spectrum is not None or curved,
         )
-        return Word(entry, body, scaled, line, spectrum)
+        return Word(entry, body, scaled, line, spectrum, wound)
 
     return declare
 

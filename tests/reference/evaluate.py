@@ -263,6 +263,10 @@ class Evaluator:
 def coordinates_of(space: Space) -> tuple[str, ...]:
     if space[0] in ("Correlation", "Covariance"):
         return (space[1], space[1] + "'")
+    if space[0] == "SO":
+        return (space[1], space[1] + "'")
+    if space[0] == "Sphere":
+        return (str(int(space[1]) + 1),)
     return (space[1],) if space[0] in ("Vector", "Simplex", "Ordered", "ZeroSum") else ()
 
 

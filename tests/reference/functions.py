@@ -134,6 +134,8 @@ def gram(a: Rows, b: Rows, indices: tuple[str, ...], kernel: Covariance, outputs
 
 def vector_dim(space: Space, point: Named) -> str | None:
     """The dim of `point` that one point of `space` has."""
+    if space[0] == "Sphere":
+        return str(int(space[1]) + 1)
     if space[0] != "Vector":
         return None
     if space[1] in point.dims:

@@ -20,7 +20,7 @@ from scipy.stats import multivariate_normal
 
 from mercer.dsl import syntax
 from mercer.dsl.parse import parse
-from tests.reference import defaults, kernels, laws, wrapped
+from tests.reference import curved, defaults, kernels, laws, wrapped
 from tests.reference.arrays import BASIS, Named, elementwise, reduced, scalar
 from tests.reference.evaluate import BINARY, WORDS, Evaluator, coordinates_of, domain_of, text_of
 from tests.reference.functions import (
@@ -756,11 +756,18 @@ class Reference(Evaluator):
                 raise ValueError(f"{whole} is in a kernel and must be given")
             parameters[name] = value
 
+        space = factors[chosen[0]][1] if len(chosen) == 1 else ("",)
+
         def covariance(x: Any, z: Any, at: dict[str, int], m: Any) -> Any:
             number = float if word == "Coregion" else m.number
             local = {n: _local(p, at, number) for n, p in parameters.items()}
             left = [v for i in chosen for v in x[i]]
             right = [v for i in chosen for v in z[i]]
+            if space[0] == "Circle" and word not in ("White", "Constant"):
+                period = curved.period_of(space)
+                return curved.around_circle(word, left[0] - right[0], period, local, m)
+            if space[0] == "Sphere" and word not in ("White", "Constant"):
+                return curved.on_sphere(word, left, right, local)
             result = kernels.covariance(word, left, right, local, m)
             return m.number(result) if word == "Coregion" else result
 

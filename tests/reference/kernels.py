@@ -27,6 +27,7 @@ ARGUMENTS: dict[str, dict[str, float | None]] = {
     "Matern12": {"lengthscale": None, "scale": None},
     "Matern32": {"lengthscale": None, "scale": None},
     "Matern52": {"lengthscale": None, "scale": None},
+    "Matern": {"nu": None, "lengthscale": None, "scale": None},
     "RationalQuadratic": {"lengthscale": None, "alpha": None, "scale": None},
     "Periodic": {"period": None, "lengthscale": None, "scale": None},
     "Cosine": {"period": None, "scale": None},

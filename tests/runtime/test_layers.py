@@ -58,18 +58,19 @@ def _somewhere(text: str, samples: int) -> tuple[Stochastic, Any]:
     shifts = {k: jnp.asarray(0.4 * rng.normal(size=v.shape)) for k, v in state.free.shifts.items()}
     shifts["h_layer_root"] = shifts["h_layer_root"] + 4.0 * jnp.eye(5)
     state = state._replace(free=state.free._replace(shifts=shifts))
-    return fit, state._replace(law=solved(mixed(standard(6), fit.over_all_rows(state)[0], 0.7)))
+    return fit, state._replace(law=solved(mixed(standard(6), fit.over_rows(state)[0], 0.7)))
 
 
 def _sample(fit: Stochastic, state: Any) -> Sample:
     arrays = {**fit.batches.arguments(np.arange(12)).arrays, **state.points}
-    return Sample({k: jnp.asarray(v) for k, v in arrays.items()}, fit.widths, jnp.ones(12))
+    white = jnp.zeros(fit.functions.unknowns.zero.size)
+    return Sample({k: jnp.asarray(v) for k, v in arrays.items()}, fit.widths, jnp.ones(12), white)
 
 
 def test_the_bound_is_that_of_doubly_stochastic_inference_written_out():
     """Salimbeni & Deisenroth (2017), equations 13 to 18, in NumPy, by draws of its own."""
     fit, state = _somewhere(DEEP, 1000)
-    bound = fit.over_all_rows(state)[1]
+    bound = fit.over_rows(state)[1]
     known = {k: np.asarray(v) for k, v in {**_sample(fit, state).arrays}.items()}
     for word, shift in state.free.shifts.items():
         known[word] = known[word] + np.asarray(fit.widths[word] * shift)
@@ -119,16 +120,18 @@ def test_without_a_function_inside_the_bound_is_that_of_the_sparse_process():
     state = fit.begin()
     roots = {"h_layer_root": -state.points["h_layer_root"]}  # S = I: no divergence from the prior
     state = state._replace(free=state.free._replace(shifts={**state.free.shifts, **roots}))
-    plain = DEEP.replace("f(h(x))", "f(x)").replace("infer h by Inducing(count = 5)", "infer SVI(batch = 12)")
+    plain = DEEP.replace("f(h(x))", "f(x)").replace(
+        "infer h by Inducing(count = 5)", "infer SVI(batch = 12)"
+    )
     plain = "\n".join(line for line in plain.splitlines() if not line.startswith("h :"))
     other = _stochastic(plain, 1)
     points = {"f_inducing": state.points["f_inducing"]}
     begun = other.begin()
     begun = begun._replace(points=points)
-    q, _ = other.over_all_rows(begun)
+    q, _ = other.over_rows(begun)
     law = solved(q)
-    deep = fit.over_all_rows(state._replace(law=law))[1]
-    assert deep == pytest.approx(other.over_all_rows(begun._replace(law=law))[1], abs=1e-4)
+    deep = fit.over_rows(state._replace(law=law))[1]
+    assert deep == pytest.approx(other.over_rows(begun._replace(law=law))[1], abs=1e-4)
 
 
 def test_slopes_of_the_bound_agree_with_differences():
@@ -137,7 +140,7 @@ def test_slopes_of_the_bound_agree_with_differences():
 
     @jax.jit
     def value(free: Any) -> Any:
-        return fit.functions.bound.objective(free, {}, state.law, sample, key, 2.0)[0]
+        return fit.functions.bound.objective(free, {}, {}, state.law, sample, key, 2.0)[0]
 
     slope = jax.jit(jax.grad(value))(state.free)
     rng = np.random.default_rng(1)
@@ -158,13 +161,13 @@ def test_the_natural_gradient_is_the_slope_by_the_outer_law():
     bound = fit.functions.bound
     probes = bound.probes(state.free, state.law, sample, key)
     (_, looks), slopes = jax.jit(jax.value_and_grad(bound.expected, argnums=1, has_aux=True))(
-        state.free, probes, state.law, sample, key
+        state.free, probes, {}, state.law, sample, key
     )
-    target = bound.target(looks, slopes, sample.weights, 1.0, 6)
+    target = bound.target(looks, slopes, sample.weights, 1.0, state.law, {})
 
     def by_moments(mean: Any, covariance: Any) -> Any:
-        law = Normal(mean, state.law.root, covariance)
-        return bound.expected(state.free, {}, law, sample, key)[0]
+        law = Normal(mean, state.law.root, covariance, {})
+        return bound.expected(state.free, {}, {}, law, sample, key)[0]
 
     by_mean, by_covariance = jax.jit(jax.grad(by_moments, argnums=(0, 1)))(
         state.law.mean, state.law.covariance

@@ -12,6 +12,7 @@ import pytest
 from scipy import integrate, stats
 
 import mercer
+from mercer.compiler import variational
 from mercer.dsl.diagnostic import MercerError
 from mercer.runtime.bound import Sample, natural_target
 from mercer.runtime.cholesky import EXACT
@@ -82,53 +83,59 @@ def _stochastic(batch: int) -> Stochastic:
     return Stochastic(model.program(plan), bound, seed=1, batch=batch, rate=0.02)
 
 
+def _at_points(state: Any) -> Any:
+    """A state whose unknowns are as good as known."""
+    free = state.free
+    return state._replace(free=free._replace(log_sd=jnp.full(free.centre.shape, -40.0)))
+
+
 def _sample(fit: Stochastic, state: Any, rows: np.ndarray) -> Sample:
     arrays = {**fit.batches.arguments(rows).arrays, **state.points}
     arrays = {k: jnp.asarray(v) for k, v in arrays.items()}
-    return Sample(arrays, fit.widths, jnp.ones(len(rows)))
+    return Sample(arrays, fit.widths, jnp.ones(len(rows)), jnp.zeros(len(state.free.centre)))
 
 
 def test_all_rows_and_a_step_of_length_one_give_the_collapsed_bound():
     fit = _stochastic(60)
-    state = fit.begin()
-    q, _ = fit.over_all_rows(state)
-    _, bound = fit.over_all_rows(state._replace(q=q, law=solved(q)))
+    state = _at_points(fit.begin())
+    q, _ = fit.over_rows(state)
+    _, bound = fit.over_rows(state._replace(q=q, law=solved(q)))
     model = mercer.compile(GAUSSIAN)
     data = model.bind(_rows())
     program = model.program(model.plan(data.sizes))
     arguments = arguments_of(program, data)
     arrays = {**arguments.arrays, **state.points}
     density = Density(program, type(arguments)(arrays, arguments.static))
-    collapsed = -float(density.value_and_grad(state.free.flat)[0])
-    assert bound == pytest.approx(collapsed, rel=1e-9)
-    once_more, _ = fit.over_all_rows(state._replace(q=q, law=solved(q)))
+    collapsed = -float(density.value_and_grad(state.free.centre)[0])
+    assert bound - float(state.free.entropy) == pytest.approx(collapsed, rel=1e-9)
+    once_more, _ = fit.over_rows(state._replace(q=q, law=solved(q)))
     np.testing.assert_allclose(once_more.precision, q.precision, rtol=1e-9)
 
 
 def test_the_bound_is_largest_at_that_law():
     fit = _stochastic(60)
-    state = fit.begin()
-    q, _ = fit.over_all_rows(state)
-    best = fit.over_all_rows(state._replace(law=solved(q)))[1]
+    state = _at_points(fit.begin())
+    q, _ = fit.over_rows(state)
+    best = fit.over_rows(state._replace(law=solved(q)))[1]
     for length in (0.5, 0.9):
         near = mixed(standard(fit.functions.size), q, length)
-        assert fit.over_all_rows(state._replace(law=solved(near)))[1] < best
+        assert fit.over_rows(state._replace(law=solved(near)))[1] < best
 
 
 def test_the_gradient_of_minibatches_is_unbiased():
     """Over all batches of one pass the gradients average to that of all rows, term by term."""
     small, whole = _stochastic(20), _stochastic(60)
     state = whole.begin()
-    q, _ = whole.over_all_rows(state)
+    q, _ = whole.over_rows(state)
     law, key = solved(q), jax.random.key(0)
 
     def slopes(fit: Stochastic, rows: np.ndarray) -> tuple[Any, Natural]:
         sample = _sample(fit, state, rows)
         slopes = jax.jit(fit.functions.slopes)
-        _, looks, slope, probes = slopes(state.free, law, sample, key)
-        probes = jax.tree.map(lambda leaf: leaf / fit.functions.scale, probes)
-        size = fit.functions.size
-        return slope, natural_target(looks, probes, sample.weights, fit.functions.scale, size)
+        _, looks, slope, *others = slopes(state.free, law, sample, key)
+        scale = fit.functions.scale
+        probes, apart = jax.tree.map(lambda leaf: leaf / scale, others)
+        return slope, natural_target(looks, probes, sample.weights, scale, law, apart)
 
     small.begin()
     order = shuffled(60, 0, 60, 3).reshape(3, 20)
@@ -163,6 +170,86 @@ def test_minibatches_read_only_their_rows_of_a_memory_map(tmp_path):
     found = Minibatches(fit.program, bound, fit.batches.summaries).arguments(rows).arrays
     np.testing.assert_array_equal(found["x"], data["x"][rows])
     assert np.isnan(found["y"][2]) and found["y"].shape == (3,)
+
+
+# --- unknowns of very many entries --------------------------------------------------------------
+
+
+TILTS = """
+data x[n], z[n] : Real
+data g[n] : Label(group)
+data y[n] : Real
+tilt[group] ~ Normal(0, 0.8)
+f : Real -> Real ~ GP(RBF(lengthscale = 1, scale = 1))
+y ~ Normal(tilt[g] * z + f(x), 0.4)
+infer f by Inducing(count = 8)
+"""
+
+
+COUNTED = TILTS.replace("y[n] : Real", "k[n] : Count").replace(
+    "y ~ Normal(tilt[g] * z + f(x), 0.4)", "k ~ Poisson(exp(tilt[g] * z + f(x)))"
+)
+
+
+def _tilts() -> dict[str, Any]:
+    rng = np.random.default_rng(7)
+    x, z, g = rng.uniform(0, 4, 60), rng.normal(size=60), rng.integers(0, 6, 60)
+    eta = np.sin(2 * x) + np.linspace(-1, 1, 6)[g] * z
+    y, k = eta + 0.4 * rng.normal(size=60), rng.poisson(np.exp(eta))
+    return {"x": x, "z": z, "g": np.array([*"abcdef"])[g], "y": y, "k": k.astype(float)}
+
+
+def _labelled(monkeypatch: pytest.MonkeyPatch, joint: int) -> Any:
+    """A model of six slopes, all rows at once; more than `joint` slopes stand apart."""
+    monkeypatch.setattr(variational, "JOINT", joint)
+    model = mercer.compile(f"{TILTS}\ninfer SVI(batch = 60)")
+    bound = model.bind(_tilts())
+    plan = model.plan(bound.sizes)
+    return plan, Stochastic(model.program(plan), bound, seed=1, batch=60, rate=0.02)
+
+
+def test_tilts_that_stand_apart_have_their_means_and_the_precisions_of_each_alone(monkeypatch):
+    """Of a Normal law the nearest independent ones have the means, and the precisions of the
+    conditionals (Bishop 2006, eq. 10.12)."""
+    plan, fit = _labelled(monkeypatch, 1000)
+    assert plan.batches.apart == ()
+    q = fit.over_rows(fit.begin())[0]
+    exact = solved(q)
+    plan, fit = _labelled(monkeypatch, 5)
+    assert plan.batches.apart == ("tilt",) and "mean field" in " ".join(plan.sentences)
+    state = fit.begin()
+    for _ in range(100):
+        state = fit._settled(state)
+    mean, variance = state.law.apart["tilt"]
+    np.testing.assert_allclose(mean, exact.mean[-6:], rtol=1e-5)
+    np.testing.assert_allclose(1 / variance, np.diag(q.precision)[-6:], rtol=1e-9)
+    np.testing.assert_allclose(state.law.mean, exact.mean[:-6], rtol=1e-4, atol=1e-5)
+    # Its bound is the lower one.
+    best = fit.over_rows(state)[1]
+    _, joint = _labelled(monkeypatch, 1000)
+    assert best < joint.over_rows(joint.begin()._replace(q=q, law=exact))[1]
+    for part in (0.9, 1.1):
+        law = state.law._replace(apart={"tilt": (part * mean, variance)})
+        assert fit.over_rows(state._replace(law=law))[1] < best
+
+
+@pytest.mark.slow
+def test_tilts_that_stand_apart_are_found_by_minibatches_and_saved(monkeypatch, tmp_path):
+    monkeypatch.setattr(variational, "JOINT", 5)
+    data = _tilts()
+    fits = [
+        mercer.compile(f"{text}\ninfer SVI(batch = {batch})").fit(data, seed=1)
+        for text, batch in ((TILTS, 60), (TILTS, 15), (COUNTED, 15))
+    ]
+    new = {"x": [1.0] * 3, "z": [1.0] * 3, "g": ["a", "f", "new"]}
+    whole, parts, counts = (fit.predict(new) for fit in fits)
+    np.testing.assert_allclose(parts.means["y"], whole.means["y"], atol=0.05)
+    np.testing.assert_allclose(parts.sds["y"], whole.sds["y"], rtol=0.05)
+    # A slope that was never seen has its prior.
+    assert whole.sds["y"][2] ** 2 - whole.sds["y"][0] ** 2 == pytest.approx(0.64, abs=0.1)
+    assert counts.means["k"][1] > counts.means["k"][0]
+    table = fits[1].predict(new).table()
+    assert mercer.open(fits[1].save(tmp_path / "fit.nc")).predict(new).table().equals(table)
 
 
 # --- expectations -----------------------------------------------------------------------------
@@ -247,7 +334,7 @@ def test_the_curvature_of_rows_is_the_hessian_of_each():
 def test_the_divergence_of_a_law_from_the_prior_is_that_of_normal_laws():
     root = np.tril(RNG.normal(size=(4, 4))) + 3 * np.eye(4)
     precision, mean = root @ root.T, RNG.normal(size=4)
-    q = Natural(jnp.asarray(precision @ mean), jnp.asarray(precision))
+    q = Natural(jnp.asarray(precision @ mean), jnp.asarray(precision), {})
     covariance = np.linalg.inv(precision)
     expected = 0.5 * (np.trace(covariance) + mean @ mean - 4 - np.linalg.slogdet(covariance)[1])
     assert float(divergence(solved(q))) == pytest.approx(expected, rel=1e-10)
