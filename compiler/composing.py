@@ -89,8 +89,9 @@ def write_layers(body: Body, plan: Plan) -> list[str]:
             words = _value_words(body, layer, use)
             body.locals.add(layer.key)
             call = "values"
-        inside = "".join(f"        {word},\n" for word in words)
-        text = f"{', '.join(given)} = through.{call}(\n{inside}    )  # line {line}"
+        inside = "".join(f"            {word},\n" for word in words)
+        text = f"{', '.join(given)} = through.{call}(\n        Layer(\n{inside}        )\n    )"
+        text += f"  # line {line}"
         body.lines.append(text)
         entries += given
     return [f'"{word}": {word}' for word in entries]

@@ -31,8 +31,8 @@ def wrong_for_layers(structure: Structure, asked: str) -> Diagnostic | None:
             "M321",
             "a Gram matrix by NUTS",
             layer.apply.span,
-            why="the Gram matrix of a layer of infinite width is no random quantity: it maximises a "
-            "bound.",
+            why="the Gram matrix of a layer of infinite width is no random quantity: it maximises "
+            "a bound.",
             mend="leave the method out; or give the layer a finite width, `Real^128`.",
         )
     if asked == "map":
@@ -40,8 +40,8 @@ def wrong_for_layers(structure: Structure, asked: str) -> Diagnostic | None:
             "M321",
             f"the values of `{layer.owner}`, a function inside another, by MAP",
             layer.apply.span,
-            why="the most probable values of a function inside another say nothing of how uncertain "
-            "they are, nor of those between the rows.",
+            why="the most probable values of a function inside another say nothing of how "
+            "uncertain they are, nor of those between the rows.",
             mend="write `infer SVI()` for a law of its values, or `infer NUTS()` to sample them.",
         )
     return None

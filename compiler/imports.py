@@ -26,7 +26,8 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     ),
     "mercer.runtime.geometry": ("graph", "manifold", "mesh"),
     "mercer.runtime.inference": ("Inference",),
-    "mercer.runtime.layers": ("from_prior", "from_whitened"),
+    "mercer.runtime.layers": ("Layer",),
+    "mercer.runtime.through": ("from_prior", "from_whitened"),
     "mercer.runtime.rows": (
         "directions",
         "flat",

@@ -448,8 +448,8 @@ def _of_inducing(
         " They start at the centres of clusters of the rows, and are learned with all else; where "
         "there are as many as rows, they are the rows, held."
         if is_deep
-        else " They start where the prior variance given those before is largest (Burt et al. 2020), "
-        "and are learned with the other unknowns."
+        else " They start where the prior variance given those before is largest (Burt et al. "
+        "2020), and are learned with the other unknowns."
     )
     return f"Inducing points: {listed}.{how if chosen else ''}"
 

@@ -22,10 +22,11 @@ from mercer.runtime.expectation import (
     quadrature,
     seen_density,
 )
-from mercer.runtime.layers import Drawn, divergences, is_drawn, passed
+from mercer.runtime.layers import divergences, is_drawn, passed
 from mercer.runtime.natural import Natural, Normal, Pairs, standard, variance
 from mercer.runtime.sites import Rows, rows, spread
 from mercer.runtime.terms import Affine, Gaussian
+from mercer.runtime.through import Drawn
 from mercer.runtime.unknowns import Unknowns
 from mercer.runtime.variational import Variational
 

@@ -17,9 +17,9 @@ from scipy.special import ndtr
 from mercer.runtime.batches import over_draws
 from mercer.runtime.conditional import conditional, known_of
 from mercer.runtime.drawn import drawn, few_draws
-from mercer.runtime.layers import at_means
 from mercer.runtime.posterior import rows_of
 from mercer.runtime.terms import Gaussian
+from mercer.runtime.through import at_means
 
 if TYPE_CHECKING:
     from mercer.runtime.fit import Fit

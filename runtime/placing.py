@@ -28,9 +28,10 @@ from sklearn.neighbors import NearestNeighbors
 from mercer.runtime.conditional import known_of
 from mercer.runtime.density import Arguments, Density
 from mercer.runtime.greedy import greedy_choice
-from mercer.runtime.layers import Unplaced, facts_of, has_laws
+from mercer.runtime.layers import facts_of, has_laws
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.starting import clusters, spread_of, start_layers
+from mercer.runtime.through import Unplaced
 from mercer.runtime.variational import WHITENED
 from mercer.stdlib.operators import Integrate
 from mercer.stdlib.points import Points

@@ -20,12 +20,13 @@ from mercer.runtime.conditional import Conditional, conditional, known_of, laten
 from mercer.runtime.containers import container
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
-from mercer.runtime.layers import Drawn, facts_of, has_laws, passed
+from mercer.runtime.layers import facts_of, has_laws, passed
 from mercer.runtime.missing import seen_law
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.reduce import LogMoments, Moments, Reducer, Shares
 from mercer.runtime.statistics import NAMES, SHARES, STATISTICS, is_of_outcomes
 from mercer.runtime.terms import Gaussian, Linked
+from mercer.runtime.through import Drawn
 
 Groups = dict[str, dict[str, np.ndarray]]
 

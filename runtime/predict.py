@@ -18,13 +18,14 @@ from mercer.dsl.spaces import Label
 from mercer.runtime.batches import over_draws
 from mercer.runtime.conditional import Conditional, conditional, known_of
 from mercer.runtime.density import Arguments
-from mercer.runtime.layers import Continued, Drawn, Recorded, facts_of, has_laws, passed
+from mercer.runtime.layers import facts_of, has_laws, passed
 from mercer.runtime.mixture import mixture_quantile
 from mercer.runtime.newlabels import Rows, component_keys, early_of
 from mercer.runtime.posterior import dataset, rows_of
 from mercer.runtime.statistics import shares_of, statistics_of
 from mercer.runtime.tabulate import table
 from mercer.runtime.terms import Affine, Gaussian, Linked
+from mercer.runtime.through import Continued, Drawn, Recorded
 
 NEW = "new: "
 

@@ -20,18 +20,9 @@ from jax import Array
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from mercer.runtime.layers import (
-    Known,
-    facts_of,
-    gram_points,
-    mixed,
-    passed,
-    placed,
-    seen,
-    width,
-)
+from mercer.runtime.layers import Known, Layer, facts_of, gram_points, passed, seen
 from mercer.runtime.sites import site_covariance
-from mercer.runtime.terms import RandomFunction, Site
+from mercer.runtime.terms import Site
 from mercer.stdlib.points import Points
 
 _NARROW = 1e-5
@@ -49,39 +40,35 @@ class Starting:
         self.found: dict[str, Any] = {}
         self.widths: dict[str, Any] = {}
 
-    def values(
-        self, key: str, process: RandomFunction, site: Site, *, mean: Any, shape: tuple[int, ...],
-        axis: int | None = None, inducing: Any = None,
-    ) -> Array:  # fmt: skip
-        own = self._inducing(key, site, inducing)
-        found = seen(process, site, own)
-        size, outputs = found.features.shape[1], width(shape, axis)
+    def values(self, layer: Layer) -> Array:
+        own = self._inducing(layer)
+        found = seen(layer.plain, layer.site, own)
+        size, outputs = found.features.shape[1], layer.outputs
         centre = jnp.zeros((size, outputs))
-        if bool(np.all(np.ptp(np.asarray(jnp.broadcast_to(mean, shape)), axis=0) == 0)):
-            centre = self._components(process, own, outputs)
+        if bool(np.all(np.ptp(np.asarray(layer.flattened(layer.mean)), axis=0) == 0)):
+            centre = self._components(layer, own)
         root = jnp.broadcast_to(0.5 * math.log(_NARROW) * jnp.eye(size), (outputs, size, size))
-        for word, value in zip(self.facts[key].law, (centre, root), strict=True):
+        for word, value in zip(self.facts[layer.key].law, (centre, root), strict=True):
             self.found[word], self.widths[word] = value, jnp.ones_like(value)
-        return placed(mixed(process, found.features @ centre), mean, shape, axis)
+        return layer.mean + layer.placed(layer.mixed(found.features @ centre))
 
-    def gram(
-        self, key: str, process: RandomFunction, site: Site, *, shape: tuple[int, ...], inducing: Any
-    ) -> tuple[Array, Array]:  # fmt: skip
-        own = self._inducing(key, site, inducing)
-        for word in self.facts[key].law:
+    def gram(self, layer: Layer) -> tuple[Array, Array]:
+        own = self._inducing(layer)
+        for word in self.facts[layer.key].law:
             self.found[word] = jnp.zeros((own.size, own.size))
             self.widths[word] = jnp.ones((own.size, own.size))
-        rows, images = gram_points(seen(process, site, own), None)
-        return rows.reshape(*shape, -1), images
+        rows, images = gram_points(seen(layer.plain, layer.site, own), None)
+        return rows.reshape(*layer.shape, -1), images
 
-    def _inducing(self, key: str, site: Site, inducing: Any) -> Site:
-        words = self.facts[key].points
+    def _inducing(self, layer: Layer) -> Site:
+        words, site = self.facts[layer.key].points, layer.site
         if not words:
-            return inducing()
+            assert layer.inducing is not None
+            return layer.inducing()
         if words[0] not in self.found:
             factors = [np.asarray(f, float) for f in site.points.factors]
             factors = [f[:, None] if f.ndim == 1 else f for f in factors]
-            count = self.counts[self.facts[key].owner]
+            count = self.counts[self.facts[layer.key].owner]
             chosen, is_whole = clusters(np.concatenate(factors, axis=1), count, self.seed)
             start = 0
             for word, factor in zip(words, factors, strict=True):
@@ -93,18 +80,17 @@ class Starting:
         parts = tuple(self.found[word] for word in words)
         return Site(site.process, Points(parts), len(parts[0]), is_inducing=True)
 
-    def _components(self, process: RandomFunction, site: Site, outputs: int) -> Array:
+    def _components(self, layer: Layer, site: Site) -> Array:
         """Whitened values of which a function is nearly linear in the principal components."""
         points = np.concatenate([np.asarray(f) for f in site.points.factors], axis=1)
         points = (points - points.mean(axis=0)) / spread_of(points)
         left, _, _ = np.linalg.svd(points, full_matrices=False)
-        wanted = np.resize(left.T, (outputs, len(points))).T * math.sqrt(len(points))
-        plain = {site.process: RandomFunction(process.kernel)}
-        gram = site_covariance(plain, site, site)
+        wanted = np.resize(left.T, (layer.outputs, len(points))).T * math.sqrt(len(points))
+        gram = site_covariance(layer.plain, site, site)
         assert gram is not None
         variance = jnp.mean(jnp.diagonal(gram))
         noisy = gram + _LINEAR * variance * jnp.eye(len(points))
-        lower = seen(process, site, site).root.lower
+        lower = seen(layer.plain, site, site).root.lower
         return jnp.sqrt(variance) * lower.T @ jnp.linalg.solve(noisy, jnp.asarray(wanted))
 
 

@@ -28,7 +28,7 @@ from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
 from mercer.runtime.inducing import Inducing
 from mercer.runtime.kept import Kept
-from mercer.runtime.layers import at_means, has_laws, is_drawn
+from mercer.runtime.layers import has_laws, is_drawn
 from mercer.runtime.minibatch import Minibatches, shuffled
 from mercer.runtime.natural import (
     Natural,
@@ -42,6 +42,7 @@ from mercer.runtime.natural import (
 )
 from mercer.runtime.placing import place, placed_names
 from mercer.runtime.progress import Report, silent
+from mercer.runtime.through import at_means
 from mercer.runtime.unknowns import Unknowns
 
 LEVELS = 4

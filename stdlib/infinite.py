@@ -35,7 +35,7 @@ def network(k12: Any, k11: Any, k22: Any, *, depth: int, activation: str, weight
             bias_variance: Any) -> tuple[Array, Array]:  # fmt: skip
     """Covariances of a network's outputs at the start (NNGP), and its tangent kernel (NTK).
 
-    `k12`, `k11`, `k22`: inner products of inputs, divided by their dimension. `depth` hidden layers.
+    `k12`, `k11`, `k22`: inner products of inputs, over their dimension. `depth` hidden layers.
     """
     phi = activation_of(activation)
 
@@ -161,7 +161,7 @@ def _by_quadrature(phi: Callable[[Any], Array]) -> Activation:
             nodes, weights = _hermite()
             first, second = root(k11), root(k22)
             cosine = k12 / jnp.where(first * second > 0, first * second, 1.0)
-            # The same for both inputs: u, v = sd (plus z +- minus w), so that the value is symmetric.
+            # Alike for both inputs, u, v = sd (plus z +- minus w): the value is symmetric.
             plus, minus = (root(jnp.clip(0.5 + s * 0.5 * cosine, 0.0, 1.0)) for s in (1.0, -1.0))
 
             @jax.checkpoint  # what a node needs again is cheaper to compute than to keep

@@ -15,10 +15,11 @@ from scipy.special import logsumexp
 import mercer
 from mercer.dsl.diagnostic import MercerError
 from mercer.runtime.bound import Sample
-from mercer.runtime.layers import FromWhitened, unpacked
+from mercer.runtime.layers import Layer, unpacked
 from mercer.runtime.natural import Normal, divergence, mixed, solved, standard
 from mercer.runtime.stochastic import Stochastic
 from mercer.runtime.terms import RandomFunction, Site
+from mercer.runtime.through import FromWhitened
 from mercer.stdlib.kernels import RBF
 from mercer.stdlib.points import Points
 
@@ -188,8 +189,11 @@ def test_values_of_one_function_at_several_places_have_their_joint_law():
     def model() -> Any:
         through = FromWhitened()
         first, second = (Site("h", Points((x[:, None] + a,)), size=2) for a in (0.0, 0.3))
-        one = through.values("h(x)", process, first, mean=0.0, shape=(2,))
-        return jnp.concatenate([one, through.values("h(z)", process, second, mean=0.0, shape=(2,))])
+        one, other = (
+            through.values(Layer(key, process, site, (2,)))
+            for key, site in (("h(x)", first), ("h(z)", second))
+        )
+        return jnp.concatenate([one, other])
 
     draws = jax.vmap(lambda key: seed(model, key)())(jax.random.split(jax.random.key(0), 40_000))
     points = np.concatenate([x, x + 0.3])
