@@ -254,7 +254,8 @@ def _of_grams(structure: Structure, sizes: Mapping[str, int] | None, asked: str)
         *_of_defaults(model),
     ]
     steps = steps_of(structure, sizes)
-    return Plan(structure, engine, (), sampled, steps, "map", tuple(sentences), inducing)
+    draws = None if "draws" in structure.asked.settings.get("map", {}) else DRAWS
+    return Plan(structure, engine, (), sampled, steps, "map", tuple(sentences), inducing, draws)
 
 
 # --- choice -------------------------------------------------------------------------------------

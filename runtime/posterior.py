@@ -20,7 +20,7 @@ from mercer.runtime.conditional import Conditional, conditional, known_of, laten
 from mercer.runtime.containers import container
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
-from mercer.runtime.layers import facts_of, has_laws, passed
+from mercer.runtime.layers import divergences, facts_of, has_laws, passed
 from mercer.runtime.missing import seen_law
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.reduce import LogMoments, Moments, Reducer, Shares
@@ -33,6 +33,8 @@ Groups = dict[str, dict[str, np.ndarray]]
 KEPT_BYTES = 1e9
 """What the draws of all that follows from the sampled unknowns may take: a fit and its file should
 fit into the memory of a laptop several times. Above it, statistics stand for what has many rows."""
+
+_TRACED = " over iterations"
 
 _FEW = 0.01
 """Share of `KEPT_BYTES` up to which a quantity keeps its draws all the same."""
@@ -90,6 +92,8 @@ def complete(
     sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items()}
     groups["posterior"] = {**sampled, **groups["posterior"]}
     groups["sample_stats"] = {**draws.stats, **groups["sample_stats"]}
+    if draws.traces:
+        groups["sample_stats"] |= dict(draws.traces)
     return groups
 
 
@@ -170,10 +174,10 @@ def one_draw(
     definitions = program.definitions({**draw, **at}, **{**known, **_by_word(program, at)})
     definitions = {k: v for k, v in definitions.items() if k not in law.latent}
     return {
-        "posterior": {**{k: at[k] for k in exact}, **definitions},
+        "posterior": {**{k: at[k] for k in exact}, **definitions, **layered},
         "log_likelihood": log_likelihood,
         "posterior_predictive": predictive,
-        "sample_stats": law.jitter(),
+        "sample_stats": law.jitter() | _divergences(program, known),
     }
 
 
@@ -184,9 +188,16 @@ def _layers(
     if not has_laws(program):
         return {}, dict(known), key
     key, own = jax.random.split(key)
-    every = passed(program, known, Drawn(program, known, own, is_joint=True))
+    through = Drawn(program, known, own, is_joint=True)
+    every = passed(program, known, through)
     drawn = {k: facts for k, facts in facts_of(program).items() if len(facts.law) == 2}
-    return {k: every[facts.word] for k, facts in drawn.items()}, every, key
+    shown = {k: every[facts.word] for k, facts in drawn.items()}
+    return {**shown, **through.grams}, every, key
+
+
+def _divergences(program: ModuleType, known: Mapping[str, Any]) -> dict[str, Array]:
+    """What each layer with a law of its own takes from the bound."""
+    return {f"divergence of {owner}": v for owner, v in divergences(program, known).items()}
 
 
 def _one_variational(
@@ -219,7 +230,7 @@ def _one_variational(
         "posterior": {**at, **definitions},
         "log_likelihood": log_likelihood,
         "posterior_predictive": predictive,
-        "sample_stats": law.jitter(),
+        "sample_stats": law.jitter() | _divergences(program, known),
     }
 
 
@@ -266,6 +277,12 @@ def _group(
         dims = {k: program.DIMS.get(k, ()) for k in values}
         dims = {k: (*d, labels[k] + "'" * (labels[k] in d)) for k, d in dims.items()}
         return dataset(dims, bound, values)
+    if name == "sample_stats" and "iteration" in values:
+        traces = {k: v for k, v in values.items() if k.endswith(_TRACED)}
+        rest = {k: v for k, v in values.items() if k not in traces and k != "iteration"}
+        over = xr.Dataset({k: ("iteration", v) for k, v in traces.items()})
+        over = over.assign_coords(iteration=values["iteration"].astype(int))
+        return dataset({}, bound, rest, leading=("chain", "draw")).merge(over)
     dims = {} if name == "sample_stats" else program.DIMS
     return dataset(dims, bound, values, leading=("chain", "draw"))
 

@@ -28,7 +28,7 @@ from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
 from mercer.runtime.inducing import Inducing
 from mercer.runtime.kept import Kept
-from mercer.runtime.layers import has_laws, is_drawn
+from mercer.runtime.layers import divergences, facts_of, has_laws, is_drawn
 from mercer.runtime.minibatch import Minibatches, shuffled
 from mercer.runtime.natural import (
     Natural,
@@ -75,6 +75,7 @@ class State(NamedTuple):
     points: dict[str, Array]  # inducing points, where they began
     window: np.ndarray  # the bounds of the steps since the last window ended
     before: np.ndarray  # mean and variance of the mean of the last window; empty: none
+    trace: np.ndarray  # a row for each call, with layers: step, bound, log likelihood, divergences
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +165,9 @@ class Stochastic:
         law = standard_law(len(q.shift), self.functions.apart)
         # Behind layers the points are moved with them, and not chosen again.
         begun = (0, 0, 0, has_laws(self.program), free, _ADAM.init(free), q, law, points)
-        return State(*begun, nothing, nothing)
+        layers = len(facts_of(self.program))
+        trace = np.zeros((0, 3 + layers if layers else 0))
+        return State(*begun, nothing, nothing, trace)
 
     def advance(self, state: State, report: Report = silent, steps: int = 10**9) -> State:
         """The state some steps later."""
@@ -183,7 +186,7 @@ class Stochastic:
             jnp.asarray(lengths),
             jax.random.fold_in(jax.random.key(self.seed), state.step),
         )
-        bounds = np.asarray(bounds)
+        bounds, parts = np.asarray(bounds[:, 0]), np.asarray(bounds).mean(axis=0)
         if not np.all(np.isfinite(bounds)):
             problem = "variational inference ran into a density that is not a number"
             mend = "use a smaller rate: infer SVI(rate = 0.005), or check the data and the priors"
@@ -196,10 +199,16 @@ class Stochastic:
             q=q,
             law=law,
             window=np.concatenate([state.window, bounds]),
+            trace=self._traced(state, state.step + count, parts),
         )
         shown = f"bound {np.mean(bounds):.6g}"
         report(f"{shown}, rate {state.level + 1} of {LEVELS}", min(1.0, state.step / steps))
         return self._judged(state) if len(state.window) >= self.window else state
+
+    def _traced(self, state: State, step: int, parts: np.ndarray) -> np.ndarray:
+        if not state.trace.shape[1]:
+            return state.trace
+        return np.concatenate([state.trace, np.concatenate([[step], parts])[None]])
 
     def _lengths(self, state: State, count: int) -> np.ndarray:
         """Of the natural steps. After a beginning a step averages over all batches since."""
@@ -259,7 +268,17 @@ class Stochastic:
             name: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for name, v in values.items()
         }
         stats = {"bound": np.full((chains, draws), bound)}
-        return Fitted(Draws(every, chains, draws, stats, _notes(state, bound, steps)), arguments)
+        notes = _notes(state, bound, steps)
+        return Fitted(Draws(every, chains, draws, stats, notes, self._traces(state)), arguments)
+
+    def _traces(self, state: State) -> dict[str, np.ndarray]:
+        """The bound and its parts over the steps, by name."""
+        if not state.trace.shape[1]:
+            return {}
+        owners = [facts.owner for facts in facts_of(self.program).values()]
+        parts = ["bound", "log likelihood", *(f"divergence of {owner}" for owner in owners)]
+        names = ["iteration", *(f"{part} over iterations" for part in parts)]
+        return dict(zip(names, state.trace.T, strict=True))
 
     def _settled(self, state: State) -> State:
         """q where all rows lead it."""
@@ -400,13 +419,23 @@ class Functions:
             q, after = self.stepped(q, law, target, length, looks)
             slope = jax.tree.map(lambda leaf: -leaf / (self.scale * len(self.weights)), slope)
             change, moments = _ADAM.update(slope, moments)
+            bound = value - divergence(law)
+            parts = jnp.stack([bound, *self.parts(free, sample, value)])
             free = jax.tree.map(lambda leaf, by: leaf - rate * by, free, change)
-            return (free, moments, q, after), value - divergence(law)
+            return (free, moments, q, after), parts
 
         first, second = jax.random.split(key)
         keys = jax.random.split(first, len(lengths))
         whites = jax.random.normal(second, (len(lengths), self.unknowns.zero.size))
         return jax.lax.scan(one, carry, (moving, lengths, whites, keys))
+
+    def parts(self, free: Free, sample: Sample, value: Array) -> list[Array]:
+        """Of an objective behind layers: the log likelihood, and the divergence of each layer."""
+        if not facts_of(self.unknowns.program):
+            return []
+        known, prior = self.bound.known(free, sample)
+        each = divergences(self.unknowns.program, known)
+        return [value - prior - free.entropy, *each.values()]
 
     def stepped(
         self, q: Natural, law: Normal, target: Natural, length: Array, looks: Mapping[str, Look]

@@ -111,7 +111,8 @@ class Drawn:
     """Layers by their laws. Without a key they are at their means; `is_joint`: drawn as functions,
     each row from the same inducing values, else each row from its own law.
 
-    `moments` of each layer, mean and variance given those inside it, are kept by key.
+    `moments` of each layer, mean and variance given those inside it, are kept by key; `grams`: the
+    Gram matrices of inducing points, learned and of the kernel.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Drawn:
     ) -> None:
         self.facts, self.known, self.key, self.is_joint = facts_of(program), known, key, is_joint
         self.moments: dict[str, tuple[Array, Array]] = {}
+        self.grams: dict[str, Array] = {}
 
     def values(self, layer: Layer) -> Array:
         found = layer.seen()
@@ -145,7 +147,12 @@ class Drawn:
         return layer.mean + layer.placed(layer.mixed(value))
 
     def gram(self, layer: Layer) -> tuple[Array, Array]:
-        return gram_of(self.facts[layer.key], self.known, layer)
+        facts = self.facts[layer.key]
+        rows, images = gram_of(facts, self.known, layer)
+        self.grams[f"gram({facts.owner})"] = images @ images.T
+        lower = layer.seen().root.lower
+        self.grams[f"prior gram({facts.owner})"] = lower @ lower.T
+        return rows, images
 
 
 def at_means(program: ModuleType, known: Known) -> dict[str, Any]:

@@ -69,7 +69,8 @@ class Study:
             for key, site in fit.sites().items()
             if site.points is not None and key in known and key in names
         }
-        self.unknowns: list[str] = [name for name in names if name not in self.functions]
+        # Values of functions that no site has are those inside others, with their Gram matrices.
+        self.unknowns: list[str] = [n for n in names if n not in self.functions and "(" not in n]
         self._seen: dict[Any, Prediction | None] = {}
         self._inputs: dict[str, Inputs | None] = {}
 
