@@ -7,7 +7,7 @@ from mercer.compiler.affine import Affine, SiteUse, Term
 from mercer.compiler.code import Body, Code, Dims, applied_function
 from mercer.compiler.curved import curved_text, domain_factors, factor_seen
 from mercer.compiler.inducing import InducingUse
-from mercer.compiler.layers import is_infinite
+from mercer.compiler.inner import is_infinite
 from mercer.compiler.shapes import (
     base_dims,
     copies_of,

@@ -1,8 +1,8 @@
 """The layers of a plan as text: the function `layers` of a program, and what a module says of them.
 
-`layers(through, ...)` goes through the random functions inside others, innermost first, and gives
+`inner_functions(through, ...)` goes through the random functions inside others, innermost first, and gives
 their values at the rows by identifier. `through` says by what law they are drawn
-(`mercer.runtime.layers`).
+(`mercer.runtime.inner`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mercer.compiler.blocks import (
 )
 from mercer.compiler.code import Body, Code
 from mercer.compiler.inducing import InducingUse
-from mercer.compiler.layers import Layer, is_infinite
+from mercer.compiler.inner import Layer, is_infinite
 from mercer.compiler.plan import Plan
 from mercer.compiler.structure import Structure
 
@@ -90,7 +90,7 @@ def write_layers(body: Body, plan: Plan) -> list[str]:
             body.locals.add(layer.key)
             call = "values"
         inside = "".join(f"            {word},\n" for word in words)
-        text = f"{', '.join(given)} = through.{call}(\n        Layer(\n{inside}        )\n    )"
+        text = f"{', '.join(given)} = through.{call}(\n        Inner(\n{inside}        )\n    )"
         text += f"  # line {line}"
         body.lines.append(text)
         entries += given

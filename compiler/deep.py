@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mercer.compiler import typed as ir
-from mercer.compiler.layers import Layer, is_infinite
+from mercer.compiler.inner import Layer, is_infinite
 from mercer.compiler.structure import Structure
 from mercer.dsl.diagnostic import Diagnostic
 from mercer.dsl.spaces import Space

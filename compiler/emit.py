@@ -116,13 +116,16 @@ class _Emitter(DataFunctions):
         """What a program says of the random functions inside others."""
         if not self.structure.layers:
             return []
-        return [f"LAYERS = {_dict(layer_facts(self.plan, self.identifiers))}"]
+        return [f"INNER = {_dict(layer_facts(self.plan, self.identifiers))}"]
 
     def layers_function(self) -> str:
         body = self.body()
         entries = write_layers(body, self.plan)
         reads = [self.identifiers[n] for n in body.reads]
-        lines = [f"def layers(through, {keywords([*reads, '**_'])}):", *indented(body.lines)]
+        lines = [
+            f"def inner_functions(through, {keywords([*reads, '**_'])}):",
+            *indented(body.lines),
+        ]
         return "\n".join([*lines, f"    return {{{', '.join(entries)}}}"])
 
     def inducing(self) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -155,8 +158,8 @@ class _Emitter(DataFunctions):
         known = [self.identifiers[n] for n in reads]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
         if self.structure.layers:
-            how = "from_whitened()" if plan.latent else "from_prior(LAYERS, known)"
-            body.lines.append(f"known |= layers({how}, **known)")
+            how = "from_whitened()" if plan.latent else "from_prior(INNER, known)"
+            body.lines.append(f"known |= inner_functions({how}, **known)")
         if self.structure.predictors:
             body.lines.append(self.through_inducing(outcomes))
             head = f"LATENT = ()\n\n\ndef model({keywords(arguments)}):"
@@ -170,7 +173,7 @@ class _Emitter(DataFunctions):
         at = "at" if early else at
         if rest:
             body.lines.append("places, wanted = sites(**known), quantities(**known)")
-            places = [*(["at"] if early else []), *(["LAYERS"] if layered else [])]
+            places = [*(["at"] if early else []), *(["INNER"] if layered else [])]
             missing = f" if {' and '.join(f'k not in {p}' for p in places)}" if places else ""
             body.lines.append(
                 f"at {'|=' if early else '='} sample_whitened(\n"

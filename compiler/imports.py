@@ -26,7 +26,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     ),
     "mercer.runtime.geometry": ("graph", "manifold", "mesh"),
     "mercer.runtime.inference": ("Inference",),
-    "mercer.runtime.layers": ("Layer",),
+    "mercer.runtime.inner": ("Inner",),
     "mercer.runtime.through": ("from_prior", "from_whitened"),
     "mercer.runtime.rows": (
         "directions",

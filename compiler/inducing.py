@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
 from mercer.compiler.curved import domain_factors
-from mercer.compiler.layers import is_infinite
+from mercer.compiler.inner import is_infinite
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure, moving_point
 from mercer.dsl.spaces import Dim, Group, Product, Shape, coordinates_of

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from mercer.compiler import typed as ir
 from mercer.compiler.curved import domain_factors, factor_seen
-from mercer.compiler.layers import is_infinite, unfit_layers
+from mercer.compiler.inner import is_infinite, unfit_layers
 from mercer.compiler.sampling import circular
 from mercer.compiler.shapes import (
     shape_factors,

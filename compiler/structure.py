@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
-from mercer.compiler.layers import Layer, applications, layers_of, owner_of
+from mercer.compiler.inner import Layer, applications, layers_of, owner_of
 from mercer.compiler.links import Link, asked_in_vain, links_of
 from mercer.compiler.overrides import Overrides, overrides
 from mercer.compiler.predictors import predictor_key, predictors_of

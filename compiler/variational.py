@@ -13,7 +13,7 @@ from typing import Literal
 from mercer.compiler import typed as ir
 from mercer.compiler.engines import ENGINES, Engine
 from mercer.compiler.inducing import inducing_of, unfit_for_inducing
-from mercer.compiler.layers import is_infinite
+from mercer.compiler.inner import is_infinite
 from mercer.compiler.minibatch import rows_index
 from mercer.compiler.shapes import functions_on_shapes
 from mercer.compiler.sizes import Sizes, count_of, size_of

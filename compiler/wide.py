@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from mercer.compiler import typed as ir
-from mercer.compiler.layers import applications, is_infinite, owner_of
+from mercer.compiler.inner import applications, is_infinite, owner_of
 from mercer.compiler.walk import rewrite
 
 

@@ -22,7 +22,7 @@ from mercer.runtime.expectation import (
     quadrature,
     seen_density,
 )
-from mercer.runtime.layers import divergences, is_drawn, passed
+from mercer.runtime.inner import divergences, is_drawn, passed
 from mercer.runtime.natural import Natural, Normal, Pairs, standard, variance
 from mercer.runtime.sites import Rows, rows, spread
 from mercer.runtime.terms import Affine, Gaussian

@@ -21,7 +21,7 @@ from mercer.runtime.conditional import conditional, known_of
 from mercer.runtime.containers import group_names, summary_of
 from mercer.runtime.density import Arguments, arguments_of, keeps
 from mercer.runtime.draws import Draws
-from mercer.runtime.layers import facts_of
+from mercer.runtime.inner import facts_of
 from mercer.runtime.manyrows import joined, rows_at_once, taken_apart
 from mercer.runtime.newlabels import component_keys, rows_between, shows
 from mercer.runtime.posterior import kept_values, rows_of

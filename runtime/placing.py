@@ -28,7 +28,7 @@ from sklearn.neighbors import NearestNeighbors
 from mercer.runtime.conditional import known_of
 from mercer.runtime.density import Arguments, Density
 from mercer.runtime.greedy import greedy_choice
-from mercer.runtime.layers import facts_of, has_laws
+from mercer.runtime.inner import facts_of, has_laws
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.starting import clusters, spread_of, start_layers
 from mercer.runtime.through import Unplaced
@@ -40,7 +40,7 @@ _CANDIDATES = 10_000
 """Points among which inducing points are chosen: a random part of more is as good."""
 
 _FIRST, _THEN = 50, 200  # steps with the points held, and with them
-_LAYERS = 3000  # at most, with Gram matrices, of which a bound is the smooth function
+_INNER = 3000  # at most, with Gram matrices, of which a bound is the smooth function
 
 Arrays = Mapping[str, Any]
 
@@ -118,7 +118,7 @@ def place(
         return Placed(arguments, flat, counts, widths)
     density = Density(program, arguments, seed=seed)
     if layered:
-        start, moved = _climbed(density, flat, widths, _LAYERS, report)
+        start, moved = _climbed(density, flat, widths, _INNER, report)
         return Placed(_with(arguments, moved), start, counts, widths)
     if density.has_unknowns:
         start = _climbed(density, flat, {}, _FIRST, report)[0]
@@ -322,7 +322,7 @@ def _climbed(
             return 1e100, np.zeros_like(vector)
         return float(value), np.asarray(gradient, float)
 
-    is_fine = steps == _LAYERS
+    is_fine = steps == _INNER
     ends = {"ftol": 1e-13, "gtol": 1e-7} if is_fine else {"ftol": 1e-8, "gtol": 1e-4}
     options = {"maxiter": steps, "maxfun": 2 * steps, "maxcor": 20, **ends}
     result: Any = minimize(told, np.asarray(zero), jac=True, method="L-BFGS-B", options=options)

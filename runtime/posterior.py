@@ -20,7 +20,7 @@ from mercer.runtime.conditional import Conditional, conditional, known_of, laten
 from mercer.runtime.containers import container
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
-from mercer.runtime.layers import divergences, facts_of, has_laws, passed
+from mercer.runtime.inner import divergences, facts_of, has_laws, passed
 from mercer.runtime.missing import seen_law
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.reduce import LogMoments, Moments, Reducer, Shares

@@ -18,7 +18,7 @@ from mercer.dsl.spaces import Label
 from mercer.runtime.batches import over_draws
 from mercer.runtime.conditional import Conditional, conditional, known_of
 from mercer.runtime.density import Arguments
-from mercer.runtime.layers import facts_of, has_laws, passed
+from mercer.runtime.inner import facts_of, has_laws, passed
 from mercer.runtime.mixture import mixture_quantile
 from mercer.runtime.newlabels import Rows, component_keys, early_of
 from mercer.runtime.posterior import dataset, rows_of

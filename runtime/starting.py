@@ -20,7 +20,7 @@ from jax import Array
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from mercer.runtime.layers import Known, Layer, facts_of, gram_points, passed, seen
+from mercer.runtime.inner import Inner, Known, facts_of, gram_points, passed, seen
 from mercer.runtime.sites import site_covariance
 from mercer.runtime.terms import Site
 from mercer.stdlib.points import Points
@@ -40,7 +40,7 @@ class Starting:
         self.found: dict[str, Any] = {}
         self.widths: dict[str, Any] = {}
 
-    def values(self, layer: Layer) -> Array:
+    def values(self, layer: Inner) -> Array:
         own = self._inducing(layer)
         found = seen(layer.plain, layer.site, own)
         size, outputs = found.features.shape[1], layer.outputs
@@ -52,7 +52,7 @@ class Starting:
             self.found[word], self.widths[word] = value, jnp.ones_like(value)
         return layer.mean + layer.placed(layer.mixed(found.features @ centre))
 
-    def gram(self, layer: Layer) -> tuple[Array, Array]:
+    def gram(self, layer: Inner) -> tuple[Array, Array]:
         own = self._inducing(layer)
         for word in self.facts[layer.key].law:
             self.found[word] = jnp.zeros((own.size, own.size))
@@ -60,7 +60,7 @@ class Starting:
         rows, images = gram_points(seen(layer.plain, layer.site, own), None)
         return rows.reshape(*layer.shape, -1), images
 
-    def _inducing(self, layer: Layer) -> Site:
+    def _inducing(self, layer: Inner) -> Site:
         words, site = self.facts[layer.key].points, layer.site
         if not words:
             assert layer.inducing is not None
@@ -80,7 +80,7 @@ class Starting:
         parts = tuple(self.found[word] for word in words)
         return Site(site.process, Points(parts), len(parts[0]), is_inducing=True)
 
-    def _components(self, layer: Layer, site: Site) -> Array:
+    def _components(self, layer: Inner, site: Site) -> Array:
         """Whitened values of which a function is nearly linear in the principal components."""
         points = np.concatenate([np.asarray(f) for f in site.points.factors], axis=1)
         points = (points - points.mean(axis=0)) / spread_of(points)

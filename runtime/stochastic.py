@@ -27,8 +27,8 @@ from mercer.runtime.checkpoint import Checkpoint
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
 from mercer.runtime.inducing import Inducing
+from mercer.runtime.inner import divergences, facts_of, has_laws, is_drawn
 from mercer.runtime.kept import Kept
-from mercer.runtime.layers import divergences, facts_of, has_laws, is_drawn
 from mercer.runtime.minibatch import Minibatches, shuffled
 from mercer.runtime.natural import (
     Natural,

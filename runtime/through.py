@@ -1,6 +1,6 @@
 """Laws into the values of layers: a sampler's, the prior's, their own, that given values elsewhere.
 
-Each class is a `Through`, which an emitted `layers(through, ...)` goes through.
+Each class is a `Through`, which an emitted `inner_functions(through, ...)` goes through.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpyro.distributions import Normal
 
 from mercer.runtime.cholesky import LATENT, factor, solve_triangular
 from mercer.runtime.dense import stacked_covariance
-from mercer.runtime.layers import (
+from mercer.runtime.inner import (
     Facts,
+    Inner,
     Known,
-    Layer,
     divergence,
     facts_of,
     gram_of,
@@ -47,7 +47,7 @@ class FromWhitened:
     def __init__(self) -> None:
         self.before: dict[str, tuple[list[Site], Array]] = {}
 
-    def values(self, layer: Layer) -> Array:
+    def values(self, layer: Inner) -> Array:
         site, outputs = layer.site, layer.outputs
         sites, normals = self.before.get(site.process, ([], jnp.zeros((0, outputs))))
         law = Normal(jnp.zeros(()), 1.0).expand([site.size * outputs]).to_event(1)
@@ -60,7 +60,7 @@ class FromWhitened:
         value = layer.placed(layer.mixed(lower[len(normals) - site.size :] @ normals))
         return jnp.asarray(numpyro.deterministic(layer.key, layer.mean + value))
 
-    def gram(self, layer: Layer) -> tuple[Array, Array]:
+    def gram(self, layer: Inner) -> tuple[Array, Array]:
         raise _not_sampled(layer)
 
 
@@ -75,7 +75,7 @@ class FromPrior:
         if any(known.get(word) is None for own in self.facts.values() for word in own.points):
             raise Unplaced
 
-    def values(self, layer: Layer) -> Array:
+    def values(self, layer: Inner) -> Array:
         random = numpyro.prng_key()
         value = jnp.zeros((layer.site.size, layer.outputs))
         if random is not None:
@@ -87,7 +87,7 @@ class FromPrior:
         value = layer.mean + layer.placed(value)
         return jnp.asarray(numpyro.deterministic(layer.key, value))
 
-    def gram(self, layer: Layer) -> tuple[Array, Array]:
+    def gram(self, layer: Inner) -> tuple[Array, Array]:
         own = self.facts[layer.key]
         if (root := self.known.get(own.law[0])) is not None:
             numpyro.factor(f"{own.owner}.divergence", -divergence(own, {own.law[0]: root}))
@@ -122,7 +122,7 @@ class Drawn:
         self.moments: dict[str, tuple[Array, Array]] = {}
         self.grams: dict[str, Array] = {}
 
-    def values(self, layer: Layer) -> Array:
+    def values(self, layer: Inner) -> Array:
         found = layer.seen()
         centre, root = (self.known[word] for word in self.facts[layer.key].law)
         lower = unpacked(root)
@@ -146,7 +146,7 @@ class Drawn:
         )
         return layer.mean + layer.placed(layer.mixed(value))
 
-    def gram(self, layer: Layer) -> tuple[Array, Array]:
+    def gram(self, layer: Inner) -> tuple[Array, Array]:
         facts = self.facts[layer.key]
         rows, images = gram_of(facts, self.known, layer)
         self.grams[f"gram({facts.owner})"] = images @ images.T
@@ -173,14 +173,14 @@ class Recorded:
         self.facts, self.known = facts_of(program), known
         self.found: dict[str, tuple[list[Site], list[Array]]] = {}
 
-    def values(self, layer: Layer) -> Array:
+    def values(self, layer: Inner) -> Array:
         value: Array = self.known[self.facts[layer.key].word]
         sites, values = self.found.setdefault(layer.site.process, ([], []))
         sites.append(layer.site)
         values.append(layer.flattened(value - layer.mean))
         return value
 
-    def gram(self, layer: Layer) -> tuple[Array, Array]:
+    def gram(self, layer: Inner) -> tuple[Array, Array]:
         raise _not_sampled(layer)
 
 
@@ -195,7 +195,7 @@ class Continued:
         self.found = {k: (list(s), list(v)) for k, (s, v) in recorded.found.items()}
         self.moments: dict[str, tuple[Array, Array]] = {}
 
-    def values(self, layer: Layer) -> Array:
+    def values(self, layer: Inner) -> Array:
         site, plain = layer.site, layer.plain
         sites, values = self.found[site.process]
         lower = factor(stacked_covariance(plain, sites), LATENT).lower
@@ -224,9 +224,9 @@ class Continued:
         )
         return layer.mean + layer.placed(value)
 
-    def gram(self, layer: Layer) -> tuple[Array, Array]:
+    def gram(self, layer: Inner) -> tuple[Array, Array]:
         raise _not_sampled(layer)
 
 
-def _not_sampled(layer: Layer) -> AssertionError:
+def _not_sampled(layer: Inner) -> AssertionError:
     return AssertionError(f"{layer.key}: a Gram matrix is not sampled")

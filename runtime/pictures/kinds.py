@@ -10,7 +10,7 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from mercer.dsl.spaces import Bool, Label
-from mercer.runtime.pictures import checks, curves, layers, maps, outcomes, unknowns
+from mercer.runtime.pictures import checks, curves, inner, maps, outcomes, unknowns
 from mercer.runtime.pictures.inputs import Shape
 from mercer.runtime.pictures.study import Study
 
@@ -147,15 +147,15 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "gram",
         "fit",
-        lambda study, _: bool(layers.grams(study)),
-        lambda study, _: layers.draw_grams(study),
+        lambda study, _: bool(inner.grams(study)),
+        lambda study, _: inner.draw_grams(study),
         "Blocks that the kernel does not have are what the layer learned to tell apart.",
     ),
     Kind(
         "bound",
         "fit",
-        lambda study, _: bool(layers.traces(study)),
-        lambda study, _: layers.draw_traces(study),
+        lambda study, _: bool(inner.traces(study)),
+        lambda study, _: inner.draw_traces(study),
         "The bound should have stopped to rise; what a layer takes from it is what it learned.",
     ),
     Kind(

@@ -16,7 +16,7 @@ from mercer.dsl.diagnostic import MercerError
 from mercer.runtime.cholesky import EXACT
 from mercer.runtime.density import Density, arguments_of
 from mercer.runtime.inducing import Inducing
-from mercer.runtime.layers import Layer, gram_points, unpacked
+from mercer.runtime.inner import Inner, gram_points, unpacked
 from mercer.runtime.placing import place
 from mercer.runtime.stochastic import Stochastic
 from mercer.runtime.terms import Affine, Gaussian, RandomFunction, Site, Term
@@ -169,7 +169,7 @@ def _pieces() -> tuple[np.ndarray, np.ndarray, jax.Array]:
 def _sparse(x: Any, root: Any, y: np.ndarray) -> Any:
     """The sparse objective with inducing inputs at the inputs, from the parts of a program."""
     process, own = RandomFunction(RBF(lengthscale=2.0, scale=1.0)), Points((x,))
-    layer = Layer("h(x)", process, Site("h", own, 8), (8,), lambda: Site("h", own, 8))
+    layer = Inner("h(x)", process, Site("h", own, 8), (8,), lambda: Site("h", own, 8))
     rows, images = gram_points(layer.seen(EXACT), unpacked(root))
     sites = {
         "f": Site("f", Points((rows,)), 8),

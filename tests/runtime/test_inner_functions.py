@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 import mercer
 from mercer.dsl.diagnostic import MercerError
 from mercer.runtime.bound import Sample
-from mercer.runtime.layers import Layer, unpacked
+from mercer.runtime.inner import Inner, unpacked
 from mercer.runtime.natural import Normal, divergence, mixed, solved, standard
 from mercer.runtime.stochastic import Stochastic
 from mercer.runtime.terms import RandomFunction, Site
@@ -190,7 +190,7 @@ def test_values_of_one_function_at_several_places_have_their_joint_law():
         through = FromWhitened()
         first, second = (Site("h", Points((x[:, None] + a,)), size=2) for a in (0.0, 0.3))
         one, other = (
-            through.values(Layer(key, process, site, (2,)))
+            through.values(Inner(key, process, site, (2,)))
             for key, site in (("h(x)", first), ("h(z)", second))
         )
         return jnp.concatenate([one, other])

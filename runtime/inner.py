@@ -1,6 +1,6 @@
 """Random functions inside others: what a program says of them, and their values through points.
 
-An emitted `layers(through, ...)` asks `through` for one layer after another
+An emitted `inner_functions(through, ...)` asks `through` for one layer after another
 (`mercer.runtime.through`). A function f with m inducing points has whitened values v there, and at
 rows with features phi = k(x, Z) L^-T
 
@@ -45,7 +45,7 @@ class Facts(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class Inner:
     """One application of a random function: `site` has the points of one output, `inducing` gives
     its inducing points. Values have the shape `shape`, with the outputs along `axis`."""
 
@@ -102,11 +102,11 @@ class Layer:
 class Through(Protocol):
     """What says by what law layers are drawn."""
 
-    def values(self, layer: Layer) -> Array:
+    def values(self, layer: Inner) -> Array:
         """The values of a layer, of its shape."""
         ...
 
-    def gram(self, layer: Layer) -> tuple[Array, Array]:
+    def gram(self, layer: Inner) -> tuple[Array, Array]:
         """Points [*shape, m + 1] with the inner products of a Gram matrix, and those of the
         inducing points [m, m + 1]."""
         ...
@@ -117,7 +117,7 @@ class Through(Protocol):
 
 def facts_of(program: ModuleType) -> dict[str, Facts]:
     """The layers of a program, by key, innermost first."""
-    return {key: Facts(*facts) for key, facts in getattr(program, "LAYERS", {}).items()}
+    return {key: Facts(*facts) for key, facts in getattr(program, "INNER", {}).items()}
 
 
 def has_laws(program: ModuleType) -> bool:
@@ -132,9 +132,9 @@ def is_drawn(program: ModuleType) -> bool:
 
 def passed(program: ModuleType, known: Known, through: Through) -> dict[str, Any]:
     """All that a program knows, and the values of its layers."""
-    if not hasattr(program, "LAYERS"):
+    if not hasattr(program, "INNER"):
         return dict(known)
-    return {**known, **program.layers(through, **known)}
+    return {**known, **program.inner_functions(through, **known)}
 
 
 # --- laws -----------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def gram_points(found: Seen, lower: Array | None) -> tuple[Array, Array]:
     return rows, jnp.pad(images, ((0, 0), (0, 1)))
 
 
-def gram_of(facts: Facts, known: Known, layer: Layer) -> tuple[Array, Array]:
+def gram_of(facts: Facts, known: Known, layer: Inner) -> tuple[Array, Array]:
     """What a layer to `Real^inf` hands on, by the root that is known; that of its kernel, where
     none is."""
     root = known.get(facts.law[0]) if facts.law else None
