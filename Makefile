@@ -37,7 +37,7 @@ golden: $(STAMP)
 	@MERCER_GOLDEN=write $(PY) -m pytest -q tests/bad; git diff --stat -- tests/bad
 
 docs: $(STAMP)
-	@$(PY) -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 	@echo "The site is site/index.html"
 
 examples: $(STAMP)

@@ -8,6 +8,7 @@ from mercer.compiler.code import Body, Code, Dims, applied_function
 from mercer.compiler.curved import curved_text, domain_factors, factor_seen
 from mercer.compiler.inducing import InducingUse
 from mercer.compiler.inner import is_infinite
+from mercer.compiler.potentials import is_field
 from mercer.compiler.shapes import (
     base_dims,
     copies_of,
@@ -18,7 +19,7 @@ from mercer.compiler.shapes import (
     wave_names,
     weights_name,
 )
-from mercer.dsl.spaces import INFINITE, Dim, Label, Shape, Space, Vector, coordinates_of
+from mercer.dsl.spaces import INFINITE, Dim, Image, Label, Shape, Space, Vector, coordinates_of
 from mercer.stdlib import catalog
 
 
@@ -57,6 +58,16 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
         case ir.KernelComposed(_, outer, inner):
             within = kernel_text(body, inner, function)
             return f"({kernel_text(body, outer, function)}).after({within})"
+        case ir.KernelCall(_, entry, arguments, _, _, (inner, *_)):
+            words = [kernel_text(body, inner, function)]
+            for name, value in arguments.items():
+                if isinstance(value, ir.Text):
+                    words.append(f"{name}={value.value.replace(' ', '')!r}")
+                else:
+                    words.append(f"{name}={_argument(body, value, function)}")
+            if isinstance(function.type.domain, Image):
+                words.append(f"image={_sides(function.type.domain)}")
+            return f"{entry}({', '.join(words)})"
         case ir.KernelCall(_, entry, arguments, factor, coordinates):
             known = catalog.kernels()[entry]
             words = []
@@ -69,6 +80,7 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
                     words.append(f"{name}={value.value:g}")
                 else:
                     words.append(f"{name}={_argument(body, value, function)}")
+            words = [*(kernel_text(body, k, function) for k in kernel.inner), *words]
             text = f"{entry}({', '.join(words)})"
             if factor is not None and factor in dict(shape_factors(function)):
                 names = wave_names(function, factor)
@@ -98,16 +110,19 @@ def site_text(
     function = applied_function(body.model, use.apply)
     if shape_of(function) is not None:
         return _sum_text(body, use, function)
-    words = [f"({_factors(body, use, function)},)"]
+    factors = [_factors(body, use, function)]
     copies = _copies(body, use, function)
-    if copies:
-        words.append(f"labels=flat_code({size}, {', '.join(copies)})")
+    labels = [f"labels=flat_code({size}, {', '.join(copies)})"] if copies else []
     if outputs is None:
-        # The waves of tangent vectors have a value for each coordinate: no output picks one.
-        outputs = () if is_tangent(function) else coordinates_of(function.type.codomain)
+        outputs = coordinates_of(function.type.codomain)
     for output in outputs:
         code = body.arranged(Code(f"jnp.arange({body.size(output)})", (output,)), use.dims)
-        words.append(f"output=flat({code.text}, {size})")
+        which = f"flat({code.text}, {size})"
+        if is_field(function):  # the kernel itself knows of the coordinates
+            factors.append(which)
+        elif not is_tangent(function):  # whose waves have a value for each coordinate
+            labels.append(f"output={which}")
+    words = [f"({', '.join(factors)},)", *labels]
     operators = _operators(body, use, use.apply.function, function)
     if operators:
         words.append(f"operators=({', '.join(operators)},)")
@@ -283,6 +298,12 @@ def _term_text(body: Body, term: Term, dims: Dims) -> str:
     if index is not None:
         words.append(f"index={index}")
     return f"Term({', '.join(words)})"
+
+
+def _sides(space: Image) -> tuple[int, ...]:
+    """Height and width of an image, and its channels where it has any."""
+    sides = (space.height, space.width)
+    return sides if space.channels is None else (*sides, space.channels)
 
 
 # --- points ---------------------------------------------------------------------------------------

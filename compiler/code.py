@@ -6,8 +6,9 @@ axes of length one, never by moving any.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 from mercer.compiler import typed as ir
 from mercer.compiler.structure import Structure, owner_of
@@ -131,6 +132,13 @@ class Body:
             case ir.Apply() if self.structure.layer(expr.text):
                 word = self.read(expr.text) if expr.text not in self.locals else ""
                 return Code(word or self.identifiers[expr.text], self.order(expr.type.dims))
+            case ir.Centred(_, _, base):
+                inner, own = self.value(base), expr.type.coordinates
+                dims = (*(d for d in inner.dims if d not in own), *own)
+                made = Code(f"centred({self.arranged(inner, dims).text})", dims)
+                return self.arranged(made, self.order(dims))
+            case ir.OverField():
+                return self.features(expr)
             case ir.OnSphere(_, _, latitude, longitude):
                 places = [self.value(e) for e in (latitude, longitude)]
                 dims = self.order([d for p in places for d in p.dims])
@@ -141,7 +149,10 @@ class Body:
                 return Code(f"at[{key}]", self.order(expr.type.dims))
             case ir.Spread(_, _, "input", argument):
                 parts = argument.fields if isinstance(argument, ir.Point) else (argument,)
-                return Code(f"input_spread({', '.join(self.columns(p) for p in parts)})", ())
+                text = f"input_spread({', '.join(self.columns(p) for p in parts)})"
+                pixels = prod(int(d.rstrip("'")) for d in self.pixels(argument))
+                # An image is one point: its spread is that of all pixels together.
+                return Code(f"{text} * {pixels**0.5!r}" if pixels > 1 else text, (), 2)
             case ir.Spread(_, _, _, argument, link):
                 return Code(f"outcome_spread({self.value(argument).text}, {link!r})", ())
             case _:
@@ -154,7 +165,17 @@ class Body:
         if not coordinates:
             return code.text if len(code.dims) < 2 else f"jnp.ravel({code.text})"
         last = (*(d for d in code.dims if d not in coordinates), *coordinates)
-        return self.arranged(code, last).text
+        text = self.arranged(code, last).text
+        if pixels := self.pixels(expr):
+            count = prod(int(d.rstrip("'")) for d in pixels)
+            return f"jnp.reshape({text}, (-1, {count}))"
+        return text
+
+    def pixels(self, expr: ir.Expr) -> Dims:
+        """The sides of an image; of what is none, nothing."""
+        own = expr.type.coordinates
+        is_image = len(own) > 1 and all(d.rstrip("'").isdigit() for d in own)
+        return own if is_image else ()
 
     def reference(self, name: str) -> str:
         if name in self.formals:
@@ -182,11 +203,18 @@ class Body:
             return f"jnp.array({[float(x) for x in declared]})"
         return self.read(index)
 
+    def features(self, expr: ir.OverField) -> Code:
+        # Where equivariant layers are written; they are made of values themselves.
+        from mercer.compiler.layers import features_text
+
+        return features_text(self, expr)
+
     def elementwise(self, expr: ir.Elementwise) -> Code:
-        parts = [self.value(a) for a in expr.arguments]
+        return self.elementwise_text(expr.function, [self.value(a) for a in expr.arguments])
+
+    def elementwise_text(self, word: str, parts: Sequence[Code]) -> Code:
         dims = self.order([d for p in parts for d in p.dims])
         parts = [self.arranged(p, dims) for p in parts]
-        word = expr.function
         if word in _INFIX:
             sign, level, strict = _INFIX[word]
             left, right = parts

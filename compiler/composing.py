@@ -1,8 +1,8 @@
-"""The layers of a plan as text: the function `layers` of a program, and what a module says of them.
+"""The layers of a plan as text: `inner_functions` of a program, and what a module says of them.
 
-`inner_functions(through, ...)` goes through the random functions inside others, innermost first, and gives
-their values at the rows by identifier. `through` says by what law they are drawn
-(`mercer.runtime.inner`).
+`inner_functions(through, ...)` goes through the random functions inside others, innermost first,
+and gives their values at the rows by identifier. `through` says by what law they are drawn
+(`mercer.runtime.through`).
 """
 
 from __future__ import annotations

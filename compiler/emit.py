@@ -12,6 +12,7 @@ from mercer.compiler.affine import Affine
 from mercer.compiler.blocks import (
     affine_text,
     flat_text,
+    index_text,
     inducing_text,
     process_text,
     site_text,
@@ -22,11 +23,15 @@ from mercer.compiler.composing import layer_facts, write_layers
 from mercer.compiler.facts import copies, dims, inputs, taken
 from mercer.compiler.imports import import_lines
 from mercer.compiler.joint import write_steps
+from mercer.compiler.layers import image_of, maps_lines, settings_text
+from mercer.compiler.messages import along_line, hyperparameters, is_by_row, message_names, short_of
 from mercer.compiler.plan import Plan
 from mercer.compiler.preparing import TIMELINE, DataFunctions, indented, keywords
 from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.shapes import weights_name
 from mercer.compiler.walk import imputed
+from mercer.compiler.waves import shapes_shown
+from mercer.dsl.spaces import Field
 
 Write = Callable[[Body], str | None]
 
@@ -46,13 +51,16 @@ class _Emitter(DataFunctions):
             self.prepare(),
             self.summaries_function(),
             self.model_function(),
-            *([self.layers_function()] if self.structure.layers else []),
+            *([self.inner_function()] if self.structure.layers else []),
             self.function("processes", self.processes),
             self.function("sites", self.sites),
             self.function("quantities", self.quantities),
             self.function("outcomes", self.outcomes, at=True),
             self.function("definitions", self.definitions, at=True),
+            *([self.function("factors", self.factors)] if self.contraction else []),
+            *([self.maps_function()] if self.layers else []),
         ]
+        functions += [self.function("shapes", shapes_shown)] if self.waves else []
         return "\n\n\n".join([self.head("\n".join(functions)), *functions]) + "\n"
 
     def head(self, body: str) -> str:
@@ -65,7 +73,7 @@ class _Emitter(DataFunctions):
         lines += ["import jax.numpy as jnp", "import numpy as np", "import numpyro"]
         lines += ["from numpyro import distributions as dist", ""]
         engine = self.plan.engine_name
-        lines += import_lines(body, model, engine)
+        lines += import_lines("\n".join([body, *self.layer_lines()]), model, engine)
         settings = dict(self.plan.settings)
         lines += [
             "",
@@ -74,7 +82,9 @@ class _Emitter(DataFunctions):
             *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
             *([f"PREPARED = {self.prepared()!r}"] if self.waves else []),
             *self.variational(),
-            *self.layers_said(),
+            *self.inner_said(),
+            *self.passed(),
+            *self.layer_lines(),
             f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
             f"LABELS = {_dict({self.identifiers[n]: v for n, v in self.labels.items()})}",
             f"NAMES = {_dict({v: k for k, v in self.identifiers.items()})}",
@@ -112,21 +122,46 @@ class _Emitter(DataFunctions):
             f"APART = {_dict(own)}",
         ]
 
-    def layers_said(self) -> list[str]:
+    def inner_said(self) -> list[str]:
         """What a program says of the random functions inside others."""
         if not self.structure.layers:
             return []
         return [f"INNER = {_dict(layer_facts(self.plan, self.identifiers))}"]
 
-    def layers_function(self) -> str:
+    def inner_function(self) -> str:
         body = self.body()
         entries = write_layers(body, self.plan)
         reads = [self.identifiers[n] for n in body.reads]
-        lines = [
-            f"def inner_functions(through, {keywords([*reads, '**_'])}):",
-            *indented(body.lines),
-        ]
+        head = f"def inner_functions(through, {keywords([*reads, '**_'])}):"
+        lines = [head, *indented(body.lines)]
         return "\n".join([*lines, f"    return {{{', '.join(entries)}}}"])
+
+    def passed(self) -> list[str]:
+        """What messages leave behind, and what the prior of each factor is made of."""
+        if self.contraction is None:
+            return []
+        priors = {f.key: hyperparameters(self.model, f) for f in self.contraction.factors}
+        kept = {
+            f.key: tuple(self.identifiers[n] for n in message_names(f))
+            for f in self.contraction.factors
+        }
+        short = short_of(self.model, self.contraction)
+        return [f"PRIORS = {_dict(priors)}", f"SHORT = {short!r}", f"MESSAGES = {_dict(kept)}"]
+
+    def layer_lines(self) -> list[str]:
+        """The settings of equivariant layers, and how they are trained."""
+        if not self.layers:
+            return []
+        inside = "".join(
+            f"    {name!r}: {settings_text(node.layer)},\n" for name, node in self.layers.items()
+        )
+        lines = ["LAYERS = {\n" + inside + "}"]
+        if (training := self.plan.training) is not None:
+            outcomes = tuple(self.model.observations)
+            image = image_of(self.model, next(iter(self.layers.values())))
+            word = self.identifiers[image.name] if isinstance(image, ir.Ref) else None
+            lines.append(f"TRAINING = Training({training.rows!r}, {outcomes!r}, {word!r})")
+        return lines
 
     def inducing(self) -> dict[str, tuple[int, tuple[str, ...]]]:
         """Of each function whose inducing points are chosen: how many, and their arguments."""
@@ -153,7 +188,8 @@ class _Emitter(DataFunctions):
         arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
         arguments += [f"{self.identifiers[n]}=None" for n in self.ordering]
-        arguments += [f"{self.identifiers[n]}=None" for n in (*self.law_names(), *self.layer_laws)]
+        optional = (*self.law_names(), *self.messages, *self.layer_laws)
+        arguments += [f"{self.identifiers[n]}=None" for n in optional]
         reads += [*self.ordering, *plan.sampled, *self.layer_laws]
         known = [self.identifiers[n] for n in reads]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
@@ -302,6 +338,33 @@ class _Emitter(DataFunctions):
         rows = (self.plan.batches.rows,) if self.plan.batches else ()
         return body.order((*part.type.dims, *rows))
 
+    def factors(self, body: Body) -> dict[str, str]:
+        """Which entries of each factor a row of the outcome reads, one for each position."""
+        assert self.contraction is not None
+        (observation,) = self.model.observations.values()
+        dims = body.order(observation.type.dims)
+        positions = body.order([d for f in self.contraction.factors for d in f.over])
+        letter = dict(zip(positions, "abcdefghijklmnopqrstuvwxyz", strict=False))
+        entries = {}
+        for factor in self.contraction.factors:
+            rows = dims if is_by_row(factor) else ()
+            index = index_text(body, factor.term, rows)
+            if index is None:
+                index = (
+                    "jnp.zeros(1, int)"
+                    if not rows
+                    else f"jnp.arange({body.shape(rows)[1:-1].rstrip(',').replace(', ', ' * ')})"
+                )
+            letters = "".join(letter[d] for d in body.order(factor.over))
+            sizes = body.shape(body.order(factor.over))
+            along = ", is_along=True" if along_line(self.model, factor) else ""
+            entries[factor.key] = f"Factor({letters!r}, {sizes}, {index}{along})"
+        for weight in self.contraction.weights:
+            code = body.arranged(body.value(weight), dims)
+            word = flat_text(body, code, dims, full=True)
+            entries["weight"] = f"{entries['weight']} * {word}" if "weight" in entries else word
+        return entries
+
     def outcomes(self, body: Body) -> dict[str, str]:
         entries = {}
         along = ""
@@ -331,8 +394,21 @@ class _Emitter(DataFunctions):
     def _noise(self, body: Body, scale: ir.Expr, dims: tuple[str, ...]) -> str:
         return flat_text(body, body.arranged(body.value(scale), dims), dims)
 
+    def maps_function(self) -> str:
+        """The field that each layer makes of images, with settings that may be others."""
+        body = self.body()
+        entries, image = maps_lines(body)
+        reads = [self.identifiers[n] for n in body.reads if n in self.identifiers]
+        reads = [word for word in reads if word != image]
+        head = f"def maps(images, layers, {keywords([*reads, '**_'])}):"
+        return "\n".join([head, *indented(body.lines), "    return {", *entries, "    }"])
+
     def definitions(self, body: Body) -> dict[str, str]:
-        kept = [n for n, d in self.model.definitions.items() if not d.is_data]
+        kept = [
+            n
+            for n, d in self.model.definitions.items()
+            if not d.is_data and not isinstance(d.type.space, Field)  # too large to be kept
+        ]
         return {name: body.reference(name) for name in kept}
 
 

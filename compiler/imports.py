@@ -11,6 +11,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     "mercer.runtime.gaussian": (
         "Affine",
         "Dense",
+        "Factor",
         "Gaussian",
         "Inducing",
         "Linked",
@@ -25,8 +26,17 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "observe",
     ),
     "mercer.runtime.geometry": ("graph", "manifold", "mesh"),
-    "mercer.runtime.inference": ("Inference",),
+    "mercer.runtime.inference": ("Inference", "Training"),
     "mercer.runtime.inner": ("Inner",),
+    "mercer.runtime.layers": (
+        "Layer",
+        "by_rows",
+        "convolve",
+        "lift",
+        "normalized",
+        "peak",
+        "pooled",
+    ),
     "mercer.runtime.through": ("from_prior", "from_whitened"),
     "mercer.runtime.rows": (
         "directions",
@@ -46,6 +56,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "sample_whitened",
     ),
     "mercer.runtime.timeline": ("Reading", "timeline"),
+    "mercer.stdlib.groups.warp": ("centred",),
     "mercer.stdlib.homogeneous": ("Circle", "Rotations", "Sphere"),
     "mercer.stdlib.laws": (
         "censored",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mercer.compiler import typed as ir
 from mercer.compiler.curved import domain_factors
 from mercer.compiler.inner import is_infinite
+from mercer.compiler.potentials import is_field
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure, moving_point
 from mercer.dsl.spaces import Dim, Group, Product, Shape, coordinates_of
@@ -132,6 +133,8 @@ def unfit_for_inducing(structure: Structure, *, is_deep: bool = False) -> str | 
     if key and not is_deep and any(use.at is None for use in uses.values()):
         return f"the points of `{key}` are unknown, so that none can be chosen among them"
     for use in uses.values():
+        if is_field(use.function):
+            return f"the coordinates of `{use.function.name}` have no inducing points of their own"
         factors = domain_factors(use.function.type.domain)
         if any(isinstance(f, Group | Shape) for f in factors):
             word = "rotations" if any(isinstance(f, Group) for f in factors) else "on their shape"

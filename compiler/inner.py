@@ -43,7 +43,7 @@ def owner_of(apply: ir.Apply) -> str:
     return function.name if isinstance(function, ir.FunctionRef) else ""
 
 
-def applications(model: ir.TypedModel) -> dict[str, ir.Apply]:
+def applies_of(model: ir.TypedModel) -> dict[str, ir.Apply]:
     """Every application of an unknown function in the model, by its text, in order."""
     found: dict[str, ir.Apply] = {}
     places: list[object] = [d.value for d in model.definitions.values()]
@@ -57,7 +57,7 @@ def applications(model: ir.TypedModel) -> dict[str, ir.Apply]:
 
 def layers_of(model: ir.TypedModel) -> tuple[Layer, ...]:
     """The layers, each after those that it is applied to."""
-    applies = applications(model)
+    applies = applies_of(model)
     graph: networkx.DiGraph[str] = networkx.DiGraph()
     graph.add_nodes_from(applies)
     for text, apply in applies.items():
@@ -96,7 +96,7 @@ def unfit_layers(model: ir.TypedModel) -> Iterator[tuple[Span, str]]:
                 f"a composition (`{sorted(owners)[0]}` inside another) in the prior of an unknown"
             )
             yield unknown.span, what
-    for text, apply in applications(model).items():
+    for text, apply in applies_of(model).items():
         mean = model.functions[owner_of(apply)].mean
         if _inside(model, apply) and names_below(model, mean) & set(model.functions):
             yield apply.span, f"`{text}`, whose mean is a random function of its own"
@@ -104,7 +104,7 @@ def unfit_layers(model: ir.TypedModel) -> Iterator[tuple[Span, str]]:
 
 def _unfit_grams(model: ir.TypedModel, layers: tuple[Layer, ...]) -> Iterator[tuple[Span, str]]:
     owners = [layer.owner for layer in layers]
-    for apply in applications(model).values():
+    for apply in applies_of(model).values():
         function, span = model.functions[owner_of(apply)], apply.span
         factors = getattr(function.type.domain, "factors", (function.type.domain,))
         if any(is_infinite(f) for f in factors):
@@ -147,7 +147,7 @@ def _layer(model: ir.TypedModel, apply: ir.Apply) -> Layer:
 
 
 def _inside(model: ir.TypedModel, apply: ir.Apply) -> list[ir.Apply]:
-    """The applications that the point of another is made of."""
+    """The applies_of that the point of another is made of."""
     found: list[ir.Apply] = []
     seen: set[str] = set()
     waiting: list[object] = [apply.point]

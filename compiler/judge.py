@@ -85,6 +85,8 @@ class Judgements(ABC):
         self.derivatives: list[ir.FunctionExpr] = []
         self.linear: dict[str, tuple[ir.Expr, ir.Expr]] = {}  # linear maps: weights, bias
         self.networks: dict[str, Any] = {}
+        self.cores: dict[str, ir.Expr] = {}  # multilinear maps: their weights
+        self.layers: dict[str, Any] = {}
         self.shown: dict[ir.Expr, str] = {}  # values of linear maps and networks: how they read
 
     # --- what the rules give each other ------------------------------------------------------
@@ -211,6 +213,28 @@ class Judgements(ABC):
         self, function: ir.FunctionRef, values: Sequence[ir.Expr], span: Span
     ) -> ir.Expr:
         """The value of a neural network at a point."""
+
+    @abstractmethod
+    def is_core(self, name: str) -> bool:
+        """Whether `name` is a multilinear map."""
+
+    @abstractmethod
+    def apply_multilinear(
+        self, function: ir.FunctionRef, values: Sequence[ir.Expr], span: Span
+    ) -> ir.Expr:
+        """The value of a multilinear map at its arguments."""
+
+    @abstractmethod
+    def is_layer(self, name: str) -> bool:
+        """Whether `name` is an equivariant layer."""
+
+    @abstractmethod
+    def apply_layer(self, function: ir.FunctionRef, value: ir.Expr, span: Span) -> ir.Expr:
+        """The field that an equivariant layer makes of an image or a field."""
+
+    @abstractmethod
+    def check_field(self, word: str, arguments: Sequence[ir.Expr], span: Span) -> None:
+        """`word` of these, some of them fields, commutes with the group."""
 
     @abstractmethod
     def refuse_slope(self, function: ir.FunctionRef, span: Span) -> Failed:

@@ -53,7 +53,7 @@ def why_no_line(structure: Structure) -> str | None:
     if not functions:
         return "it has no function of one number"
     for function in functions:
-        if why := _why_not(function):
+        if why := why_no_state(function):
             return why
     if key := moving_point(structure):
         return f"the points of `{key}` are unknown, and rows are put in order beforehand"
@@ -93,7 +93,7 @@ def latent_along(structure: Structure, name: str) -> str | None:
     model = structure.model
     unknown = set(model.unknowns) | set(imputed(model)) | set(model.functions) - {name}
     serves = (
-        _why_not(function) is None
+        why_no_state(function) is None
         and isinstance(site.apply and site.apply.function, ir.FunctionRef)
         and function.outputs is None
         and not names_below(model, site.apply) & unknown
@@ -104,8 +104,17 @@ def latent_along(structure: Structure, name: str) -> str | None:
 
 def states_along(structure: Structure, name: str) -> int:
     """Numbers in the state of one function."""
-    kernel = structure.model.functions[name].kernel
-    return 0 if kernel is None else sum(size for size, _ in _systems(kernel))
+    return states_of_kernel(structure.model.functions[name])
+
+
+def states_of_kernel(function: ir.Function) -> int:
+    """Numbers in the state of one function, one output."""
+    return 0 if function.kernel is None else sum(s for s, _ in _systems(function.kernel))
+
+
+def has_constants(function: ir.Function) -> bool:
+    """Whether some system of a function never changes."""
+    return function.kernel is not None and any(c for _, c in _systems(function.kernel))
 
 
 def waves_of(structure: Structure) -> list[ir.KernelCall]:
@@ -132,7 +141,7 @@ def line_of(structure: Structure) -> Line:
     return Line(readings, tuple(_local(structure)), apart)
 
 
-def _why_not(function: ir.Function) -> str | None:
+def why_no_state(function: ir.Function) -> str | None:
     """Why a function has no state on a line."""
     if not isinstance(function.type.domain, Real | Positive | Unit | Interval | Count):
         return f"`{function.name}` is a function on `{function.type.domain}`, not on a line"

@@ -13,9 +13,9 @@ from typing import Literal
 from mercer.compiler import typed as ir
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 
-Method = Literal["nuts", "map", "svi"]
+Method = Literal["nuts", "map", "svi", "messages"]
 
-METHODS: tuple[Method, ...] = ("nuts", "map", "svi")
+METHODS: tuple[Method, ...] = ("nuts", "map", "svi", "messages")
 _ENGINES = ("Exact", "Kalman", "Inducing")  # the words `asked_by` of `mercer.compiler.engines`
 _APPROXIMATE = ("Laplace", "CVI")
 
@@ -55,7 +55,7 @@ def overrides(model: ir.TypedModel) -> Overrides:
             settings[word] = {
                 k: v.value for k, v in directive.settings.items() if isinstance(v, ir.Constant)
             }
-            if name:
+            if name and word != "messages":  # which is for all factors of a product, or none
                 apart[name] = directive
         elif directive.method not in (*_ENGINES, *_APPROXIMATE, "Whitened"):
             problems.append(_no_engine(directive))
@@ -82,7 +82,7 @@ def _no_engine(directive: ir.Directive) -> Diagnostic:
         f"`{directive.method}` has no engine yet",
         directive.span,
         why="the method is known; this version cannot run it.",
-        mend="write `NUTS()`, `MAP()`, `SVI()`, `Exact()`, `Kalman()`, `Inducing()`, "
+        mend="write `NUTS()`, `MAP()`, `SVI()`, `Messages()`, `Exact()`, `Kalman()`, `Inducing()`, "
         "`Laplace()`, `CVI()` or `Whitened()`, or leave the line out.",
     )
 

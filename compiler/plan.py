@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from mercer.compiler import typed as ir
+from mercer.compiler.contraction import NoContraction
 from mercer.compiler.curved import curved_sentences
 from mercer.compiler.deep import (
     has_deep_batches,
@@ -21,13 +22,24 @@ from mercer.compiler.deep import (
 )
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of, unfit_for_inducing
+from mercer.compiler.layers import layers_of
 from mercer.compiler.line import latent_along, states_along
+from mercer.compiler.messages import (
+    DRAWS as MESSAGE_DRAWS,
+)
+from mercer.compiler.messages import (
+    is_for_messages,
+    messages_structure,
+    no_messages,
+    sentences_of_messages,
+)
 from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.refusals import refusals
 from mercer.compiler.sampling import Step, sentences_of, steps_of
 from mercer.compiler.shapes import modes_of, shape_of, waves_sentences
 from mercer.compiler.sizes import Sizes, count_of, rows_of
 from mercer.compiler.structure import Structure, analyse, owner_of
+from mercer.compiler.training import Training, training_of, training_sentences
 from mercer.compiler.variational import (
     DRAWS,
     Batches,
@@ -88,6 +100,7 @@ class Plan:
     batches: Batches | None = None
     along: tuple[str, ...] = ()
     asked: str = "auto"
+    training: Training | None = None
 
     @property
     def engine_name(self) -> str:
@@ -98,6 +111,8 @@ class Plan:
     def settings(self) -> Mapping[str, float]:
         """What the model says of the method that was chosen, and the plan where it is silent."""
         own = {} if self.draws is None else {"draws": float(self.draws)}
+        if self.training is not None:
+            own |= dict(self.training.settings)
         if self.batches is not None:
             own |= {"batch": float(self.batches.size), "steps": float(self.batches.steps)}
         return own | dict(self.structure.asked.settings.get(self.method, {}))
@@ -106,6 +121,8 @@ class Plan:
     def lane(self) -> str:
         if self.batches is not None:
             return "variational"
+        if self.structure.contraction is not None:
+            return "messages"
         if self.latent:
             return "latent"
         return "exact" if self.engine else "direct"
@@ -124,6 +141,8 @@ def plan(
     asked = structure.asked.method if method == "auto" else method.lower()
     if structure.layers and (wrong := wrong_for_layers(structure, asked)):
         raise MercerError([wrong], model.sources)
+    if asked != "nuts" and layers_of(model):
+        return _trained(structure, "map" if asked == "auto" else asked, sizes)
     wanting = asks_for_batches(structure, asked)
     if wanting is not None:
         if asked not in ("auto", "svi"):
@@ -132,6 +151,16 @@ def plan(
         if isinstance(found, str):
             raise MercerError([no_batches(wanting, found)], model.sources)
         return _in_batches(*found, sizes)
+    if asked in ("auto", "messages"):
+        try:
+            passing = messages_structure(model, structure.asked, sizes)
+        except NoContraction as error:
+            if asked == "messages":
+                directive = next((d for d in model.directives if d.method == "Messages"), None)
+                raise MercerError([no_messages(directive, str(error))], model.sources) from None
+        else:
+            if asked == "messages" or is_for_messages(passing):
+                return _by_messages(passing, sizes, asked)
     if has_grams(structure):
         return _of_grams(structure, sizes, asked)
     engine = choose_engine(structure, sizes)
@@ -192,6 +221,8 @@ def plan_of_simulation(structure: Structure, sizes: Mapping[str, int]) -> Plan:
     """
     free = analyse(replace(structure.model, directives=()))
     exact = plan(free)
+    if exact.lane == "messages":  # whose program draws from the prior, along the lines
+        return plan(free, sizes)
     cost = _cost(free, exact.engine, exact.latent, {}, sizes)
     if cost is not None and cost > _LONGEST_SIMULATION:
         return plan(structure, sizes)
@@ -256,6 +287,57 @@ def _of_grams(structure: Structure, sizes: Mapping[str, int] | None, asked: str)
     steps = steps_of(structure, sizes)
     draws = None if "draws" in structure.asked.settings.get("map", {}) else DRAWS
     return Plan(structure, engine, (), sampled, steps, "map", tuple(sentences), inducing, draws)
+
+
+def _by_messages(structure: Structure, sizes: Mapping[str, int] | None, asked: str) -> Plan:
+    """The plan of message passing between the factors of a product."""
+    model = structure.model
+    factors = structure.contraction.factors if structure.contraction else ()
+    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
+    sentences = [*sentences_of_messages(structure, sampled, sizes), *_of_defaults(model)]
+    if asked == "messages":
+        sentences.append("Inference is by messages, as asked.")
+    functions = [factor.owner for factor in factors if factor.owner in model.functions]
+    draws = None if "draws" in structure.asked.settings.get("messages", {}) else MESSAGE_DRAWS
+    return Plan(
+        structure,
+        None,
+        tuple(factor.owner for factor in factors),
+        sampled,
+        steps_of(structure, sizes),
+        "messages",
+        tuple(sentences),
+        draws=draws,
+        along=tuple(_along(structure, functions, sizes).values()),
+    )
+
+
+def _trained(structure: Structure, asked: str, sizes: Mapping[str, int] | None) -> Plan:
+    """The plan of a model with equivariant layers, which are optimised by stochastic gradients."""
+    model = structure.model
+    engine = choose_engine(structure, sizes)
+    used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
+    latent = tuple(f for f in structure.latent if f in used)
+    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
+    steps = steps_of(structure, sizes)
+    training = training_of(structure, asked, engine is not None or bool(latent), sizes)
+    assert training is not None
+    inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
+    sentences = [*_sentences(structure, engine, latent, {}, sampled, sizes, None, steps)]
+    if inducing:
+        sentences.insert(1, _of_inducing(inducing, sizes))
+    sentences += training_sentences(structure, training, asked, sizes)
+    return Plan(
+        structure,
+        engine,
+        latent,
+        sampled,
+        steps,
+        "svi" if asked == "svi" else "map",
+        tuple(sentences),
+        inducing,
+        training=training,
+    )
 
 
 # --- choice -------------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ from mercer.compiler.code import Body
 from mercer.compiler.composing import law_names, layer_names
 from mercer.compiler.facts import labels, summaries
 from mercer.compiler.imports import WORDS
+from mercer.compiler.layers import features_of, kernel_name, layers_of
 from mercer.compiler.line import line_of
+from mercer.compiler.messages import message_names
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.shapes import functions_on_shapes
@@ -32,12 +34,18 @@ class DataFunctions:
         self.points = {name: words for name, words in points.items() if words}
         names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
         names += self.inducing_arguments()
+        self.layers = layers_of(model)
         self.on_shapes = functions_on_shapes(self.structure)
         self.waves = waves_arguments(self.structure)
         names += [*self.waves, *(f"{name} shape" for name in model.shapes)]
         names += self.law_names()
         self.layer_laws = [name for names in law_names(plan).values() for name in names]
         names += [*layer_names(plan.structure), *self.layer_laws]
+        self.contraction = plan.structure.contraction
+        factors = self.contraction.factors if self.contraction else ()
+        self.messages = [name for factor in factors for name in message_names(factor)]
+        names += self.messages
+        names += [*features_of(model).values(), *map(kernel_name, layers_of(model))]
         keeps = [f"{o} keep" for o in model.observations]
         self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
         owners = {key: plan.structure.sites[key].owner for key in plan.along}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from mercer.compiler import typed as ir
 from mercer.compiler.curved import domain_factors, factor_seen
 from mercer.compiler.inner import is_infinite, unfit_layers
+from mercer.compiler.potentials import why_unfit_field
 from mercer.compiler.sampling import circular
 from mercer.compiler.shapes import (
     shape_factors,
@@ -25,6 +26,7 @@ from mercer.dsl.spaces import (
     Bool,
     Circle,
     Count,
+    Image,
     Interval,
     Label,
     Product,
@@ -64,6 +66,8 @@ def _function_priors(model: ir.TypedModel) -> Iterator[Diagnostic]:
                 yield _refused(code, what, span)
         if shape_of(function) is not None:
             continue
+        for code, span, what in why_unfit_field(function):
+            yield _refused(code, what, span)
         domain, codomain = function.type.domain, function.type.codomain
         for space in (domain, codomain):
             if isinstance(space, Tangent) and shape_factors(function):
@@ -77,7 +81,7 @@ def _function_priors(model: ir.TypedModel) -> Iterator[Diagnostic]:
 
 def _is_plain(space: Space) -> bool:
     return all(
-        isinstance(f, Scalar)
+        isinstance(f, Scalar | Image)
         or is_homogeneous(f)
         or (isinstance(f, Shape) and isinstance(space, Product))
         or (isinstance(f, Vector) and f.size != "inf" and not isinstance(f.base, Circle))

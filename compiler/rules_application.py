@@ -37,8 +37,17 @@ class ApplicationRules(SignatureRules):
         thing = self.thing(node)
         if not isinstance(thing, ir.FunctionExpr) or isinstance(thing, Word | Written):
             raise self.problems.report("M225", "an unknown function is expected here", node.span)
-        if isinstance(thing, ir.FunctionRef) and self.is_network(thing.name):
+        if isinstance(thing, ir.FunctionRef) and (
+            self.is_network(thing.name) or self.is_layer(thing.name)
+        ):
             raise self.refuse_slope(thing, node.span)
+        if isinstance(thing, ir.FunctionRef) and self.is_core(thing.name):
+            raise self.problems.report(
+                "M236",
+                f"`{thing.name}` is multilinear, and its derivative is not in the language",
+                node.span,
+                notes=self.notes(thing.name),
+            )
         if isinstance(thing, ir.FunctionRef) and self.is_linear(thing.name):
             raise self.problems.report(
                 "M236",
@@ -193,6 +202,10 @@ class ApplicationRules(SignatureRules):
             return self.shown_as(text, self.apply_linear(function, values, span))
         if isinstance(function, ir.FunctionRef) and self.is_network(function.name):
             return self.shown_as(text, self.apply_network(function, values, span))
+        if isinstance(function, ir.FunctionRef) and self.is_core(function.name):
+            return self.shown_as(text, self.apply_multilinear(function, values, span))
+        if isinstance(function, ir.FunctionRef) and self.is_layer(function.name):
+            return self.shown_as(text, self.apply_layer(function, values[0], span))
         return ir.Apply(kind, span, function, tuple(values), text)
 
     def shown_as(self, text: str, value: ir.Expr) -> ir.Expr:
@@ -269,11 +282,21 @@ class ApplicationRules(SignatureRules):
             "M221",
             f"`{factor}` is wanted here, and this is `{whole}`",
             value.span,
+            why=self.why_match(whole),
             mend=self.mend_match(factor, whole),
             notes=(*self.function_notes(function), *self.notes(*sites)),
         )
 
+    def why_match(self, whole: Space) -> str | None:
+        if isinstance(whole, Field):
+            return "Only equivariant layers, and functions of each value, keep what the group does."
+        return None
+
     def mend_match(self, factor: Space, whole: Space) -> str | None:
+        if isinstance(whole, Field) and isinstance(factor, Vector):
+            return "average over the group before: `... |> pool |> ...`"
+        if isinstance(whole, Field) and isinstance(factor, Field):
+            return "the groups and the channels of two layers that meet must be the same"
         if isinstance(factor, Label):
             return f"a column of labels is declared so: `data g[n] : Label({factor.index})`"
         if isinstance(factor, Vector) and isinstance(whole, Vector):

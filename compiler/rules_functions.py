@@ -7,16 +7,12 @@ from mercer.compiler.judge import Thing
 from mercer.compiler.problems import Failed
 from mercer.compiler.rules_derivatives import DerivativeRules
 from mercer.dsl import syntax
-from mercer.dsl.spaces import (
-    Field,
-    FunctionType,
-    Real,
-    Vector,
-)
+from mercer.dsl.spaces import Field, Real, ValueType
 from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
 OPERATORS = ("D", "Laplacian", "Integral")
+OVER_FIELDS = ("pool", "peak", "normalize")
 
 
 class FunctionRules(DerivativeRules):
@@ -95,8 +91,10 @@ class FunctionRules(DerivativeRules):
                 )
             arguments = self.each((a.value for a in node.arguments), self.thing)
             return self.lift(name, tuple(arguments), node.span)
-        if name == "pool" and len(node.arguments) == 1:
-            return self.pool(self.value(node.arguments[0].value), node.span)
+        if name == "centre":
+            return self.centred(self.value(self.one(name, node)), node.span)
+        if name in OVER_FIELDS:
+            return self.over_field(name, self.value(self.one(name, node)), node.span)
         assert isinstance(node.function, syntax.Name)
         for argument in node.arguments:
             try:
@@ -110,13 +108,36 @@ class FunctionRules(DerivativeRules):
             raise self.problems.report("M211", f"`{name}` takes one argument", node.span)
         return node.arguments[0].value
 
-    def pool(self, field: ir.Expr, span: Span) -> ir.Expr:
-        """The mean over the plane and the group: one number for each channel."""
+    def centred(self, image: ir.Expr, span: Span) -> ir.Expr:
+        kind = image.type
+        own = kind.coordinates
+        if not (isinstance(kind.space, Real) and len(own) == 2 and _sizes(own)):
+            raise self.problems.report(
+                "M221",
+                f"`centre` takes an image, and this is `{kind}`",
+                image.span,
+                mend="declare it as one of one channel: `data image[n] : Image(28, 28)`",
+            )
+        return ir.Centred(kind, span, image)
+
+    def over_field(self, word: str, field: ir.Expr, span: Span) -> ir.Expr:
+        """A word over the plane and the group: the mean or the largest value of each channel, one
+        number for each; or the field with mean 0 and mean square 1."""
         space = field.type.space
         if not isinstance(space, Field):
             raise self.problems.report(
-                "M221", f"`pool` takes a field, and this is `{field.type}`", field.span
+                "M221", f"`{word}` takes a field, and this is `{field.type}`", field.span
             )
-        size = str(space.channels)
-        function = ir.Opaque(FunctionType(space, Vector(Real(), size)), span, "pool")
-        return self.apply(function, (field,), span)
+        kind = field.type
+        if word != "normalize":
+            dim = str(space.channels)
+            if dim in kind.dims:
+                raise self.problems.report(
+                    "M221", f"the field has the index `{dim}`, and so has its value", span
+                )
+            kind = ValueType(Real(), self.ordered([*kind.dims, dim]), (*kind.coordinates, dim))
+        return ir.OverField(kind, span, word, field)
+
+
+def _sizes(dims: tuple[str, ...]) -> bool:
+    return all(d.rstrip("'").isdigit() for d in dims)

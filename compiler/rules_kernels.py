@@ -12,11 +12,14 @@ from mercer.compiler.problems import Failed, meant
 from mercer.compiler.rules_arguments import in_place_parts, parts_of, view_of
 from mercer.compiler.rules_defaults import KernelHome, Seen, all_numbers
 from mercer.compiler.rules_smoothness import SmoothnessRules
+from mercer.compiler.walk import nodes
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
     INFINITE,
     Dim,
     Field,
+    FunctionType,
+    Image,
     Label,
     Product,
     Real,
@@ -30,6 +33,11 @@ from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 from mercer.stdlib.entry import KernelEntry, Parameter
 from mercer.stdlib.kernels import NO_COVARIANCES
+
+STATIONARY = ("RBF", "Matern52", "Matern32", "RationalQuadratic")
+"""Kernels that a potential may have, or sums and multiples of them."""
+ON_SPACES = {"SO(2)": 2, "SL(2)": 2, "GL(2)": 2, "SO(3)": 3}
+"""The groups of `Invariant`, and the length of the vectors that they act on."""
 
 
 class KernelRules(SmoothnessRules):
@@ -200,6 +208,8 @@ class KernelRules(SmoothnessRules):
         self, entry: KernelEntry, node: syntax.Call, seen: Seen, home: KernelHome, owner: str
     ) -> ir.Kernel:
         self.check_seen(entry, seen, node.span)
+        if entry.input == "field":
+            self.check_field_kernel(entry, seen, home, node.span)
         bound = self.bind(entry, node.arguments, node.span)
         coordinate = self.coordinate_dim(seen)
         place = replace(self.home_of(owner, home), coordinate=coordinate)
@@ -235,9 +245,92 @@ class KernelRules(SmoothnessRules):
                 failed = True
         if failed:
             raise Failed(entry.name)
-        return ir.KernelCall(
+        if "over" in arguments:
+            self.check_over(arguments["over"], seen, home.kind)
+        call = ir.KernelCall(
             node.span, entry.name, arguments, seen.factor, seen.coordinates, tuple(inner)
         )
+        if entry.input == "field":
+            self.check_potentials(call)
+        return call
+
+    def check_field_kernel(
+        self, entry: KernelEntry, seen: Seen, home: KernelHome, span: Span
+    ) -> None:
+        """A kernel of fields is one of functions from Real^d to Real^d, d from 2 on."""
+        space, codomain = seen.space, home.kind.codomain
+        sizes: set[str] = set()
+        if isinstance(space, Vector) and seen.coordinates is None:
+            sizes = {space.size}
+        elif isinstance(space, Product) and all_numbers(space):
+            sizes = {str(len(space.factors))}
+        if isinstance(codomain, Vector) and codomain.size in sizes - {"1", INFINITE}:
+            return
+        size = next(iter(sizes - {"1", INFINITE}), "2")
+        raise self.problems.report(
+            "M229",
+            f"`{entry.name}` is a kernel of vector fields, and `{home.function}` goes from "
+            f"`{home.kind.domain}` to `{codomain}`",
+            span,
+            why="A field has as many coordinates as its domain, and at least two.",
+            mend=f"write `{home.function} : Real^{size} -> Real^{size}`",
+        )
+
+    def check_potentials(self, call: ir.KernelCall) -> None:
+        """What is differentiated is stationary, so that it varies alike everywhere, and smooth."""
+        for kernel in call.inner:
+            for node in nodes(kernel):
+                entry = node.entry if isinstance(node, ir.KernelCall) else ""
+                if entry and entry not in STATIONARY:
+                    raise self.problems.report(
+                        "M229",
+                        f"`{entry}` is no kernel of a potential",
+                        node.span if isinstance(node, ir.KernelCall) else call.span,
+                        why="The derivatives of a potential vary alike everywhere where its "
+                        "kernel depends on differences of its inputs only.",
+                        mend=f"use {', '.join(f'`{n}()`' for n in STATIONARY)}",
+                    )
+            have, name, span = self.smoothness(kernel, None)
+            if have < 1:
+                raise self.problems.report(
+                    "M227",
+                    f"`{name}` is too rough for the derivatives of a potential",
+                    span or call.span,
+                    mend="use a smoother kernel, such as `Matern52()`",
+                )
+
+    def check_over(self, over: ir.Expr, seen: Seen, kind: FunctionType) -> None:
+        """A group that acts on what the kernel sees: images, or vectors as long as its matrices."""
+        assert isinstance(over, ir.Text)
+        word, space = over.value.replace(" ", ""), seen.space
+        if word not in ON_SPACES:
+            raise self.problems.report(
+                "M249",
+                f"`over` is a group, and `{over.value}` is none that is known",
+                over.span,
+                mend=f"groups are {', '.join(ON_SPACES)}",
+            )
+        degree = ON_SPACES[word]
+        if isinstance(space, Image):
+            fits = degree == 2
+        elif isinstance(space, Product):
+            fits = all_numbers(space) and len(space.factors) == degree
+        else:
+            fits = isinstance(space, Vector) and self.length_of(space.size) == degree
+        if not fits or seen.factor is not None or seen.coordinates is not None:
+            where = "images and " if degree == 2 else ""
+            raise self.problems.report(
+                "M229",
+                f"`{word}` acts on {where}vectors of length {degree}, and this is `{kind.domain}`",
+                over.span,
+                mend=f"write `Real^{degree} ->` in the signature, and give the kernel all of it",
+            )
+
+    def length_of(self, dim: Dim) -> int | None:
+        if dim.isdigit():
+            return int(dim)
+        declared = self.indices.get(dim)
+        return None if declared is None or declared.labels is None else len(declared.labels)
 
     def setting(self, argument: syntax.Argument) -> ir.Expr:
         line = self.scoped.sources[argument.value.span.file].line(argument.value.span.line)

@@ -115,7 +115,12 @@ class LinearRules(ContextRules):
                 "M248",
                 f"a linear map cannot be `{domain} -> {codomain}`",
                 span,
-                why="It maps numbers and vectors to numbers and vectors.",
+                why="It maps numbers and vectors to numbers and vectors."
+                if not isinstance(domain, Field)
+                else "A map of every value of a field does not commute with its group.",
+                mend="average over the group before: `... |> pool |> ...`"
+                if isinstance(domain, Field)
+                else None,
             )
         inside = tuple(d + "'" if d in (*outside, *kind.dims) else d for d in inside)
         return inside, outside

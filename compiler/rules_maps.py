@@ -1,4 +1,4 @@
-"""The rules of `Multilinear`, `Equivariant`, `Network` and `Flow`."""
+"""The rules of `Equivariant` and `Flow`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from mercer.compiler import typed as ir
 from mercer.compiler.expand import Lambda, replaced
 from mercer.compiler.judge import Home, Word
 from mercer.compiler.rules_arguments import in_place_parts
-from mercer.compiler.rules_networks import NetworkRules
+from mercer.compiler.rules_multilinear import MultilinearRules
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
     INFINITE,
-    Dim,
     Field,
     FunctionType,
     Image,
@@ -30,7 +29,7 @@ from mercer.dsl.span import Span
 from mercer.stdlib import catalog
 
 
-class MapRules(NetworkRules):
+class MapRules(MultilinearRules):
     def other(
         self,
         name: str,
@@ -39,12 +38,10 @@ class MapRules(NetworkRules):
         node: syntax.Call,
         bound: Mapping[str, syntax.Argument],
     ) -> ir.Function:
-        """`Multilinear`, `Equivariant`: their weights are an unknown `name.weights`."""
+        """`Equivariant`: its weights are an unknown `name.weights`."""
         tilde = self.scoped.unknowns[name]
         self.check_shape(name, kind, entry, node.span)
         shape = ValueType(Real())
-        if entry == "Multilinear":
-            shape = self.core_shape(kind)
         home = Home(name, kind.dims, parts=in_place_parts(node))
         settings: dict[str, ir.Expr | ir.Text] = {}
         for parameter in catalog.priors()[entry].parameters:
@@ -72,26 +69,10 @@ class MapRules(NetworkRules):
                 settings[parameter.name] = self.word_or_value(argument)
         return ir.Function(name, tilde.target.span, tilde.doc, kind, entry, settings=settings)
 
-    def word_or_value(self, argument: syntax.Argument) -> ir.Expr:
-        node = argument.value
-        if isinstance(node, syntax.Name) and not self.is_user_name(node.id):
-            if node.id in ("true", "false"):
-                return self.one_number(float(node.id == "true"), node.span)
-            if node.id in catalog.elementwise():
-                return ir.Text(ValueType(Real()), node.span, node.id)
-        value = self.value(node)
-        if self.random_names(value):
-            raise self.problems.report(
-                "M249", f"`{argument.name}` must be written here as a constant", node.span
-            )
-        return value
-
     def check_shape(self, name: str, kind: FunctionType, entry: str, span: Span) -> None:
         domain, codomain = kind.domain, kind.codomain
         factors = domain.factors if isinstance(domain, Product) else (domain,)
-        vectors = all(isinstance(f, Real | Vector) for f in (*factors, codomain))
         fits = {
-            "Multilinear": vectors,
             "Equivariant": isinstance(domain, Image | Field)
             and isinstance(codomain, Image | Field | Vector),
         }.get(entry, True)
@@ -103,17 +84,6 @@ class MapRules(NetworkRules):
                 span,
                 notes=self.notes(name),
             )
-
-    def core_shape(self, kind: FunctionType) -> ValueType:
-        factors = kind.domain.factors if isinstance(kind.domain, Product) else (kind.domain,)
-        dims: list[Dim] = [*kind.dims, *coordinates_of(kind.codomain)]
-        for factor in factors:
-            for dim in coordinates_of(factor):
-                while dim in dims:
-                    dim += "'"
-                dims.append(dim)
-        coordinates = tuple(d for d in dims if d not in kind.dims)
-        return ValueType(Real(), self.ordered(dims), self.ordered(coordinates))
 
     def flow(
         self,

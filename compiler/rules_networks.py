@@ -125,7 +125,7 @@ class NetworkRules(LinearRules):
         else:
             raise self.problems.report(
                 "M251",
-                "the weights of a `Network` are unknown",
+                f"the weights of `{name}` are unknown",
                 given.span,
                 mend="give them a prior: `weights ~ Normal(0, 1)`",
             )
@@ -147,9 +147,9 @@ class NetworkRules(LinearRules):
         size = ir.Reduce(ValueType(Count()), span, "size", one, (dim,))
         return self.calculate("sqrt", (size,), span)
 
-    def widths(self, argument: syntax.Argument | None) -> tuple[int, ...]:
+    def widths(self, argument: syntax.Argument | None, prior: str = "Network") -> tuple[int, ...]:
         if argument is None:
-            default = catalog.priors()["Network"].parameter("hidden")
+            default = catalog.priors()[prior].parameter("hidden")
             assert default is not None and isinstance(default.default, str)
             return tuple(int(w) for w in re.findall(r"\d+", default.default))
         node = argument.value
@@ -186,7 +186,7 @@ class NetworkRules(LinearRules):
     def refuse_slope(self, function: ir.FunctionRef, span: Span) -> Failed:
         return self.problems.report(
             "M236",
-            f"`{function.name}` is a network, whose derivative is not in the language",
+            f"`{function.name}` is a network or a layer, whose derivative is not in the language",
             span,
             notes=self.notes(function.name),
         )

@@ -31,7 +31,8 @@ from mercer.stdlib import catalog
 class PriorRules(MapRules):
     def function_declared(self, name: str) -> None:
         """`name : A -> B ~ prior` becomes a `Function`, or the weights of a linear map."""
-        if name in {*self.functions, *self.linear, *self.networks, *self.failed}:
+        known = {*self.functions, *self.linear, *self.networks, *self.cores, *self.layers}
+        if name in known | self.failed:
             return
         tilde = self.scoped.unknowns[name]
         kind = self.signature(name)
@@ -49,6 +50,12 @@ class PriorRules(MapRules):
             return
         elif entry.name == "Network":
             self.network(name)
+            return
+        elif entry.name == "Multilinear":
+            self.core(name)
+            return
+        elif self.is_layer(name):
+            self.layer(name)
             return
         elif entry.name == "Flow":
             function = self.flow(name, kind, node, bound)

@@ -11,6 +11,7 @@ from mercer.dsl import syntax
 from mercer.dsl.spaces import (
     Count,
     Dim,
+    Field,
     Label,
     Product,
     Real,
@@ -73,7 +74,7 @@ class ReductionRules(LookupRules):
     def reduced(
         self, name: str, value: ir.Expr, over: Sequence[Dim], by: ir.Expr | None, span: Span
     ) -> ir.Expr:
-        if isinstance(value.type.space, Label | Product) and name != "size":
+        if isinstance(value.type.space, Label | Product | Field) and name != "size":
             raise self.problems.report(
                 "M232", f"`{name}` is of numbers, and this is `{value.type}`", value.span
             )

@@ -36,6 +36,12 @@ class ScaleRules(LawRules):
     def free_scales(self, node: syntax.Expression, fixed: bool = False) -> Iterator[int]:
         """The leaves whose scale is unknown: of scales that multiply one is declared."""
         match node:
+            case syntax.Call(syntax.Name(name), arguments) if self.is_made_of_kernels(name):
+                entry = catalog.kernels()[name]
+                for argument in arguments:
+                    known = entry.parameter(argument.name) if argument.name else None
+                    if known is None or known.space == "Kernel":
+                        yield from self.free_scales(argument.value, fixed)
             case syntax.Call(syntax.Name(name), arguments) if name in catalog.kernels():
                 if not fixed and not any(a.name == "scale" for a in arguments):
                     yield id(node)
@@ -58,6 +64,11 @@ class ScaleRules(LawRules):
                 yield from self.free_scales(base, fixed)
             case syntax.Name(name) if name in self.scoped.definitions:
                 yield from self.free_scales(self.scoped.definitions[name].value, fixed)
+
+    def is_made_of_kernels(self, name: str) -> bool:
+        """A kernel of kernels, which has the scales of those: `Invariant`, `Helmholtz`."""
+        entry = catalog.kernels().get(name)
+        return entry is not None and any(p.space == "Kernel" for p in entry.parameters)
 
     def is_scaled(self, node: syntax.Expression) -> bool:
         match node:

@@ -26,7 +26,12 @@ class SmoothnessRules(DefaultRules):
                     and wanted not in (coordinates or (wanted,))
                 ):
                     return math.inf, name, span
+                if kernel.inner:  # a mean over a group is as smooth as what it is of
+                    return self.smoothness(kernel.inner[0], wanted)
                 entry = catalog.kernels()[name]
+                if entry.input == "field":  # of first derivatives
+                    least = min((self.smoothness(k, None) for k in kernel.inner), key=_first)
+                    return least[0] - 1, least[1], least[2]
                 of: Callable[[dict[str, float]], float] | None = entry.smoothness_of
                 if of is not None:
                     numbers = {
@@ -35,7 +40,7 @@ class SmoothnessRules(DefaultRules):
                     return of(numbers), name, span
                 return entry.smoothness, name, span
             case ir.KernelSum(_, parts) | ir.KernelProduct(_, parts):
-                return min((self.smoothness(p, wanted) for p in parts), key=lambda s: s[0])
+                return min((self.smoothness(p, wanted) for p in parts), key=_first)
             case ir.KernelScaled(_, _, inner) | ir.KernelPower(_, inner):
                 return self.smoothness(inner, wanted)
             case _:
@@ -71,3 +76,7 @@ class SmoothnessRules(DefaultRules):
                         notes=((span, f"the kernel of `{inside.name}`"),) if span else (),
                     )
                     break
+
+
+def _first(found: tuple[float, str, Span | None]) -> float:
+    return found[0]

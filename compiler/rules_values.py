@@ -16,6 +16,7 @@ from mercer.dsl.spaces import (
     Bool,
     Constrained,
     Count,
+    Field,
     FunctionType,
     Label,
     Positive,
@@ -194,6 +195,8 @@ class ValueRules(SpaceRules):
         if all(isinstance(a, ir.Constant) for a in arguments) and word == "negative":
             assert isinstance(arguments[0], ir.Constant)
             return self.number(-arguments[0].value, span)
+        if any(isinstance(a.type.space, Field) for a in arguments):
+            self.check_field(word, arguments, span)
         space = self.result_space(word, arguments)
         return ir.Elementwise(self.union(space, arguments), span, word, tuple(arguments))
 

@@ -123,6 +123,12 @@ class _Shower:
             case ir.Coordinate(_, _, base, position):
                 names = getattr(base.type.space, "names", ())
                 return f"{self.show(base, 8)}.{names[position] if names else position + 1}"
+            case ir.Centred(_, _, base):
+                return f"centre({self.show(base, 0)})"
+            case ir.OverField(_, _, word, base):
+                return f"{word}({self.show(base, 0)})"
+            case ir.Convolved(_, _, name, base):
+                return f"{name}({self.show(base, 0)})"
             case ir.Apply(_, _, _, _, text):
                 return text
             case ir.FunctionRef(_, _, name, at):

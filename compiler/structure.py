@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
-from mercer.compiler.inner import Layer, applications, layers_of, owner_of
+from mercer.compiler.contraction import Contraction
+from mercer.compiler.inner import Layer, applies_of, layers_of, owner_of
 from mercer.compiler.links import Link, asked_in_vain, links_of
 from mercer.compiler.overrides import Overrides, overrides
 from mercer.compiler.predictors import predictor_key, predictors_of
@@ -23,7 +24,14 @@ from mercer.compiler.wide import without_wide_layers
 from mercer.dsl.diagnostic import MercerError
 from mercer.dsl.spaces import Real, Tangent, Vector
 
-__all__ = ["Structure", "analyse", "moving_point", "owner_of"]
+__all__ = [
+    "Structure",
+    "analyse",
+    "applies_of",
+    "gaussian_candidates",
+    "moving_point",
+    "owner_of",
+]
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,9 @@ class Structure:
     `asked`: what the model's `infer` says. `predictors`: by name, the affine parts of the other
     outcomes, where the block is what variational inference sees at once. `links`: of each outcome
     that is not Gaussian given the block, how the block enters it, where it is integrated out by a
-    Normal law: about its mode (Laplace) or, `is_nearest`, the nearest one. `layers`: the random
-    functions inside others, which none of these has.
+    Normal law: about its mode (Laplace) or, `is_nearest`, the nearest one. `contraction`: the
+    product that the block is the factors of, where messages are passed between them. `layers`: the
+    random functions inside others, which none of these has.
     """
 
     model: ir.TypedModel
@@ -48,6 +57,7 @@ class Structure:
     predictors: Mapping[str, Mapping[str, ir.Expr]] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
     is_nearest: bool = False
+    contraction: Contraction | None = None
     layers: tuple[Layer, ...] = ()
 
     def layer(self, key: str) -> Layer | None:
@@ -68,7 +78,7 @@ def analyse(
     asked = overrides(model)
     layers = layers_of(model)
     inner = frozenset(layer.owner for layer in layers)
-    candidates = frozenset(_candidates(model)) - set(asked.apart) - inner
+    candidates = gaussian_candidates(model) - set(asked.apart) - inner
     approximated = candidates if is_quick else frozenset(asked.approximated)
     block = candidates
     while True:
@@ -91,7 +101,7 @@ def analyse(
         name: affine_in(model, entering[name], reached) for name in reaching if name in entering
     }
     latent = tuple(f for f in model.functions if f not in reached)
-    applies = applications(model)
+    applies = applies_of(model)
     quantities: dict[str, Affine] = {}
     sites: dict[str, SiteUse] = {}
     for name in (n for n in model.order if n in reached and n in model.unknowns):
@@ -147,7 +157,8 @@ def moving_point(structure: Structure) -> str | None:
     return None
 
 
-def _candidates(model: ir.TypedModel) -> list[str]:
+def gaussian_candidates(model: ir.TypedModel) -> frozenset[str]:
+    """The unknowns and functions whose prior is Gaussian given the others."""
     numbers = [
         u.name
         for u in model.unknowns.values()
@@ -160,7 +171,7 @@ def _candidates(model: ir.TypedModel) -> list[str]:
         for f in model.functions.values()
         if f.entry == "GP" and isinstance(f.type.codomain, Vector | Real | Tangent)
     ]
-    return numbers + functions
+    return frozenset(numbers + functions)
 
 
 def _is_gaussian(model: ir.TypedModel, law: ir.Distribution, block: frozenset[str]) -> bool:
@@ -220,7 +231,7 @@ def _forbidden(
                 affine(function.mean)
             else:
                 free(function.mean)
-    for apply in applications(model).values():
+    for apply in applies_of(model).values():
         free(apply.point)
     return frozenset(taken)
 

@@ -183,6 +183,48 @@ class Apply(Expr):
     text: str
 
 
+@dataclass(frozen=True)
+class LayerSettings:
+    """How an equivariant layer is sampled, and where its kernel reads; `mercer.runtime.layers`."""
+
+    group: str
+    samples: int
+    seed: int
+    radius: float
+    stride: int
+    spread: float
+
+
+@dataclass(frozen=True)
+class Convolved(Expr):
+    """An equivariant layer at an image or a field: a field.
+
+    `weights` of its coordinate network: of each layer the weights and the bias, of which the last
+    has none, and between which dims they go. `grid`: the cells of the field, down and across.
+    """
+
+    function: str
+    base: Expr
+    weights: tuple[tuple[tuple[Expr, ...], tuple[Dim, ...], tuple[Dim, ...]], ...]
+    layer: LayerSettings
+    grid: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class OverField(Expr):
+    """A word of the library on a whole field: `pool`, `peak` give numbers, `normalize` a field."""
+
+    word: str
+    base: Expr
+
+
+@dataclass(frozen=True)
+class Centred(Expr):
+    """`centre(image)`: the image with its centre of mass in the middle."""
+
+    base: Expr
+
+
 # --- expressions: functions --------------------------------------------------------------------
 
 

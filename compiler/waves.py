@@ -9,6 +9,7 @@ from mercer.compiler.shapes import (
     feature_name,
     functions_seeing_shapes,
     point_dims,
+    shape_of,
     shapes_seen,
     wave_names,
     waves_kind,
@@ -58,6 +59,25 @@ def write_waves(body: Body) -> None:
         line = use.apply.span.line if use.apply else 0
         text = f"{word}.{waves_kind(function, position)}_at({points})"
         body.lines.append(f"{body.identifiers[name]} = {text}  # line {line}")
+
+
+def shapes_shown(body: Body) -> dict[str, str]:
+    """Of each value of a function on a surface at a column of points: the shape and the column."""
+    made: dict[str, None] = {}
+    entries = {}
+    for use, function, _ in _sites(body.structure):
+        shape = shape_of(function)
+        assert use.apply is not None
+        if shape is None or shape.ambient is None or not isinstance(use.apply.point[0], ir.Ref):
+            continue
+        column = use.apply.point[0].name
+        if column not in body.model.data or function.type.dims:
+            continue
+        word = body.identifiers[f"{shape} shape"]
+        made[f"{word} = {_shape_text(body, body.model.shapes[shape.name])}"] = None
+        entries[use.key] = f"({word}, {column!r})"
+    body.lines += made
+    return entries
 
 
 def _sites(structure: Structure) -> list[tuple[SiteUse, ir.Function, int]]:

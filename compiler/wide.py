@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from mercer.compiler import typed as ir
-from mercer.compiler.inner import applications, is_infinite, owner_of
+from mercer.compiler.inner import applies_of, is_infinite, owner_of
 from mercer.compiler.walk import rewrite
 
 
@@ -25,7 +25,7 @@ def without_wide_layers(model: ir.TypedModel) -> ir.TypedModel:
 
 def _next(model: ir.TypedModel) -> tuple[str, str] | None:
     """A layer to be composed, and the one function that is applied to it."""
-    applies = list(applications(model).values())
+    applies = list(applies_of(model).values())
     for inner in applies:
         layer = model.functions[owner_of(inner)]
         nu = layer.settings.get("nu")

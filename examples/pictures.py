@@ -192,9 +192,112 @@ def arrows(fit: Any, folder: Path, settings: Settings) -> Figure:
     return figure
 
 
+def surface(fit: Any, folder: Path, settings: Settings) -> Figure:
+    """A function over its surface, as `fit.plot` draws it."""
+    from mercer.runtime.pictures import style, surfaces
+    from mercer.runtime.pictures.study import Study
+
+    with style.style():
+        figure = surfaces.draw_surface(Study(fit), settings["value"])
+    figure.suptitle(settings["title"])
+    return figure
+
+
+def moved(fit: Any, folder: Path, settings: Settings) -> Figure:
+    """How many images are still named right when they are turned, stretched or shifted; under each
+    panel one of them, as it then is."""
+    from mercer.stdlib.groups.polar import Polar, stretch, unpolar
+    from mercer.stdlib.groups.warp import moved as moved_images
+
+    table, side = _table(folder, settings["held_out"]), settings["side"]
+    columns = [f"{settings['image']}.{i + 1}" for i in range(side * side)]
+    images = table[columns].to_numpy().reshape(-1, side, side)
+    truth = table[settings["label"]].to_numpy().astype(str)
+    names = np.asarray([str(n) for n in fit.bound.labels[fit.bound.needs.of(
+        settings["label"]).space.index]])  # fmt: skip
+    nothing = np.zeros(2)
+    ways = {
+        "turned (degrees)": (
+            np.linspace(-180, 180, 17),
+            lambda v: (unpolar(Polar(np.zeros(3), np.asarray(np.deg2rad(v)))), nothing),
+        ),
+        "scaled": (
+            np.linspace(0.5, 1.5, 9),
+            lambda v: (stretch(np.array([np.log(v), 0.0, 0.0])), nothing),
+        ),
+        "stretched one way": (
+            np.linspace(0.5, 2.0, 9),
+            lambda v: (stretch(np.array([0.0, np.log(v) / 2, 0.0])), nothing),
+        ),
+        "shifted (pixels)": (np.linspace(-3, 3, 7), lambda v: (np.eye(2), np.array([v, 0.0]))),
+    }
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    upper, lower = figure.subfigures(2, 1, height_ratios=(3, 1))
+    panels = upper.subplots(1, len(ways), sharey=True)
+    for place, (word, (values, element)) in enumerate(ways.items()):
+        versions = [np.asarray(moved_images(images, *element(v))) for v in values]
+        right = []
+        for version in versions:
+            chances = fit.predict({settings["image"]: version}).probabilities[settings["label"]]
+            right.append(np.mean(names[chances.argmax(-1)] == truth))
+        axes = panels[place]
+        axes.plot(values, right, color=INK, marker="o", ms=3, lw=1.2)
+        axes.set(xlabel=word, ylim=(0, 1))
+        axes.axhline(1 / len(names), color=BAND, lw=1)
+        axes.spines[["top", "right"]].set_visible(False)
+        chosen = [0, len(values) // 4, len(values) // 2, 3 * len(values) // 4, len(values) - 1]
+        strip = np.concatenate([versions[i][settings["shown"]] for i in chosen], axis=1)
+        below = lower.add_subplot(1, len(ways), place + 1)
+        below.imshow(strip, cmap="gray_r", vmin=0, vmax=1)
+        below.set_axis_off()
+    panels[0].set_ylabel(settings["ylabel"])
+    figure.suptitle(settings["title"])
+    return figure
+
+
+def network(fit: Any, folder: Path, settings: Settings) -> Figure:
+    """A graph, its nodes in the colour of a probability; the truth is the colour of their rims."""
+    import networkx as nx
+
+    node, y = settings["node"], settings["y"]
+    known, others = (_table(folder, settings[k]) for k in ("known", "others"))
+    graph = nx.from_edgelist(_table(folder, settings["ties"]).astype(str).to_numpy().tolist())
+    sides = pd.concat([known, others], ignore_index=True).astype({node: str})
+    share = dict(
+        zip(sides[node], fit.predict({node: sides[node].to_numpy()}).means[y], strict=True)
+    )
+    truth, places = dict(zip(sides[node], sides[y], strict=True)), nx.spring_layout(graph, seed=4)
+    figure, axes = _figure(8, 6)
+    nx.draw_networkx_edges(graph, places, ax=axes, edge_color="0.8")
+    for shape, own in (("s", set(known[node].astype(str))), ("o", set(others[node].astype(str)))):
+        names = [name for name in graph if name in own]
+        drawn = nx.draw_networkx_nodes(
+            graph, places, names, ax=axes, node_shape=shape, node_size=330, cmap="RdBu", vmin=0,
+            vmax=1, node_color=[share[n] for n in names], linewidths=2.0,
+            edgecolors=["#2166ac" if truth[n] else "#b2182b" for n in names],
+        )  # fmt: skip
+    nx.draw_networkx_labels(graph, places, ax=axes, font_size=7)
+    figure.colorbar(drawn, ax=axes, shrink=0.7, label=f"probability of {y}")
+    axes.set_axis_off()
+    return _titled(figure, axes, settings)
+
+
 KINDS: dict[str, Callable[[Any, Path, Settings], Figure]] = {
     kind.__name__: kind
-    for kind in (forecast, curves, functions, coordinates, forest, classes, grades, arrows)
+    for kind in (
+        forecast,
+        curves,
+        functions,
+        coordinates,
+        forest,
+        classes,
+        grades,
+        arrows,
+        surface,
+        network,
+        moved,
+    )
 }
 
 

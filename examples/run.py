@@ -17,6 +17,7 @@ import mercer
 from examples import pictures
 from examples.spec import Example, example, names
 from mercer.cli import run as mercer_command
+from mercer.runtime.readers import read_file
 
 KEPT = "picture.png"
 
@@ -76,7 +77,7 @@ def run(chosen: Example, folder: Path, *, keep: bool = False, **fit: str | int) 
 
 
 def _rows(path: str) -> int:
-    return len(pd.read_csv(path))
+    return max(len(np.asarray(column)) for column in read_file(Path(path)).columns.values())
 
 
 def _compared(truth: pd.DataFrame, forecast: Path) -> str:

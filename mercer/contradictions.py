@@ -11,7 +11,9 @@ import numpy as np
 from mercer.compiler import typed as ir
 from mercer.compiler.walk import names_below, nodes
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.dsl.spaces import Label
 from mercer.runtime.bind import Bound
+from mercer.runtime.values import label_text
 
 _SDS = 1000.0
 """Standard deviations of noise between two rows of one mean that nobody calls noise: e^-250,000."""
@@ -21,11 +23,31 @@ _ROWS = 1_000_000
 
 
 def check_contradictions(model: ir.TypedModel, bound: Bound) -> None:
-    """Raises MercerError M429 for each outcome that contradicts itself."""
+    """Raises MercerError M429 for each outcome that contradicts itself, M437 for one of labels of
+    which there is only one."""
+    alone = [_one_label(outcome, bound) for outcome in model.observations.values()]
+    if told := [problem for problem in alone if problem is not None]:
+        raise MercerError(told, model.sources)
     found = (_contradiction(model, outcome, bound) for outcome in model.observations.values())
     problems = [problem for problem in found if problem is not None]
     if problems:
         raise MercerError(problems, model.sources)
+
+
+def _one_label(outcome: ir.Observation, bound: Bound) -> Diagnostic | None:
+    space = outcome.type.space
+    if not isinstance(space, Label) or outcome.name not in bound.arrays:
+        return None
+    labels = bound.labels[space.index]
+    if len(labels) != 1:
+        return None
+    return Diagnostic(
+        "M437",
+        f"every row of {outcome.name} is {label_text(labels[0])}: there is nothing to tell apart",
+        outcome.span,
+        why=f"`{space.index}` has the labels that occur in the data, and these have one",
+        mend=f"give rows of other labels too, or declare them: `index {space.index} = [...]`",
+    )
 
 
 def _contradiction(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Stage = Literal["syntax", "types", "graph", "plan", "numpyro", "jaxpr"]
 STAGES: tuple[Stage, ...] = ("syntax", "types", "graph", "plan", "numpyro", "jaxpr")
-METHODS = ("auto", "nuts", "map", "svi")
+METHODS = ("auto", "nuts", "map", "svi", "messages")
 
 
 class Model:
@@ -216,12 +216,13 @@ class Model:
     ) -> Fit:
         """The posterior given `data`.
 
-        `infer` is "auto" (the plan chooses), "nuts", "map", "svi", or what stands after `infer` in
-        a model: "NUTS(target = 0.95)", "f by Whitened()". NUTS runs `chains` chains of `warmup` +
-        `draws` steps; `map` and `svi` give `chains * draws` draws. Left out, they are what the
-        model's `infer` says, or else 4, 500 and 500. The same seed gives the same draws. `progress`
-        True tells how far it is, False does not; left out, a terminal is told, and a log once a
-        minute is over. Raises MercerError: M3xx of the plan, M4xx of the data, M6xx of numerics.
+        `infer` is "auto" (the plan chooses), "nuts", "map", "svi", "messages", or what stands after
+        `infer` in a model: "NUTS(target = 0.95)", "f by Whitened()". NUTS runs `chains` chains of
+        `warmup` + `draws` steps; the others give `chains * draws` draws. Left out, they are what
+        the model's `infer` says, or else 4, 500 and 500. The same seed gives the same draws.
+        `progress` True tells how far it is, False does not; left out, a terminal is told, and a log
+        once a minute is over. Raises MercerError: M3xx of the plan, M4xx of the data, M6xx of
+        numerics.
 
         `checkpoint` names a file for the state of the fit, which is written every ten seconds and
         removed by `fit.save`. With `resume` the fit goes on from there, whatever ended it before,

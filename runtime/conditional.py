@@ -25,6 +25,7 @@ from mercer.runtime.laplace import AboutMode
 from mercer.runtime.linked import block_of
 from mercer.runtime.natural import Normal
 from mercer.runtime.nearest import NearestNormal
+from mercer.runtime.passed import Passed, passed
 from mercer.runtime.sites import Processes, spread
 from mercer.runtime.terms import Affine, Gaussian, Linked, Site, Term, Weights
 from mercer.runtime.variational import Variational
@@ -92,6 +93,8 @@ class Conditional:
         found = {}
         if isinstance(self.exact_block, Variational):
             return {"inducing_jitter": self.exact_block.jitter}
+        if isinstance(self.exact_block, Passed):
+            return {"latent_jitter": self.exact_block.jitter}
         if any(isinstance(law, Gaussian | Linked) for law in self.laws.values()):
             block = self.exact_block
             if isinstance(block, NearestNormal):
@@ -119,6 +122,8 @@ def conditional(
     """The conditional law at the data of the fit. `processes` and `merged`: with new labels."""
     if program.INFERENCE.lane == "variational":
         return _variational(program, known, processes, merged)
+    if program.INFERENCE.lane == "messages":
+        return _by_messages(program, known, processes, merged)
     latent = latent_names(program)
     own: Processes = program.processes(**known) if processes is None else processes
     sites, quantities = program.sites(**known), program.quantities(**known)
@@ -165,7 +170,24 @@ def _variational(
     law = Normal(mean, root, inverse_from_factor(root), apart)
     block = Variational(own, sites, law, entries=entries)
     quantities = program.quantities(**known)
-    return Conditional(program, predictor_names(program), block, block, quantities, {})
+    names = predictor_names(program)
+    means = {k: block.condition({}, quantities[k])[0] for k in names}
+    laws = program.outcomes(means, **known)
+    laws = {k: block.at_mean(v) if isinstance(v, Gaussian) else v for k, v in laws.items()}
+    return Conditional(program, names, block, block, quantities, laws)
+
+
+def _by_messages(
+    program: ModuleType,
+    known: Known,
+    processes: Mapping[str, Any] | None,
+    merged: Merged | None,
+) -> Conditional:
+    """The laws of the factors that messages led to, with the priors of one draw."""
+    own: Processes = program.processes(**known) if processes is None else processes
+    block = passed(program, known, own, merged=merged)
+    quantities = program.quantities(**known)
+    return Conditional(program, tuple(quantities), block, block, quantities, {})
 
 
 def observed_value(program: ModuleType, known: Known, name: str) -> tuple[Any, Any]:

@@ -12,6 +12,9 @@ from mercer.runtime.cholesky import EXACT, LATENT
 from mercer.runtime.draws import Draws
 from mercer.runtime.evidence import SPARSE
 
+STANDARD = ".standard"
+"""Behind the name of an unknown: the standard draw that is moved in its place."""
+
 LEAST_JITTER = {"jitter": EXACT[0], "latent_jitter": LATENT[0], "inducing_jitter": SPARSE[0]}
 """What the factorisations add to a diagonal where all is well, by its name in `sample_stats`."""
 
@@ -91,7 +94,9 @@ def mixing(draws: Draws) -> tuple[xr.Dataset, xr.Dataset]:
             if np.issubdtype(v.dtype, np.floating)
         }
     )
-    return cast(xr.Dataset, az.rhat(data)), cast(xr.Dataset, az.ess(data))
+    # What never varies, the diagonal of a correlation, has no R-hat: NaN, and nothing to warn of.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return cast(xr.Dataset, az.rhat(data)), cast(xr.Dataset, az.ess(data))
 
 
 def _divergences(draws: Draws) -> list[str]:
@@ -111,10 +116,14 @@ def _mixing(draws: Draws) -> list[str]:
         return ["Fewer than four draws a chain: nothing can be said about convergence."]
     rhat, ess = mixing(draws)
     found = []
-    worst = {k: float(np.nanmax(v)) for k, v in rhat.items() if np.isfinite(v).any()}
+    worst = {str(k): float(np.nanmax(v)) for k, v in rhat.items() if np.isfinite(v).any()}
+    for name in [k for k in worst if k.endswith(STANDARD) and k.removesuffix(STANDARD) in worst]:
+        # The user knows the unknown, not the standard draw by way of which it is sampled.
+        own = name.removesuffix(STANDARD)
+        worst[own] = max(worst[own], worst.pop(name))
     bad = sorted((k for k, v in worst.items() if v > 1.01), key=lambda k: -worst[k])
     if bad and draws.chains > 1:
-        names = ", ".join(f"{k} ({worst[k]:.2f})" for k in bad[:5])
+        names = ", ".join(f"{k} ({worst[k]:.3f})" for k in bad[:5])
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         found.append(
             f"The chains do not agree yet: R-hat exceeds 1.01 for {names}{more}. Run longer "

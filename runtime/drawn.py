@@ -12,6 +12,7 @@ from mercer.runtime.batches import over_draws
 from mercer.runtime.blocks import cut
 from mercer.runtime.conditional import latent_names
 from mercer.runtime.containers import group_names
+from mercer.runtime.infer import takes_batches, with_learned
 from mercer.runtime.manyrows import taken_apart
 from mercer.runtime.posterior import one_draw, rows_of
 
@@ -64,7 +65,18 @@ def _again(fit: Fit, outcome: str, cells: np.ndarray) -> dict[str, np.ndarray]:
     few = fit.thinned(few_draws(fit))
     size = int(np.prod(fit.shape_of(outcome)))
     arguments, places = fit.arguments, cells
-    if _are_rows_free(fit, outcome):
+    if takes_batches(fit.program):
+        # Its arguments are of a few rows; given its law the others are not needed.
+        shape = tuple(fit.shape_of(outcome))
+        axis = fit.program.DIMS[outcome].index(fit.program.ROWS)
+        at = np.unravel_index(cells, shape)
+        rows, at_row = np.unique(at[axis], return_inverse=True)
+        bound = cut(fit.bound, {fit.program.ROWS: rows})
+        arguments = with_learned(fit.program, fit.arguments_at(bound), fit.arguments)
+        shape = (*shape[:axis], len(rows), *shape[axis + 1 :])
+        at = (*at[:axis], at_row, *at[axis + 1 :])
+        size, places = int(np.prod(shape)), np.ravel_multi_index(at, shape)
+    elif _are_rows_free(fit, outcome):
         (dim,) = fit.program.DIMS[outcome]
         arguments = fit.arguments_at(cut(fit.bound, {dim: cells}))
         size, places = len(cells), np.arange(len(cells))

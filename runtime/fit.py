@@ -37,6 +37,9 @@ Bind = Callable[..., Any]
 """`bind(new, fitted)` binds new data for predictions; a third argument names the inputs that must
 be there, the others being unused."""
 
+_FEW = 20
+"""Values along rows that a summary shows without being asked."""
+
 _STEP = 1_000_003
 """Between the seeds of two blocks of a prediction: beyond what else a fit draws by."""
 
@@ -71,7 +74,7 @@ class Fit:
     def summary(self, names: list[str] | None = None) -> Any:
         """Mean, sd, 94 % interval, R-hat and effective draws of the unknowns, as a table.
 
-        Left out, `names` are the unknowns; values of functions at the data are many, so ask.
+        Left out, `names` are the unknowns but for the `many`: those ask for by name.
         """
         posterior = self.idata["posterior"]
         has_statistics = [n for n in names or () if n in self.statistics()]
@@ -81,10 +84,34 @@ class Fit:
                 f"fit.idata['posterior{STATISTICS}']"
             )
         if names is None:
-            names = [n for n in posterior.data_vars if "(" not in n and posterior[n].size]
+            many = self.many()
+            names = [n for n in posterior.data_vars if n not in many and posterior[n].size]
+        elif unknown := [n for n in names if n not in posterior.data_vars]:
+            near = nearest(unknown[0], list(posterior.data_vars))
+            mend = f"did you mean {near}?" if near else None
+            problem = f"the posterior has no {unknown[0]}"
+            raise MercerError([Diagnostic("M506", problem, mend=mend)])
         table = summary_of(self.idata, names)
         table.attrs["diagnostics"] = self.diagnostics
         return table
+
+    def many(self) -> dict[str, int]:
+        """What has a value at each row of the data, by name, with their number: functions at the
+        data, definitions along their rows, imputed columns; and the weights of equivariant layers.
+        """
+        posterior = self.idata["posterior"].data_vars
+        sizes = {str(n): int(np.prod(v.shape[2:])) for n, v in posterior.items()}
+
+        def is_along_rows(name: str) -> bool:
+            dims = {str(d).rstrip("'") for d in posterior[name].dims}
+            return bool(dims & self.bound.numbered) and sizes[name] > _FEW
+
+        layers = tuple(f"{name}." for name in getattr(self.program, "LAYERS", {}))
+        return {
+            n: size
+            for n, size in sizes.items()
+            if "(" in n or n.startswith(layers or "(") or is_along_rows(n)
+        }
 
     def predict(self, new: Any = None) -> Prediction:
         """The outcomes at new rows; at the data of the fit where `new` is left out."""
@@ -245,12 +272,20 @@ class Fit:
                 if name.endswith(SHARES):
                     return shape[:-1]
                 return shape[1:] if name.endswith(STATISTICS) else shape[2:]
-        raise ValueError(f"outcome: {', '.join(self.outcomes())} are there, got {outcome!r}")
+        if outcome not in self.outcomes():
+            raise ValueError(f"outcome: {', '.join(self.outcomes())} are there, got {outcome!r}")
+        return tuple(self.bound.sizes[dim.rstrip("'")] for dim in self.program.DIMS[outcome])
 
     def outcomes(self) -> set[str]:
         """The outcomes of the model."""
         groups = [name for name in group_names(self.idata) if is_of_outcomes(name)]
-        return {str(name) for group in groups for name in self.idata[group].data_vars}
+        kept = {str(name) for group in groups for name in self.idata[group].data_vars}
+        return kept if self.keeps_rows else set(keeps(self.program))
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether the fit has values at its data; else they are predicted when they are wanted."""
+        return any(is_of_outcomes(name) for name in group_names(self.idata))
 
     def draws(self) -> dict[str, np.ndarray]:
         """Draws of the sampled unknowns, chains one after another."""

@@ -17,6 +17,7 @@ from mercer.runtime.markov import Markov
 from mercer.runtime.sites import Processes, Sites, spread
 from mercer.runtime.terms import (
     Affine,
+    Factor,
     Gaussian,
     Linked,
     Process,
@@ -34,6 +35,7 @@ __all__ = [
     "Affine",
     "Dense",
     "Engine",
+    "Factor",
     "Gaussian",
     "Inducing",
     "LeaveOneOut",

@@ -21,18 +21,31 @@ from mercer.runtime.draws import Draws, draws_of
 from mercer.runtime.inference import Method
 from mercer.runtime.map import run_map
 from mercer.runtime.nuts import run_nuts
+from mercer.runtime.passing import run_messages
 from mercer.runtime.placing import learned_of, place
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.stochastic import Fitted, run_stochastic
 from mercer.runtime.svi import run_svi
+from mercer.runtime.training import run_training
 from mercer.stdlib.methods import METHODS
 
-_RUNNERS: dict[Method, Callable[..., Draws]] = {
+_RUNNERS: dict[Method, Callable[..., Any]] = {
     "nuts": run_nuts,
     "map": run_map,
     "svi": run_svi,
+    "messages": run_messages,
 }
-_GIVEN = ("density", "program", "bound", "summaries", "seed", "report", "checkpoint")
+_GIVEN = (
+    "density",
+    "program",
+    "arguments",
+    "bound",
+    "summaries",
+    "seed",
+    "report",
+    "checkpoint",
+    "method",
+)
 """Parameters of what runs a method that are no settings."""
 
 
@@ -52,6 +65,18 @@ def infer(
     `summaries` stand for what the program takes once from its data, where they are known.
     """
     kept = checkpoint or Checkpoint()
+    if is_trained(program, method):
+        draws, arguments = run_training(
+            program,
+            bound,
+            method="svi" if method == "svi" else "map",
+            summaries=summaries,
+            seed=seed,
+            report=report,
+            checkpoint=kept,
+            **settings,
+        )
+        return Fitted(draws, arguments)
     if takes_batches(program):
         return run_stochastic(
             program,
@@ -63,6 +88,15 @@ def infer(
             **settings,
         )
     arguments = arguments_of(program, bound, summaries=summaries)
+    if passes_messages(program):
+        return run_messages(
+            program,
+            arguments,
+            seed=seed,
+            report=report,
+            checkpoint=kept,
+            **settings,
+        )
     placed = place(program, arguments, seed=seed, report=report)
     if (left := kept.load("draws")) is not None:
         return Fitted(draws_of(left), placed.arguments)
@@ -86,11 +120,19 @@ def at_all_rows(
     """The arguments of a fit for all rows of its data; one by batches has only those of a few."""
     if not takes_batches(program):
         return fitted.arguments
-    learned = learned_of(program, fitted.arguments)
     every = arguments_of(program, bound, summaries=summaries)
-    return replace(
-        every, arrays={**every.arrays, **{n: jnp.asarray(v) for n, v in learned.items()}}
-    )
+    return with_learned(program, every, fitted.arguments)
+
+
+def with_learned(program: ModuleType, arguments: Arguments, fitted: Arguments) -> Arguments:
+    """Arguments of any rows, with what was learned at those of the fit."""
+    learned = {n: jnp.asarray(v) for n, v in learned_of(program, fitted).items()}
+    return replace(arguments, arrays={**arguments.arrays, **learned})
+
+
+def passes_messages(program: ModuleType) -> bool:
+    """Whether the plan is message passing."""
+    return bool(program.INFERENCE.lane == "messages")
 
 
 def takes_batches(program: ModuleType) -> bool:
@@ -98,10 +140,16 @@ def takes_batches(program: ModuleType) -> bool:
     return bool(program.INFERENCE.lane == "variational")
 
 
+def is_trained(program: ModuleType, method: Method) -> bool:
+    """Whether the plan is to train layers by stochastic gradients."""
+    return hasattr(program, "TRAINING") and method in ("map", "svi")
+
+
 def settings_of(program: ModuleType, by: Method, options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of method `by`: of the table, then of the model, then those given, as far as
     what runs it takes them. ValueError for an option that it does not have."""
-    runner: Callable[..., Any] = run_stochastic if takes_batches(program) else _RUNNERS[by]
+    runner = run_stochastic if takes_batches(program) else _RUNNERS[by]
+    runner = run_training if is_trained(program, by) else runner
     entry = next(e for e in METHODS if e.name.lower() == by)
     counts = {p.name for p in entry.parameters if p.space == "Count"}
     own = program.INFERENCE.settings if program.INFERENCE.method == by else {}
@@ -112,4 +160,5 @@ def settings_of(program: ModuleType, by: Method, options: Mapping[str, Any]) -> 
     if wrong:
         raise ValueError(f"options: {by} takes {', '.join(taken)}, got {wrong}")
     found: dict[str, Any] = {p.name: p.default for p in entry.parameters} | dict(own) | given
-    return {k: int(v) if k in counts else v for k, v in found.items() if k in taken}
+    taken = [k for k in taken if k in found]
+    return {k: int(found[k]) if k in counts and found[k] is not None else found[k] for k in taken}

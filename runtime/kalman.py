@@ -326,7 +326,10 @@ def _filter(chain: Chain, values: Array, mean: Array, covariance: Array) -> Filt
             mean + gain[:, None] * (weight * left),
             p - gain[:, None] * (weight * gain),
         )
-        return after, (*state, *after, jnp.sqrt(weight) * left, growth)
+        # The root of 0, of what is not observed, has no derivative.
+        is_seen = precision > 0
+        white = jnp.where(is_seen, jnp.sqrt(jnp.where(is_seen, weight, 1.0)) * left, 0.0)
+        return after, (*state, *after, white, growth)
 
     found = lax.scan(one, (mean, covariance), _steps(chain, values))[1]
     mean_before, covariance_before, mean, covariance, white, growth = found
@@ -505,6 +508,11 @@ def _with_noise(p: Array, blocks: Blocks) -> Array:
         rows.append(jnp.concatenate([p[start:stop, :start], own, p[start:stop, stop:size]], axis=1))
         start = stop
     return jnp.concatenate(rows)
+
+
+def predicted(transitions: Blocks, noises: Blocks, p: Array) -> Array:
+    """A P A' + Q."""
+    return _with_noise(_sandwich(transitions, p), noises)
 
 
 def _back(blocks: Blocks, r: Array, n: Array) -> tuple[Array, Array]:

@@ -58,13 +58,15 @@ class Axes:
 
 @dataclass
 class _Evidence:
-    """What the data say of one index. `along_rows`: some of the axes are rows, not coordinates."""
+    """What the data say of one index: of the axes along it, some may be declared in brackets
+    (`along_rows`), others the coordinates of a space (`of_space`)."""
 
     axes: list[tuple[Piece, Labels | None, int]] = field(default_factory=list)
     cells: list[Labels] = field(default_factory=list)
     feeders: list[Labels] = field(default_factory=list)
     alone: list[Labels] = field(default_factory=list)
     along_rows: bool = False
+    of_space: bool = False
 
     @property
     def is_any(self) -> bool:
@@ -96,6 +98,11 @@ def resolve_labels(needs: Needs, located: Located, known: Known | None) -> Axes:
 
 def _collect(piece: Piece, evidence: dict[Dim, _Evidence], found: Axes) -> None:
     sizes = piece.values.shape[1 if piece.row_dims else 0 :]
+    for dim in piece.need.dims:
+        if base_of(dim) in evidence:
+            is_bracketed = dim in piece.need.indices
+            evidence[base_of(dim)].along_rows |= is_bracketed
+            evidence[base_of(dim)].of_space |= not is_bracketed
     for dim, key in zip(piece.row_dims, piece.keys, strict=True):
         name = base_of(dim)
         if key is not None:
@@ -114,7 +121,6 @@ def _collect(piece: Piece, evidence: dict[Dim, _Evidence], found: Axes) -> None:
         if len(piece.row_dims) == 1:
             read = None if key is None else distinct_labels(key)
             evidence[name].axes.append((piece, read, len(piece.values)))
-            evidence[name].along_rows = True
         elif key is not None:
             evidence[name].cells.append(distinct_labels(key))
     for dim, key, size in zip(piece.rest, piece.rest_keys, sizes, strict=True):
@@ -143,14 +149,20 @@ def _one(index: IndexNeed, seen: _Evidence, known: Known | None, found: Axes) ->
             if name in known.numbered:
                 found.numbered.add(name)
         return
-    if old is not None and known is not None and name not in known.numbered and seen.is_bare(old):
-        if index.fed_by or not seen.along_rows:
-            found.problems += _in_order(index, seen, old)
+    if old is not None and known is not None and (seen.of_space or index.fed_by):
+        is_named = name not in known.numbered
+        if seen.is_bare(old) and (is_named or not seen.along_rows):
+            found.problems += _in_order(index, seen, old, is_named=is_named)
             found.positioned.add(name)
             found.labels[name], found.codes[name] = old, np.arange(len(old))
+            if not is_named:
+                found.numbered.add(name)
             return
-    found.given.add(name)
     fresh = _fresh(index, seen, found)
+    if old is not None and not seen.along_rows and _are_same(fresh, old):
+        found.labels[name], found.codes[name] = old, np.arange(len(old))
+        return
+    found.given.add(name)
     if old is None or known is None:
         found.labels[name] = fresh
         found.codes[name] = fresh if name in found.numbered else counted(len(fresh))
@@ -240,29 +252,35 @@ def _sizes_agree(index: IndexNeed, seen: _Evidence, size: int, verb: str) -> lis
     ]
 
 
+def _are_same(fresh: Labels, old: Labels) -> bool:
+    """Whether coordinates have the labels of the fit, in whatever order."""
+    return len(fresh) == len(old) and bool(np.all(codes(fresh, old) >= 0))
+
+
 def _is_counted(key: Labels, old: Labels) -> bool:
     """Whether labels are the numbers of coordinates, `x.1, x.2`, where the fit had names."""
     is_numbers = key.dtype.kind == "i" and np.array_equal(key, np.arange(1, len(key) + 1))
-    return is_numbers and old.dtype == object and (codes(key, old) < 0).all()
+    return bool(is_numbers and old.dtype == object and np.all(codes(key, old) < 0))
 
 
-def _in_order(index: IndexNeed, seen: _Evidence, old: Labels) -> list[Diagnostic]:
-    """What is wrong with cells without labels along an index that had some at the fit: rows have
-    no order that could be meant, coordinates have one."""
+def _in_order(
+    index: IndexNeed, seen: _Evidence, old: Labels, *, is_named: bool
+) -> list[Diagnostic]:
+    """What is wrong with cells without labels along an index of the fit: rows have no order that
+    could be meant, coordinates have one."""
     name = index.name
     fitted = ", ".join(label_text(label) for label in old[:8]) + (", ..." if len(old) > 8 else "")
     for piece, _, size in seen.axes:
         need = piece.need
-        if name in map(base_of, piece.row_dims):
+        if is_named and name in map(base_of, need.indices):
             problem = f"the rows of {need.name} have no labels, but {name} has: {fitted}"
             mend = f"give them a column {name}: tables meet by label, never by row"
             return [Diagnostic("M409", problem, need.span, mend=mend)]
         if size != len(old):
-            problem = (
-                f"{need.name} has {size} coordinates {name}, but at the fit they were {fitted}"
-            )
+            was = f"at the fit they were {fitted}" if is_named else f"the fit had {len(old)}"
+            problem = f"{need.name} has {size} coordinates {name}, but {was}"
             mend = f"give {need.name} these, in this order or in columns of these names"
-            return [Diagnostic("M406", problem, need.span, mend=mend)]
+            return [Diagnostic("M406", problem, need.span, mend=mend if is_named else None)]
     return []
 
 

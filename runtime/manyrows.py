@@ -18,7 +18,7 @@ from mercer.runtime.predict import Prediction
 LEVELS = (0.025, 0.975)
 """The quantiles that a table shows: found on the way, while others cost a pass of their own."""
 
-_SHARE = 0.25
+SHARE = 0.25
 """Of what draws may take: what those of one block do. Several copies of them live at a time."""
 _MATRICES = 4
 """Matrices between the rows of a block and those of the fit that live at a time."""
@@ -53,7 +53,8 @@ def rows_at_once(
 ) -> int | None:
     """How many rows a block may have; None where all draws of all rows have their place in `room`.
 
-    `keys`: what is predicted; `fitted`: the rows of the fit.
+    `keys`: what is predicted; `fitted`: the rows of the fit, of one by minibatches those of a
+    batch, to which the columns of its features are as many at most.
     """
     labels = {n.name: n.space.index for n in bound.needs.data if isinstance(n.space, Label)}
 
@@ -65,13 +66,13 @@ def rows_at_once(
 
     keys = list(keys)
     longest = max((bound.sizes[d] for d in apart), default=0)
-    is_dense = program.ENGINE is Dense or program.INFERENCE.lane == "latent"
+    is_dense = program.ENGINE is Dense or program.INFERENCE.lane in ("latent", "variational")
     matrices = 8.0 * _MATRICES * fitted if is_dense else 0.0
     needed = max(8.0 * draws * sum(entries(k, of_row=False) for k in keys), matrices * longest)
     if needed <= room or not apart:
         return None
     a_row = max(8.0 * draws * sum(entries(k, of_row=True) for k in keys), matrices)
-    size = max(int(_SHARE * room / a_row), _LEAST)
+    size = max(int(SHARE * room / a_row), _LEAST)
     return size if size < longest else None
 
 

@@ -148,6 +148,35 @@ class Markov:
             mean = target.constant + mean[0]
         return mean.reshape(affine.shape), jnp.maximum(variance, 0.0).reshape(affine.shape)
 
+    def condition_together(self, affine: Affine, size: int) -> tuple[Array, Array]:
+        """Means [m, size] and covariances [m, size, size] given the data of an affine vector whose
+        entries are m groups of `size`: group i is of the time and chain of node i * size.
+
+        Where each row is a node and no weights stand beside the states. ValueError otherwise.
+        """
+        readout = self.model.readout(rows(affine, self.sites))
+        if len(readout.local) + len(readout.everywhere) or self.nodes != self.count:
+            raise ValueError("affine: weights beside the states, or rows that share a node")
+        found, smoothed, flat = self._data.filtered, self._data.smoothed, self.layout.flat
+        first = jnp.arange(self.nodes // size) * size
+
+        def at(values: Array) -> Array:
+            return gathered(flat(values), first)
+
+        chain = self._chain(self.precision[jnp.asarray(self.timeline.row)])
+        a = tuple(at(block) for block in chain.transitions)
+        q = tuple(at(block) for block in chain.noises)
+        mean = kalman.advanced(a, at(found.before_mean))  # predicted, [d, 1, m]
+        p = kalman.predicted(a, q, at(found.before_covariance))
+        r, n = at(smoothed.r), at(smoothed.n)
+        mean = (mean + jnp.einsum("dem,ecm->dcm", p, r))[:, 0]
+        covariance = p - jnp.einsum("dem,efm,fgm->dgm", p, n, p)
+        h = jnp.broadcast_to(readout.loading, (len(readout.loading), self.count))
+        h = h.reshape(len(h), -1, size)
+        means = jnp.einsum("dmi,dm->mi", h, mean)
+        found_covariance = jnp.einsum("dmi,dem,emj->mij", h, covariance, h)
+        return readout.constant.reshape(-1, size) + means, found_covariance
+
     def leave_one_out(self) -> dict[str, LeaveOneOut]:
         """Predictive law of each observed row given all others, from the smoother: O(n)."""
         group = self._group_of_rows

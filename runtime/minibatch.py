@@ -60,14 +60,21 @@ def _hash(value: np.ndarray) -> np.ndarray:
 
 
 class Minibatches:
-    """The data of a program by rows of its index `ROWS`. `count`: how many rows there are.
+    """The data of a program by rows of `index`, or of its `ROWS`. `count`: how many there are.
 
     `summaries`: what is taken once from all the data.
     """
 
-    def __init__(self, program: ModuleType, bound: Any, summaries: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        program: ModuleType,
+        bound: Any,
+        summaries: Mapping[str, Any],
+        *,
+        index: str | None = None,
+    ) -> None:
         self.program, self.bound, self.summaries = program, bound, summaries
-        self.index: str = program.ROWS
+        self.index: str = program.ROWS if index is None else index
         self.count = int(bound.sizes[self.index])
         self._word = identifiers(program)
 

@@ -66,6 +66,7 @@ def learned_of(program: ModuleType, arguments: Arguments) -> dict[str, np.ndarra
     """The arguments that no data give: a fit keeps them."""
     names = [*placed_names(program), *getattr(program, "POSTERIOR", ())]
     names += [n for pair in getattr(program, "APART", {}).values() for n in pair]
+    names += [n for words in getattr(program, "MESSAGES", {}).values() for n in words]
     return {n: np.asarray(arguments.arrays[n]) for n in names}
 
 

@@ -16,7 +16,13 @@ from numpyro import distributions as dist
 from mercer.dsl.spaces import Label
 from mercer.runtime.batches import over_draws
 from mercer.runtime.checkpoint import Checkpoint
-from mercer.runtime.conditional import Conditional, conditional, known_of, latent_names
+from mercer.runtime.conditional import (
+    Conditional,
+    conditional,
+    known_of,
+    latent_names,
+    predictor_names,
+)
 from mercer.runtime.containers import container
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
@@ -118,11 +124,6 @@ def _kept_of(shapes: Any, count: int, budget: float, labels: Mapping[str, int]) 
     }
 
 
-KEPT_ROWS = 5_000
-"""Rows up to which a fit of minibatches keeps values at the data; beyond, they are predicted when
-they are asked for, a block of rows at a time."""
-
-
 def complete_without_rows(
     program: ModuleType,
     arguments: Arguments,
@@ -147,7 +148,7 @@ def one_draw(
     known = known_of(program, arguments, draw)
     layered, known, key = _layers(program, key, known)
     law = conditional(program, known, draw)
-    if program.INFERENCE.lane == "variational":
+    if program.INFERENCE.lane in ("variational", "messages"):
         return _one_variational(program, key, draw, known, law, layered)
     gaussian = {k: v for k, v in law.laws.items() if isinstance(v, Gaussian | Linked)}
     exact = {k: q for k, q in law.quantities.items() if k not in law.latent}
@@ -212,7 +213,8 @@ def _one_variational(
     outcomes given that. The densities of rows are those given the draw, not left out."""
     draw_key, noise_key = jax.random.split(key)
     values = law.draw(draw_key, law.quantities, latent=())
-    at = {k: v for k, v in values.items() if k not in law.latent} | dict(layered)
+    hidden = predictor_names(program)
+    at = {k: v for k, v in values.items() if k not in hidden} | dict(layered)
     predictive, log_likelihood = {}, {}
     laws = program.outcomes({k: values[k] for k in law.latent}, **known)
     means = {k: v.mean for k, v in laws.items() if isinstance(v, Gaussian)}

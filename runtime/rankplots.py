@@ -29,8 +29,11 @@ def plot_ranks(calibration: Calibration) -> Figure:
     figure = Figure(figsize=(2.9 * columns, 2.2 * rows + 0.9), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for axes, number in zip(grid.flat, chosen, strict=False):
+    for place, (axes, number) in enumerate(zip(grid.flat, chosen, strict=False)):
         _panel(axes, calibration, number)
+        if place + columns >= len(chosen):  # nothing below it
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel("rank / draws", fontsize=8)
     for axes in grid.flat[len(chosen) :]:
         axes.set_visible(False)
     count = len(calibration.numbers)
@@ -59,5 +62,3 @@ def _panel(axes: Any, calibration: Calibration, number: int) -> None:
     axes.set_title(name, fontsize=9, color=colour)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
-    if axes.get_subplotspec().is_last_row():
-        axes.set_xlabel("rank / draws", fontsize=8)

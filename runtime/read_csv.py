@@ -23,7 +23,7 @@ _PIECE = 1 << 22
 """Bytes of a piece of a large file."""
 
 _PADDED = re.compile(rb"(?:^|[,;\t\n\"]) *[+-]?0[0-9]")
-"""`01001` as a label is another than `1001`: such a column is text, which may be read as numbers."""
+"""`01001` as a label is another than `1001`: such a column is text; numbers are read of it too."""
 
 _TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 
@@ -76,11 +76,23 @@ def _layout(file: File) -> _Layout:
         first = head[start:stop].decode("utf-8")
     except UnicodeDecodeError:
         fail("M421", f"{name} is not UTF-8 text", mend="save it as CSV in UTF-8")
+    _check_first(first, name)
     separator = _separator(first)
     header = [cell.strip() for cell in next(csv.reader([first], delimiter=separator))]
     _check_header(header, name)
     lines = len(head[:end].replace(b"\r\n", b"\n").replace(b"\r", b"\n").splitlines())
     return _Layout(header, separator, min(end, file.size), lines)
+
+
+def _check_first(first: str, name: str) -> None:
+    """The first line is that of the names, and nothing else."""
+    if re.fullmatch(r'"?sep=.?"?', first.strip()):
+        problem = f"the first line of {name} is {first.strip()}, which only a spreadsheet knows"
+        fail("M421", problem, mend="remove it: commas, semicolons and tabs are recognised")
+    if first.lstrip().startswith("#") and not any(mark in first for mark in _SEPARATORS):
+        problem = f"the first line of {name} is a comment"
+        why = "it must hold the names of the columns"
+        fail("M421", problem, why=why, mend="remove the lines that begin with # above the names")
 
 
 def _separator(first: str) -> str:

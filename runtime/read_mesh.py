@@ -36,12 +36,11 @@ def read_mesh(file: File) -> Table:
         faces = np.asarray(found.faces, np.int64)
     except MercerError:
         raise
-    except Exception as error:  # of its parsers, and of NumPy's inside them
-        said = " ".join(str(error).split())
+    except Exception:  # of its parsers, and of NumPy's inside them, which speak of arrays
         fail(
             "M421",
             f"{file.name} is no whole file of triangles",
-            why=said[:200] or type(error).__name__,
+            why=f"it is cut short, or not of the kind that `.{kind}` says.",
             mend="write it again from the program that made it",
         )
     if len(faces) == 0:

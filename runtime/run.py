@@ -10,14 +10,20 @@ from typing import Any
 import numpy as np
 
 from mercer.dsl.spaces import Label
+from mercer.runtime import posterior
 from mercer.runtime.cache import use_cache
 from mercer.runtime.checkpoint import Checkpoint, begin, digest, surroundings
+from mercer.runtime.conditional import known_of
+from mercer.runtime.density import Arguments
 from mercer.runtime.diagnose import LEAST_JITTER, diagnose, of_inducing, of_normal_law
+from mercer.runtime.draws import Draws
 from mercer.runtime.fit import Fit
 from mercer.runtime.infer import at_all_rows, infer, settings_of, takes_batches
 from mercer.runtime.inference import Method
+from mercer.runtime.layers.equivariance import Equivariance, equivariance_of, sentences_of
+from mercer.runtime.manyrows import SHARE, rows_at_once
 from mercer.runtime.placing import learned_of
-from mercer.runtime.posterior import KEPT_ROWS, complete, complete_without_rows, inference_data
+from mercer.runtime.posterior import complete, complete_without_rows, inference_data, rows_of
 from mercer.runtime.progress import Report, watched
 from mercer.runtime.statistics import statistics_note
 from mercer.runtime.stochastic import Fitted
@@ -70,7 +76,7 @@ def run(
         )
 
     def assemble(report: Report) -> Any:
-        if takes_batches(program) and bound.sizes[program.ROWS] > KEPT_ROWS:
+        if takes_batches(program) and not _at_once(program, bound, fitted):
             return complete_without_rows(program, arguments, found, seed=seed, report=report)
         return complete(
             program,
@@ -94,6 +100,9 @@ def run(
     most = {k: float(np.max(v)) for k, v in jitter.items()}
     quality = {k: float(np.mean(stats[k])) for k in ("bound", "unexplained") if k in stats}
     attributes = {"created_by": "mercer", **settings, **most, **quality}
+    symmetry = _equivariance(program, arguments, found, seed)
+    attributes |= {f"equivariance error of {k}": v.error for k, v in symmetry.items()}
+    attributes |= {f"Monte Carlo floor of {k}": v.floor for k, v in symmetry.items()}
     idata = inference_data(program, bound, groups, attributes)
     return Fit(
         idata=idata,
@@ -106,6 +115,7 @@ def run(
             *diagnose(found, method=by, depth=settings.get("depth", 10), jitter=jitter),
             *of_inducing(stats),
             *of_normal_law(stats),
+            *sentences_of(symmetry),
             *statistics_note(groups, found.chains * found.draws),
         ),
         learned=learned_of(program, arguments),
@@ -114,6 +124,35 @@ def run(
         plan_text=plan_text,
         checkpoint=kept,
     )
+
+
+def _equivariance(
+    program: ModuleType, arguments: Arguments, draws: Draws, seed: int
+) -> dict[str, Equivariance]:
+    """Of each equivariant layer, at the first draw and the first images of the data."""
+    training = getattr(program, "TRAINING", None)
+    if training is None or training.image is None:
+        return {}
+    images = arguments.arrays[training.image]
+    # The sides of an image are dims without a name.
+    depth = sum(dim[0].isdigit() for dim in program.DIMS[program.NAMES[training.image]])
+    known = known_of(program, arguments.all(), {k: v[0] for k, v in draws.flat().items()})
+    return equivariance_of(program, images.reshape(-1, *images.shape[-depth:]), known, seed=seed)
+
+
+def _at_once(program: ModuleType, bound: Any, fitted: Fitted) -> bool:
+    """Whether the values at all rows have their place in one block of a prediction. Those of more
+    rows are predicted when they are wanted."""
+    size = rows_at_once(
+        program,
+        bound,
+        [name for name, dims in program.DIMS.items() if program.ROWS in dims],
+        [program.ROWS],
+        draws=fitted.draws.chains * fitted.draws.draws,
+        fitted=rows_of(fitted.arguments),
+        room=SHARE * posterior.KEPT_BYTES,
+    )
+    return size is None
 
 
 def _outcomes_with_labels(bound: Any) -> dict[str, int]:

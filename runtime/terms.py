@@ -128,3 +128,16 @@ class Linked:
     law: Callable[[Array], Any]
     timeline: Timeline | None = None
     is_nearest: bool = False
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One factor of a product that is summed over shared positions: row i reads the entries
+    `index[i]` [N, R] ([1, R]: all rows the same) of its site, one for each of R positions, which
+    `letters` name as in an `einsum` and `sizes` count. `index` [N]: one position. `is_along`: the
+    site is that of a function with states along a line."""
+
+    letters: str
+    sizes: tuple[int, ...]
+    index: Array
+    is_along: bool = False

@@ -8,11 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpyro.distributions import biject_to
 from numpyro.handlers import seed, substitute, trace
-from numpyro.infer.initialization import init_to_uniform
+from numpyro.infer.initialization import init_to_median, init_to_uniform
 
 from mercer.runtime.conditional import known_of
 from mercer.runtime.density import Arguments
@@ -63,8 +64,33 @@ class Unknowns:
             return value
 
         model = substitute(seed(self.program.model, 0), substitute_fn=give)
-        trace(model).get_trace(**arrays, **self.static)
+        sites = trace(model).get_trace(**arrays, **self.static)
+        latent = getattr(self.program, "LATENT", ())
+        for name, site in sites.items():  # what is made of unknowns, and has a name
+            if site["type"] == "deterministic" and name not in latent:
+                found[name] = site["value"]
         return found, density
+
+    def medians(self, arrays: Mapping[str, Array]) -> Array:
+        """The unknowns at the medians of their priors, flat."""
+
+        def find(arrays: Mapping[str, Array]) -> Array:
+            start = init_to_median(num_samples=15)
+            model = substitute(seed(self.program.model, 0), substitute_fn=start)
+            sites = trace(model).get_trace(**arrays, **self.static)
+            free = {
+                k: biject_to(s["fn"].support).inv(s["value"])
+                for k, s in sites.items()
+                if _is_unknown(s)
+            }
+            return ravel_pytree(free)[0]
+
+        return jnp.asarray(jax.jit(find)(dict(arrays)), float)  # values of functions are not made
+
+    def positions(self) -> dict[str, np.ndarray]:
+        """Where each unknown stands in the flat vector."""
+        places = self.unravel(jnp.arange(len(self.zero), dtype=self.zero.dtype))
+        return {name: np.asarray(place, int).reshape(-1) for name, place in places.items()}
 
     def known(self, values: Mapping[str, Array], arrays: Mapping[str, Array]) -> dict[str, Any]:
         """Data and unknowns together, as the functions of a program take them."""
@@ -72,4 +98,6 @@ class Unknowns:
 
 
 def _is_unknown(site: Mapping[str, Any]) -> bool:
-    return site["type"] == "sample" and not site["is_observed"] and site["name"] != WHITENED
+    name = site["name"]  # `f.whitened`: what a random function is made of
+    is_free = site["type"] == "sample" and not site["is_observed"]
+    return is_free and name != WHITENED and not name.endswith(".whitened")

@@ -95,6 +95,11 @@ class Variational(Inducing):
             return mean + own.reshape(mean.shape), spread_ + variance
         return mean + own.reshape(mean.shape), spread_ + variance.reshape(mean.shape)
 
+    def at_mean(self, outcome: Gaussian) -> dist.Normal:
+        """The law of an outcome, the unknowns at their means."""
+        mean = self.condition({}, outcome.mean)[0]
+        return dist.Normal(mean, spread(outcome.noise, mean.shape).reshape(mean.shape))
+
     def of_apart(self, target: Rows) -> tuple[Array, Array]:
         """The mean and the variance [N] of what rows read of unknowns that stand apart; a row reads
         an entry once."""

@@ -68,6 +68,12 @@ def mend_of_text(cell: object, *, is_outcome: bool = False) -> str | None:
         return "leave a missing cell empty" + "; only an outcome may be missing" * (not is_outcome)
     if text.casefold() in ("yes", "no", "true", "false"):
         return "write 1 for yes and 0 for no, or declare it `Bool` and write true and false"
+    if "\u2212" in text and _is_number(text.replace("\u2212", "-")):
+        return "write the minus sign as the hyphen of the keyboard: -"
+    if re.fullmatch(r"[+-]?[1-9]\d{0,2}(,\d{3})+", text):
+        plain, point = text.replace(",", ""), text.replace(",", ".")
+        decimal = f", or {point} if the comma stands for a point" if text.count(",") == 1 else ""
+        return f"write {plain}, without marks between the thousands{decimal}"
     if "," in text and _is_number(text.replace(",", ".", 1)):
         return "write decimals with a point"
     if "," in text and _is_number(text.replace(",", "")):

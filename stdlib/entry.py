@@ -62,8 +62,9 @@ class KernelEntry(Entry):
     """`smoothness`: how many mean-square derivatives a function with this kernel has.
 
     `input` is what it is a kernel on: "vector" (any Real^d), "number" (Real only), "label"
-    (an index: Coregion), "shape" (a surface or graph). `gram` is true where a Gram matrix
-    determines it (kernels of distances and inner products), as needed after `Real^inf`.
+    (an index: Coregion), "shape" (a surface or graph), "field" (Real^d, of a function to Real^d).
+    `gram` is true where a Gram matrix determines it (kernels of distances and inner products), as
+    needed after `Real^inf`.
     `states(constants)`: how many numbers the state of the kernel on the line has, and whether they
     are constants in time; None where no finite linear system has this covariance.
     `on_shapes`: it runs on surfaces and graphs, where it says how the variances of their waves fall
@@ -73,7 +74,7 @@ class KernelEntry(Entry):
     """
 
     smoothness: float = math.inf
-    input: Literal["vector", "number", "label", "shape"] = "vector"
+    input: Literal["vector", "number", "label", "shape", "field"] = "vector"
     gram: bool = False
     runs: bool = True  # False: known to the language, no implementation yet but on shapes
     on_shapes: bool = False

@@ -21,6 +21,12 @@ _DRAWS = (
 _COUNT = _setting("count", "Count", None, "how many inducing points")
 _AT = Parameter("at", "Real", None, False, doc="a column of inducing points, held where they are")
 
+_TRAINING = (
+    _setting("batch", "Count", None, "of layers: rows at a time"),
+    _setting("epochs", "Count", None, "of layers: passes over the rows, at most"),
+    _setting("held", "Unit", None, "of layers: share of the rows that says when to stop"),
+)
+
 METHODS = (
     _method(
         "NUTS",
@@ -36,6 +42,8 @@ METHODS = (
         *_DRAWS,
         _setting("restarts", "Count", 4.0, "starting points"),
         _setting("steps", "Count", 500.0, "at most so many steps from each"),
+        *_TRAINING,
+        _setting("rate", "Positive", 0.01, "of layers: size of the first steps"),
     ),
     _method(
         "SVI",
@@ -45,6 +53,15 @@ METHODS = (
         _setting("rate", "Positive", 0.02, "size of the first steps"),
         _setting("batch", "Count", None, "rows at a time; asks for minibatches"),
         _setting("samples", "Count", 5.0, "draws of the functions inside others, at each step"),
+        *_TRAINING[1:],
+    ),
+    _method(
+        "Messages",
+        "A Normal law for each factor of a product, given those of the others, in turn.",
+        *_DRAWS,
+        _setting("restarts", "Count", 4.0, "starting points, compared by the bound"),
+        _setting("steps", "Count", 500.0, "at most so many sweeps over all factors"),
+        _setting("damping", "Unit", 0.0, "share of the last message that stays in the next"),
     ),
     _method("Laplace", "A Normal at the highest density of the latent values."),
     _method("CVI", "The Normal nearest to the latent values' law (Khan & Lin 2017)."),
@@ -58,5 +75,4 @@ METHODS = (
         "Integrated out by conjugate gradients, to a tolerance.",
         _setting("tolerance", "Positive", 1e-6, "relative residual"),
     ),
-    _method("Messages", "Message passing between smoothers."),
 )

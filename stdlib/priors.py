@@ -58,6 +58,15 @@ PRIORS = (
         _setting("samples", "Count", 10.0, "elements of the group drawn for each integral"),
         _setting("hidden", "List", "[60, 60, 60]", "layers of the coordinate network"),
         _WEIGHTS,
+        _setting("radius", "Positive", 2.0, "how far the kernel reaches, in cells of the grid"),
+        _setting(
+            "stride",
+            "Count",
+            "stride",
+            "cells of the grid, each way, for one of the next; 2 on an even grid from 12 on, or 1",
+        ),
+        _setting("spread", "Positive", 0.25, "how far the sampled strains reach, as a log length"),
+        _setting("seed", "Count", 0.0, "what the samples follow from"),
     ),
     _prior(
         "Network",

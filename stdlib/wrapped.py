@@ -203,13 +203,17 @@ class PushedLaw(Wrapped):
         shape = jnp.broadcast_shapes(jnp.shape(value), self.batch_shape)
         value = jnp.broadcast_to(jnp.asarray(value, float), shape)
         frozen = jax.lax.stop_gradient(value)
-        rises = self.forward(jnp.ones(shape)) > self.forward(-jnp.ones(shape))
+        # g is asked within the support of the draw only: a log has no value below 0.
+        lowest = jax.lax.stop_gradient(getattr(self.base.support, "lower_bound", -jnp.inf))
+        highest = jax.lax.stop_gradient(getattr(self.base.support, "upper_bound", jnp.inf))
+        first, second = (self.forward(jnp.broadcast_to(x, shape)) for x in _inside(lowest, highest))
+        rises = second > first
 
         def is_beyond(x: Array) -> Array:
-            y = jax.lax.stop_gradient(self.forward(x))
-            return jnp.where(rises, y >= frozen, y <= frozen)
+            y = jax.lax.stop_gradient(self.forward(jnp.minimum(x, highest)))
+            return jnp.where(rises, y >= frozen, y <= frozen) | (x >= highest)
 
-        before = jax.lax.stop_gradient(_bisected(is_beyond, shape, -jnp.inf))
+        before = jax.lax.stop_gradient(_bisected(is_beyond, shape, lowest))
         for _ in range(2):
             image, slope = _with_slope(self.forward, before)
             before = before - (image - value) / slope
@@ -248,6 +252,15 @@ def quantile(law: dist.Distribution, probability: Array) -> Array:
     start = lowest - 0.5 if law.is_discrete else lowest
     found = _bisected(lambda x: law.cdf(jnp.maximum(x, lowest)) >= probability, shape, start)
     return jnp.round(found).astype(int) if law.is_discrete else found
+
+
+def _inside(low: Any, high: Any) -> tuple[Array, Array]:
+    """Two numbers between ends that may be infinite, the smaller first."""
+    low, high = jnp.asarray(low, float), jnp.asarray(high, float)
+    has_low, has_high = jnp.isfinite(low), jnp.isfinite(high)
+    start = jnp.where(has_low, low, jnp.where(has_high, high - 3.0, -2.0))
+    width = jnp.where(has_low & has_high, high - low, 3.0)
+    return start + width / 3.0, start + 2.0 * width / 3.0
 
 
 def _bisected(is_beyond: Callable[[Array], Array], shape: tuple[int, ...], lowest: Any) -> Array:

@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
@@ -34,7 +35,7 @@ def test_every_kernel_stands_on_its_page_with_all_its_arguments(pages: ModuleTyp
         section = re.search(rf"^## {entry.name}\n(.*?)(?=^## |\Z)", text, re.S | re.M)
         assert section is not None and entry.doc.splitlines()[0] in section[1]
         assert all(f"| `{p.name}` |" in section[1] for p in entry.parameters)
-        assert ("no engine yet" in section[1]) == (not entry.runs)
+        assert ("no engine yet" in section[1]) == (not entry.runs and not entry.on_shapes)
     assert text.count("![Draws of RBF]") == 1 and "![Draws of Matern12]" not in text
 
 
@@ -74,3 +75,80 @@ def test_every_page_that_is_written_stands_in_the_navigation() -> None:
     navigation = str(yaml.safe_load(text)["nav"])
     for page in DOCS.glob("*.md"):
         assert page.name in navigation
+
+
+# --- what the pages show ----------------------------------------------------------------------
+
+MODELS_SHOWN = [
+    pytest.param(text, id=f"{path.name}-{number}")
+    for path in (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
+    for number, text in enumerate(
+        re.findall(
+            r"^```(?:mercer)?(?: title=.*)?\n(.*?)^```", path.read_text("utf-8"), re.S | re.M
+        )
+    )
+    if re.search(r"^(data|index|def|%%mercer) |~", text, re.M) and "error M" not in text
+]
+
+
+@pytest.mark.parametrize("text", MODELS_SHOWN)
+def test_a_model_on_a_page_parses_and_a_whole_one_compiles(text: str) -> None:
+    """A piece of a model names what it leaves out (M201), and has no other mistake."""
+    text = re.sub(r"^%%mercer \w+\n", "", text)
+    if '--8<-- "' in text:
+        text = (DOCS / re.findall(r'--8<-- "(.*?)"', text)[0]).read_text("utf-8")
+    try:
+        assert "def model(" in mercer.compile(text).source
+    except mercer.MercerError as error:
+        assert {problem.code for problem in error.diagnostics} <= {"M201"}, str(error)
+
+
+def test_an_error_on_a_page_is_the_one_that_is_shown() -> None:
+    """The message of the README, word by word, from its model."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    shown = re.search(r"^```\n(deep\.mercer:.*?)^```", text, re.S | re.M)
+    assert shown is not None
+    line = re.search(r"^6 \| (.*)$", shown[1], re.M)
+    model = "h : Real^d -> Real^inf ~ GP(RBF(), nu = 10)\ndata x[n] : Real^d\ndata y[n] : Real\n"
+    assert line is not None
+    model = f"{model}\ny ~ Normal(f(h(x)), 1)\n{line[1]}\n"
+    with pytest.raises(mercer.MercerError) as caught:
+        mercer.compile(model)
+    assert str(caught.value).split(" ", 1)[1].strip() == shown[1].split(" ", 1)[1].strip()
+
+
+@pytest.fixture(scope="module")
+def typed() -> dict[str, set[str]]:
+    """Of each command, the options that it knows."""
+    from typer.main import get_command
+
+    from mercer.cli.app import app, run
+
+    assert run(["--version"]) == 0  # registers the commands
+    group: Any = get_command(app)
+    return {
+        name: {option for p in command.params for option in p.opts}
+        for name, command in group.commands.items()
+    }
+
+
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("examples/*/README.md"))]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_every_command_on_a_page_exists_with_its_options(
+    path: Path, typed: dict[str, set[str]]
+) -> None:
+    for line in re.findall(r"^    mercer (.*)$", path.read_text("utf-8"), re.M):
+        command, *words = line.split()
+        assert command in typed, line
+        for word in words:
+            if word.startswith("-"):
+                assert word.split("=")[0] in typed[command], line
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_every_script_and_folder_that_a_page_names_is_there(path: Path) -> None:
+    text = path.read_text("utf-8")
+    for name in re.findall(r"(?:python |`)((?:benchmarks|examples|tests|docs)/[\w/.]+\w)", text):
+        assert (ROOT / name).exists(), name

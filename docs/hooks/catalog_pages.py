@@ -136,11 +136,16 @@ def _of_kernel(entry: KernelEntry) -> str:
         "number": "numbers",
         "label": "labels",
         "shape": "surfaces and graphs",
+        "field": "vectors, of functions to vectors of as many coordinates",
     }[entry.input]
+    if entry.on_curved and entry.on_shapes:
+        on += ", circles, spheres and rotations"
     said = [f"On {on}", times if entry.smoothness_of is None else "as smooth as `nu` says"]
     if entry.gram:
         said.append("also after `Real^inf`")
-    if not entry.runs:
+    if not entry.runs and entry.on_shapes and entry.input == "vector":
+        said.append("it runs on surfaces, graphs, circles, spheres and rotations only, so far")
+    if not entry.runs and not entry.on_shapes:
         said.append("**checks, and has no engine yet**")
     return "; ".join(said) + "."
 

@@ -171,16 +171,23 @@ def summary(
     digits: Annotated[
         int, typer.Option(parser=whole("--digits", 0), metavar="N", help="Digits behind the dot.")
     ] = 3,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="NAME", help="Only this; may be given several times."),
+    ] = None,
 ) -> None:
     """Print mean, sd, interval, effective sample size and R-hat of every unknown number."""
     import mercer
 
     with waiting("Summarising"):
         fitted = mercer.open(fit)
-        table = fitted.summary()
+        table = fitted.summary(names)
     for sentence in fitted.diagnostics:
         print(sentence)
     print(table.round(digits).to_string(max_rows=None, max_cols=None))
+    if names is None and (many := fitted.many()):
+        listed = ", ".join(f"{name} ({size:,} values)" for name, size in many.items())
+        print(f"Along the rows of the data, shown with --name: {listed}.")
 
 
 @app.command()

@@ -55,7 +55,7 @@ Seed = Annotated[
         parser=whole("--seed", 0), metavar="N", help="The same seed gives the same draws."
     ),
 ]
-METHODS = ("auto", "nuts", "map", "svi")
+METHODS = ("auto", "nuts", "map", "svi", "messages")
 Method = Annotated[
     str,
     typer.Option(

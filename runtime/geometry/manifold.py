@@ -60,6 +60,11 @@ class Manifold:
         return tangent_frames(self.cloud, around, self._dim, name=self.name)
 
     @property
+    def points(self) -> np.ndarray:
+        """Where its waves are known, [N, D]."""
+        return self.cloud
+
+    @property
     def dim(self) -> int:
         return self.frames.shape[2]
 

@@ -74,6 +74,11 @@ class Mesh:
                 ]
             )
 
+    @property
+    def points(self) -> np.ndarray:
+        """Where its waves are known, [V, 3]."""
+        return self.vertices
+
     @cached_property
     def edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Both ends of each edge, and its weight: half the cotangents of the angles across it."""

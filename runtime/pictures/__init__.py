@@ -48,7 +48,8 @@ def plot_fit(fit: Fit, folder: str | Path | None = None) -> Figures:
 
 
 def save(drawn: Iterable[Picture], folder: str | Path) -> list[Path]:
-    """Writes a PNG for each picture, whole or not at all; makes the folder."""
+    """Writes a PNG for each picture, whole or not at all, and an HTML page of what can be turned
+    round; makes the folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
@@ -61,6 +62,11 @@ def save(drawn: Iterable[Picture], folder: str | Path) -> list[Path]:
         with replace_whole(path) as temporary:
             temporary.write_bytes(png_of(picture.figure))
         paths.append(path)
+        if picture.page is not None and (text := picture.page()) is not None:
+            page = path.with_suffix(".html")
+            with replace_whole(page) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+            paths.append(page)
     return paths
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from matplotlib.figure import Figure
 
 from mercer.dsl.spaces import Bool, Label
-from mercer.runtime.pictures import checks, curves, inner, maps, outcomes, unknowns
+from mercer.runtime.pictures import checks, curves, inner, maps, outcomes, surfaces, unknowns
 from mercer.runtime.pictures.inputs import Shape
 from mercer.runtime.pictures.study import Study
 
-Subject = Literal["outcome", "function", "unknown", "fit"]
+Subject = Literal["outcome", "function", "surface", "unknown", "fit"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Kind:
     `name` begins the name of the figure, the subject ends it: `data co2`. For one subject the
     first row of a name that fits draws; so a special case stands above the general one. `fits`
     and `draw` get the name of the outcome, function value or unknown ("" for the fit as a whole).
-    `see` is the sentence that a report puts under the picture.
+    `see` is the sentence that a report puts under the picture. `page`: the same to turn round, as
+    HTML, or None where the library that makes it is not installed.
     """
 
     name: str
@@ -32,15 +34,17 @@ class Kind:
     fits: Callable[[Study, str], bool]
     draw: Callable[[Study, str], Figure]
     see: str
+    page: Callable[[Study, str], str | None] | None = None
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, its name, and what to see in it."""
+    """A figure, its name, and what to see in it; `page` makes an HTML page of it, if there is."""
 
     name: str
     see: str
     figure: Figure
+    page: Callable[[], str | None] | None = None
 
 
 def _is_numbers_over(study: Study, name: str, *shapes: Shape) -> bool:
@@ -110,6 +114,15 @@ KINDS: tuple[Kind, ...] = (
         "The function by itself; away from the dots, where the data are, it is least certain.",
     ),
     Kind(
+        "component",
+        "surface",
+        lambda study, _: True,
+        surfaces.draw_surface,
+        "The function over its surface; dark parts of a field are where it is least certain, and "
+        "marks are where it vanishes, +1 for centres, sources and sinks, -1 for saddles.",
+        surfaces.page_of,
+    ),
+    Kind(
         "forest",
         "unknown",
         unknowns.is_labelled,
@@ -128,7 +141,8 @@ KINDS: tuple[Kind, ...] = (
         "unknown",
         unknowns.is_places,
         unknowns.draw_places,
-        "Such places are known up to what the model cannot tell apart: a turn, a mirror image.",
+        "A dot a row. Unknown inputs are found up to a turn or a mirror image: all of them say "
+        "the same.",
     ),
     Kind(
         "forest",
@@ -229,10 +243,13 @@ def pictures_of(study: Study) -> Iterator[Picture]:
                 continue
             if made is not None:
                 drawn.add(name)
-                yield Picture(name, kind.see, made)
+                page = None if kind.page is None else partial(kind.page, study, subject)
+                yield Picture(name, kind.see, made, page)
 
 
 def _subjects(study: Study, kind: Kind) -> list[str]:
     if kind.of == "outcome":
         return [n for n in study.outcomes if study.has_data(n)]
+    if kind.of == "surface":
+        return list(study.shapes)
     return {"function": list(study.functions), "unknown": study.unknowns, "fit": [""]}[kind.of]

@@ -67,22 +67,39 @@ class Study:
         self.functions: dict[str, str] = {
             key: site.process
             for key, site in fit.sites().items()
-            if site.points is not None and key in known and key in names
+            if site.points is not None
+            and key in known
+            and (key in names or not (fit.keeps_rows or site.is_inducing))
         }
+        drawn = {*self.functions, *self.shapes}
         # Values of functions that no site has are those inside others, with their Gram matrices.
-        self.unknowns: list[str] = [n for n in names if n not in self.functions and "(" not in n]
+        self.unknowns: list[str] = [n for n in names if n not in drawn and "(" not in n]
         self._seen: dict[Any, Prediction | None] = {}
         self._inputs: dict[str, Inputs | None] = {}
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[Any, str]]:
+        """Of the functions on a surface in space: it, and the column of their points."""
+        made = getattr(self.fit.program, "shapes", None)
+        found = {} if made is None else dict(made(**self.fit.arguments.all()))
+        return {
+            key: (shape, column)
+            for key, (shape, column) in found.items()
+            if shape.points.shape[1] == 3 and shape.dim == 2
+        }
 
     # --- names ---
 
     def titled(self, name: str) -> str:
         """A name with what the model says of it, its unit as a rule: `co2 (ppm)`."""
-        doc = self.fit.docs.get(self.functions.get(name, name), "")
+        owner = self.fit.sites()[name].process if name in self.shapes else name
+        doc = self.fit.docs.get(self.functions.get(name, owner), "")
         return wrapped(f"{name} ({doc})" if doc else name)
 
     def short_name(self, name: str) -> str:
         """The function instead of its value, `f` for `f(x)`, where it has only this one."""
+        if name in self.shapes:
+            return self.fit.sites()[name].process
         owner = self.functions.get(name, name)
         return owner if list(self.functions.values()).count(owner) == 1 else name
 

@@ -4,7 +4,9 @@ Importing this package does not import JAX; making a kernel does.
 """
 
 from mercer.stdlib.kernels.dot import Brownian, Constant, Linear, Polynomial
+from mercer.stdlib.kernels.flows import CurlFree, DivergenceFree, FieldWord, Helmholtz
 from mercer.stdlib.kernels.infinite import NNGP, NTK, ArcCosine, NormalisedGaussian
+from mercer.stdlib.kernels.invariant import GroupMean, Invariant
 from mercer.stdlib.kernels.labels import Coregion
 from mercer.stdlib.kernels.promised import PROMISED
 from mercer.stdlib.kernels.shapes import (
@@ -28,7 +30,7 @@ from mercer.stdlib.kernels.stationary import (
 )
 from mercer.stdlib.kernels.word import Word
 
-WORDS: tuple[Word, ...] = (
+WORDS: tuple[Word | GroupMean, ...] = (
     RBF,
     Matern12,
     Matern32,
@@ -46,6 +48,7 @@ WORDS: tuple[Word, ...] = (
     NNGP,
     NTK,
     Coregion,
+    Invariant,
 )
 """The kernels that run, in the order in which a manual should show them."""
 
@@ -59,7 +62,11 @@ SHAPE_WORDS: tuple[Word, ...] = (
 )
 """Those that run on surfaces and graphs only."""
 
+FIELD_WORDS: tuple[FieldWord, ...] = (DivergenceFree, CurlFree, Helmholtz)
+"""Those of vector fields on a flat domain, made of kernels of potentials."""
+
 __all__ = [
+    "FIELD_WORDS",
     "NNGP",
     "NO_COVARIANCES",
     "NTK",
@@ -74,8 +81,13 @@ __all__ = [
     "Constant",
     "Coregion",
     "Cosine",
+    "CurlFree",
+    "DivergenceFree",
+    "FieldWord",
     "Heat",
+    "Helmholtz",
     "Intrinsic",
+    "Invariant",
     "Linear",
     "Matern",
     "Matern12",

@@ -31,10 +31,4 @@ PROMISED = (
         Parameter("q", "Count", None, True, structural=True, doc="number of waves"),
         scale(),
     ),
-    _promised(
-        "Invariant",
-        "Functions that do not change under a group: a kernel averaged over it.",
-        Parameter("kernel", "Kernel", None, True, structural=True),
-        Parameter("over", "Group", None, True, structural=True, doc="such as SO(2)"),
-    ),
 )

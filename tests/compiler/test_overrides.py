@@ -75,7 +75,7 @@ def test_what_is_asked_is_what_is_planned() -> None:
         (TWO_FUNCTIONS, "f by Inducing()\ninfer g by Exact()", "M321", "by Inducing and"),
         (TWO_FUNCTIONS, "f by Inducing(at = b)", "M321", "cannot be integrated out by Inducing"),
         (WEIGHTS, "a by Inducing()", "M321", "cannot be integrated out by Inducing"),
-        (TWO_FUNCTIONS, "Messages()", "M320", "no engine yet"),
+        (TWO_FUNCTIONS, "Messages()", "M321", "messages cannot be passed"),
         (TWO_FUNCTIONS, "f by Kalman()", "M321", "cannot be integrated out by Kalman"),
         (TWO_FUNCTIONS, "Kalman()", "M321", "for one unknown"),
         (TWO_FUNCTIONS, "Whitened()", "M321", "for one unknown"),

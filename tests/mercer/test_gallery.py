@@ -35,6 +35,7 @@ INPUTS: dict[str, dict[str, Any]] = {
     "logearn_interaction": {"height": T, "male": CODES % 2},
     "rod": {"x": T, "rod": np.linspace(0, 4, 4)},
     "swing": {"year": T, "state": CODES},
+    "tucker": {"lat": T, "lon": X[:, 0], "time": X[:, 1]},
     "gallery/additive": {"x": X, "t": T},
     "gallery/bradley_terry": {"winner": CODES, "loser": (CODES + 1) % GROUPS},
     "gallery/bym2": {"a": np.arange(N), "b": (np.arange(N) + 1) % N, "exposure": 1 + T},

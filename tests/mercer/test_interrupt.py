@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120.0
 """Seconds until a test gives up; none waits for them where all is well."""
 LAST = "interrupted; no file is left half written\n"
+GOES_ON = LAST.strip() + "; with --resume it goes on from fit.nc.partial\n"
 PROCESS = """data x[n], y[n] : Real
 f ~ GP(RBF())
 sigma ~ HalfNormal(1)
@@ -130,9 +131,12 @@ def test_ctrl_c_while_chains_run(folder: Path) -> None:
     """
     words = (*FIT, "--draws", "1000000")
     process = started(announce, COMMAND.format(words=words), cwd=folder)
-    assert interrupted_at("the chains start", process) == LAST
+    said = interrupted_at("the chains start", process)
     assert process.returncode == 130
-    assert names_in(folder) == ["data.csv", "model.mercer"]
+    # A slow machine writes its first checkpoint before the signal gets through.
+    kept = [name for name in names_in(folder) if name.endswith(".partial")]
+    assert said == (GOES_ON if kept else LAST)
+    assert names_in(folder) == sorted(["data.csv", "model.mercer", *kept])
 
 
 def test_who_interrupts_a_fit_is_told_how_to_go_on(folder: Path) -> None:

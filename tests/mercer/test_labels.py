@@ -149,3 +149,27 @@ def test_a_simulation_holds_labels_and_the_groups_of_a_fit_say_which_their_codes
         assert np.asarray(codes.attrs["labels"])[codes.values].tolist() == drawn.tolist()
         for values in (found.idata["posterior_predictive"], found.predict({"x": [0.5]}).draws):
             assert values["grade"].attrs["labels"] == ["bad", "fair", "good"]
+
+
+ADDED = """data x[n] : Real^part
+data y[n] : Real
+f[part] : Real -> Real ~ GP(RBF(lengthscale[part] ~ LogNormal(0, 1), scale = 1))
+y ~ Normal(sum(f(x), part), 0.1)
+"""
+
+
+def test_functions_of_each_coordinate_are_found_again_with_and_without_names() -> None:
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    y = np.sin(x[:, 0]) + x[:, 1]
+    model = mercer.compile(ADDED)
+    names = {"lon": x[:, 0], "lat": x[:, 1], "y": y}
+    settings: dict[str, Any] = {"chains": 1, "draws": 4, "progress": False}
+    named = model.fit(names, "map", columns={"x": ["lon", "lat"]}, **settings)
+    plain = model.fit({"x": x, "y": y}, "map", **settings)
+    new = np.array([[0.0, 1.0], [1.0, 0.0]])
+    wanted = np.sin(new[:, 0]) + new[:, 1]
+    for fit, given in ((named, {"x": new}), (named, names), (plain, {"x": new})):
+        means = fit.predict(given).means["y"]
+        np.testing.assert_allclose(means, y if given is names else wanted, atol=0.3)
+    with pytest.raises(mercer.MercerError, match="3 coordinates part, but the fit had 2"):
+        plain.predict({"x": np.ones((2, 3))})

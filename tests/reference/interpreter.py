@@ -34,7 +34,7 @@ from tests.reference.functions import (
     vector_dim,
 )
 
-_FUNCTION_PRIORS = ("GP", "Linear", "Network")
+_FUNCTION_PRIORS = ("GP", "Linear", "Multilinear", "Network")
 
 
 def joint_log_density(text: str, data: Mapping[str, Any], values: Mapping[str, Any]) -> float:
@@ -497,6 +497,8 @@ class Reference(Evaluator):
             return self._linear(function, prior, points[0], function.outputs)
         if prior.function.id == "Network":
             return self._network(function, prior, points[0])
+        if prior.function.id == "Multilinear":
+            return self._multilinear(function, prior, points)
         if any(BASIS in p.dims for p in points):
             raise ValueError(f"{text}: a point depends on what is integrated out")
         rows = self._rows(function, points, text)
@@ -609,6 +611,32 @@ class Reference(Evaluator):
             value = elementwise(np.add, product, bias)
             inside = next((d for d in bias.dims if d not in function.indices), None)
         return dataclasses.replace(value, coordinates=outputs)
+
+    def _multilinear(self, function: Function, prior: syntax.Call, points: list[Named]) -> Named:
+        """The sum over all positions of a weight times one entry of each argument."""
+        name, given = function.name, _by_name(prior, {"weights": None, "diagonal": None})
+        assert function.domain is not None
+        is_diagonal = "diagonal" in given and text_of(given["diagonal"].value) == "true"
+        outputs = tuple(d for d in (function.outputs,) if d)
+        inside: list[str] = []
+        values = []
+        for (_, space), point in zip(factors_of(function.domain), points, strict=True):
+            own = vector_dim(space, point)
+            word = own
+            while word in (*function.indices, *outputs, *(() if is_diagonal else inside)):
+                word += "'"
+            inside += [word] if word and word not in inside else []
+            dims = tuple(word if d == own else d for d in point.dims)
+            values.append(Named(dims, point.array))
+        node = given.get("weights") or _default("Normal(0, 1)")
+        places = (*function.indices, *outputs, *inside)
+        total = self._argument(name, "Multilinear", "weights", node, "", places)
+        for dim, at in function.at.items():
+            total = total.gathered(dim, at) if dim in total.dims else total
+        for value in values:
+            total = elementwise(np.multiply, total, value)
+        total = reduced(np.sum, total, tuple(inside)) if inside else total
+        return dataclasses.replace(total, coordinates=outputs)
 
     def _prior_argument(self, function: str, name: str) -> syntax.Argument | None:
         prior = self.tildes[function].prior

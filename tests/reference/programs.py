@@ -130,7 +130,17 @@ def _whitened(point: _Point, name: str, normal: np.ndarray) -> None:
     reference = point.reference(tuple(point.whitened))
     reference.prior_of((), {})
     module = point.program.module
-    own = [k for k in module.LATENT if reference.applications[k][0].name == name]
+    if name in module.LATENT:  # a finite unknown, by its entries
+        words = [d.rstrip("'") for d in module.DIMS[name]]
+        sizes_of = [int(w) if w.isdigit() else reference.size(w) for w in words]
+        entries = normal.reshape(sizes_of)
+        if name in reference.tildes:
+            _standard(point, name, entries)
+        else:  # weights that nobody gave a prior are standard normal themselves
+            point.given[name] = Named(module.DIMS[name], entries)
+        return
+    made = reference.applications
+    own = [k for k in module.LATENT if k in made and made[k][0].name == name]
     mean, covariance = reference.prior_of(tuple(own), module.DIMS)
     shift = JITTER * np.mean(np.diag(covariance)) * np.eye(len(mean))
     flat = mean + np.linalg.cholesky(covariance + shift) @ normal

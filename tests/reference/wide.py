@@ -1,5 +1,6 @@
 """A seed into a model of the wider language: networks, unknown inputs, columns with gaps, unknown
-ends, several functions under one outcome, unknowns that depend on values of functions."""
+ends, several functions under one outcome, unknowns that depend on values of functions, every law
+of an outcome, truncated, censored, weighted and transformed ones."""
 
 from __future__ import annotations
 
@@ -12,19 +13,58 @@ from tests.reference.terms import Terms
 KINDS = (
     "network deep_kernel inside_out latent_inputs imputed imputed_input ends each_end several "
     "location_and_scale labels_of_several heteroskedastic correlated overdispersed vectors "
-    "shares heavy"
+    "shares heavy truncated real_laws censored positive_laws weighted count_laws transformed "
+    "unit_laws"
 ).split()
+
+REAL_LAWS = (
+    "Gumbel({eta}, {s})",
+    "SoftLaplace({eta}, {s})",
+    "AsymmetricLaplace({eta}, {s}, 1.5)",
+    "VonMises({eta}, {s})",
+    "Laplace({eta}, {s})",
+    "Logistic({eta}, {s})",
+    "Cauchy({eta}, {s})",
+    "Uniform({eta} - 30, 30 * exp({eta}))",
+)
+POSITIVE_LAWS = (
+    "HalfNormal(exp({eta}))",
+    "HalfCauchy(exp({eta}))",
+    "Chi2(exp({eta}))",
+    "Pareto(0.01, exp({eta}))",
+    "Gompertz(0.5, exp({eta}))",
+    "LogUniform(0.001, 20 + exp({eta}))",
+    "InverseGamma(1 + {s}, exp({eta}))",
+    "LogNormal({eta}, {s})",
+)
+COUNT_LAWS = (
+    "NegativeBinomial(1 + {s}, logits = {eta})",
+    "GammaPoisson({s}, exp({eta}))",
+    "BetaBinomial(exp({eta}), {s}, 9)",
+    "Geometric(logits = {eta})",
+    "ZeroInflatedPoisson(logistic({eta}), {s})",
+    "Binomial(9, probs = logistic({eta}))",
+)
+UNIT_LAWS = (
+    "Beta(exp({eta}), 1 + {s})",
+    "BetaProportion(logistic({eta}), 2 + {s})",
+    "Kumaraswamy(exp({eta}), 1 + {s})",
+)
+"""Laws of an outcome over a predictor `eta` and a positive number `s`, one after another."""
 
 
 def generate_wide(seed: int) -> Generated:
     """As `generate`: the text of a model, its data, values for its unknowns."""
     model = _Wide(seed)
+    model.round = seed // len(KINDS)
     getattr(model, KINDS[seed % len(KINDS)])()
     model.rng.shuffle(model.lines)
     return "\n".join([*model.data_lines.values(), *model.lines]) + "\n", model.data, model.values
 
 
 class _Wide(Terms):
+    round = 0  # how many models of its kind came before
+
     # --- networks ---
 
     def net(self, name: str, inside: str, outputs: int = 0) -> str:
@@ -201,3 +241,79 @@ class _Wide(Terms):
         self.data_lines["y"] = "data y[n] : Simplex(part)"
         self.data["y"] = self.rng.dirichlet(np.full(3, 3.0), self.n)
         self.lines.append(f"y ~ Dirichlet(exp(0.4 * f({t})))")
+
+    # --- every law ---
+
+    def eta(self) -> str:
+        """A predictor of a size that keeps densities finite."""
+        return f"(0.3 * ({' + '.join([self.curve(), *self.terms(0)])}))"
+
+    def under(self, law: str, space: str, values: np.ndarray) -> None:
+        y = self.outcome("y", space, values)
+        s = self.positive_number("s") if "{s}" in law else ""
+        self.lines.append(f"{y} ~ {law.format(eta=self.eta(), s=s)}")
+
+    def law(self, laws: tuple[str, ...]) -> str:
+        return laws[self.round % len(laws)]
+
+    def real_laws(self) -> None:
+        law = self.law(REAL_LAWS)
+        space = "Circle" if law.startswith("VonMises") else "Real"
+        self.under(law, space, self.rng.uniform(-2, 2, self.n))
+
+    def positive_laws(self) -> None:
+        self.under(self.law(POSITIVE_LAWS), "Positive", self.rng.uniform(0.3, 3, self.n))
+
+    def count_laws(self) -> None:
+        self.under(self.law(COUNT_LAWS), "Count", self.rng.poisson(2, self.n))
+
+    def unit_laws(self) -> None:
+        self.under(self.law(UNIT_LAWS), "Unit", self.rng.uniform(0.1, 0.9, self.n))
+
+    # --- laws around laws ---
+
+    def truncated(self) -> None:
+        if self.chance(0.3):
+            ends = self.pick(["high = 9", "low = 1", "low = 1, high = 9"])
+            law = f"Truncated(Poisson(exp({{eta}})), {ends})"
+            self.under(law, "Count", 1 + self.rng.integers(0, 6, self.n))
+            return
+        inner = self.pick(["Normal({eta}, {s})", "Logistic({eta}, {s})", "StudentT(4, {eta}, {s})"])
+        ends = self.pick(["low = -2", "high = 3", "low = -2, high = 3", "low = -2 - {s}"])
+        self.under(f"Truncated({inner}, {ends})", "Real", self.rng.uniform(-1.9, 2.9, self.n))
+
+    def censored(self) -> None:
+        inner = self.pick(
+            ["Weibull(exp({eta}), {s})", "Gamma({s}, exp({eta}))", "LogNormal({eta}, {s})"]
+        )
+        for name in ("early", "late"):
+            self.data_lines[name] = f"data {name}[n] : Bool"
+        late = self.rng.integers(0, 2, self.n)
+        self.data["late"] = late.astype(float)
+        self.data["early"] = ((1 - late) * self.rng.integers(0, 2, self.n)).astype(float)
+        sides = self.pick(["above = late", "below = early", "below = early, above = late"])
+        for name in ("early", "late"):
+            if name not in sides:
+                del self.data_lines[name], self.data[name]
+        self.under(f"Censored({inner}, {sides})", "Positive", self.rng.uniform(0.3, 3, self.n))
+
+    def weighted(self) -> None:
+        self.data_lines["worth"] = "data worth[n] : Positive"
+        self.data["worth"] = self.rng.uniform(0.2, 2, self.n)
+        if self.chance(0.5):
+            values = self.rng.poisson(2, self.n)
+            self.under("Weighted(Poisson(exp({eta})), worth)", "Count", values)
+        else:
+            self.under("Weighted(Normal({eta}, {s}), worth)", "Real", self.rng.normal(size=self.n))
+
+    def transformed(self) -> None:
+        law, space = self.pick(
+            [
+                ("Normal({eta}, {s}) |> exp", "Positive"),
+                ("StudentT(4, {eta}, {s}) |> softplus", "Positive"),
+                ("Logistic({eta}, {s}) |> logistic", "Unit"),
+                ("Gamma({s}, exp({eta})) |> log", "Real"),
+                ("BetaProportion(logistic({eta}), 2 + {s}) |> sqrt", "Unit"),
+            ]
+        )
+        self.under(law, space, self.rng.uniform(0.2, 0.8, self.n))

@@ -86,7 +86,11 @@ def _pushed(
         found = reference.number(node)
         return found.ordered(dims, dict(zip(dims, y.shape, strict=True)))
 
-    low, high = np.full(y.shape, -50.0), np.full(y.shape, 50.0)
+    word = "" if _parts(base) else reference.law_with_arguments(base, owner)[0]
+    lowest, highest = {"Positive": (1e-9, 50.0), "Unit": (1e-9, 1 - 1e-9)}.get(
+        laws.SUPPORT.get(word, "Real"), (-50.0, 50.0)
+    )
+    low, high = np.full(y.shape, lowest), np.full(y.shape, highest)
     rises = forward(high) > forward(low)
     for _ in range(200):
         middle = (low + high) / 2

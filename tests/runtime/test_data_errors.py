@@ -112,6 +112,11 @@ FILES: dict[str, tuple[str, str, bytes]] = {
     "unit_in_a_cell": (LINE, "a.csv", b"x,y\n5 kg,2\n6 kg,3\n"),
     "share_in_percent": (LINE, "a.csv", b"x,y\n5%,2\n"),
     "money": (LINE, "a.csv", b"x,y\n$1.50,2\n"),
+    "thousand": (LINE, "a.csv", b'x,y\n"1,000",2\n'),
+    "millions": (LINE, "a.csv", b'x,y\n"-1,000,000",2\n'),
+    "minus_of_print": (LINE, "a.csv", "x,y\n\u22121,2\n".encode()),
+    "comment_first": (LINE, "a.csv", b"# measured in May\nx,y\n1,2\n"),
+    "line_of_a_spreadsheet": (LINE, "a.csv", b"sep=;\nx;y\n1;2\n"),
     "thousands": (LINE, "a.csv", b'x,y\n"1,234.5",2\n'),
     "dash_for_missing": (LINE, "a.csv", b"x,y\n1,2\n-,3\n"),
     "dot_for_missing_outcome": (LINE, "a.csv", b"x,y\n1,.\n2,3\n"),
@@ -303,6 +308,18 @@ NEW: dict[str, tuple[str, Any, Any]] = {
         {"g": ["bad"], "y": [1]},
         {"g": ["better"]},
     ),
+    "coordinates_more_than_named_ones": (
+        "data x[n] : Real^part\ndata w[part] : Real\ndata y[n] : Real",
+        [
+            xr.Dataset(
+                {"x": (("n", "part"), np.ones((2, 2))), "y": ("n", [1.0, 2.0])},
+                coords={"part": ["lon", "lat"]},
+            ),
+            pd.DataFrame({"part": ["lon", "lat"], "w": [1.0, 2.0]}),
+        ],
+        {"x": np.ones((2, 3))},
+    ),
+    "rows_of_labels_without_labels": (RADON, [HOUSES, COUNTIES], {"uranium": [0.1, 0.2]}),
     "no_input_of_a_prediction": (LINE, {"x": [1], "y": [1]}, {"X": [2]}),
 }
 

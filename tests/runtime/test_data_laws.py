@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mercer.dsl.diagnostic import MercerError
 from mercer.runtime.bind import Bound, bind
 from mercer.runtime.files import replace_whole, write_csv, write_npz
+from mercer.runtime.readers import read_file
 from mercer.runtime.tables import read
 from tests.runtime.data_models import needs
 
@@ -52,6 +53,68 @@ def test_a_number_is_its_own_label_however_large(label: float) -> None:
     assert list(found.arrays["u"][found.arrays["county"]]) == [2.0, 0.0]
 
 
+BEYOND = 2**53 + 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "wanted"),
+    [
+        (["01001", "1001", ""], ["01001", "1001"]),
+        (["1", "2", "+03"], ["+03", "1", "2"]),
+        ([str(BEYOND), str(BEYOND - 1), ""], [str(BEYOND - 1), str(BEYOND)]),
+        ([str(2**64 - 1), str(2**64 - 2), "3"], [str(2**64 - 2), str(2**64 - 1), "3"]),
+    ],
+)
+@pytest.mark.parametrize("large", [1 << 20, 0])
+def test_labels_in_a_csv_keep_their_zeros_and_all_their_digits(
+    cells: list[str], wanted: list[str], large: int, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("g,y\n" + "".join(f"{cell},1\n" for cell in cells))
+    model = needs("data g[n] : Label(s)\ndata y[n] : Real", outcomes="g y")
+    bound = bind(model, [read_file(tmp_path / "a.csv", large=large)])
+    assert list(bound.labels["s"]) == wanted
+    assert [wanted[i] if i >= 0 else "" for i in bound.arrays["g"]] == cells
+
+
+def test_whole_numbers_beside_a_gap_keep_all_their_digits(tmp_path: Path) -> None:
+    model = needs("data g[n] : Label(s)\ndata y[n] : Real", outcomes="g y")
+    cells = [BEYOND, BEYOND - 1, None]
+    table = pd.DataFrame({"g": pd.array(cells, dtype="Int64"), "y": [1.0, 2.0, 3.0]})
+    table.to_parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.json").write_text(json.dumps({"g": cells, "y": [1, 2, 3]}))
+    for door in (table, tmp_path / "a.parquet", tmp_path / "a.json"):
+        bound = bind(model, door)
+        assert list(bound.labels["s"]) == [BEYOND - 1, BEYOND]
+        assert list(bound.arrays["g"]) == [1, 0, -1]
+    huge = {"g": np.array([2**63 + 1, 2**63, 7], dtype=np.uint64), "y": [1, 2, 3]}
+    assert set(bind(model, huge).labels["s"]) == {str(2**63 + 1), str(2**63), "7"}
+
+
+def test_a_label_with_zeros_in_front_is_no_number_of_the_fit() -> None:
+    model = needs("data g[n] : Label(s)\ndata y[n] : Real")
+    fitted = bind(model, {"g": [1001, 1002], "y": [1, 2]})
+    new = bind(model, {"g": ["01001", "1002"]}, fitted=fitted)
+    assert list(new.new_labels["s"]) == ["01001"]
+
+
+PARTS = "data x[n] : Real^part\ndata w[part] : Real\ndata y[n] : Real"
+
+
+def test_coordinates_without_names_are_those_of_the_fit_in_order() -> None:
+    model = needs(PARTS)
+    frame = pd.DataFrame({"lon": [1.0, 2.0], "lat": [3.0, 4.0], "y": [0, 1]})
+    weights = pd.DataFrame({"part": ["lon", "lat"], "w": [1.0, 2.0]})
+    fitted = bind(model, read([frame, weights], columns={"x": ["lon", "lat"]}))
+    assert list(fitted.labels["part"]) == ["lon", "lat"]
+    plain = np.array([[5.0, 6.0], [7.0, 8.0]])
+    by_name = pd.DataFrame({"lat": plain[:, 1], "lon": plain[:, 0]})
+    numbered = pd.DataFrame({"x.1": plain[:, 0], "x.2": plain[:, 1]})
+    for new in ({"x": plain}, numbered, by_name):
+        bound = bind(model, new, fitted=fitted)
+        np.testing.assert_array_equal(bound.arrays["x"], plain)
+        assert list(bound.labels["part"]) == ["lon", "lat"] and "part" not in bound.new_labels
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_the_order_of_the_rows_of_a_table_does_not_matter_to_what_meets_by_label(
@@ -88,6 +151,19 @@ def test_all_formats_give_the_same_data(tmp_path: Path) -> None:
         _same(first, bind(PLANE, tmp_path / name))
     _same(first, bind(PLANE, pd.DataFrame(columns)))
     _same(first, bind(PLANE, [pd.DataFrame({"x.2": x[:, 1], "x.1": x[:, 0]}), {"y": y}]))
+
+
+def test_new_data_may_call_their_columns_as_the_fit_did() -> None:
+    table = pd.DataFrame({"lon": [1.0, 2], "lat": [3.0, 4], "y": [0.0, 1]})
+    fitted = bind(PLANE, read(table, columns={"x": ["lat", "lon"]}))
+    new = table.drop(columns="y") + 1
+    np.testing.assert_array_equal(
+        bind(PLANE, new, fitted=fitted).arrays["x"], new[["lat", "lon"]].to_numpy()
+    )
+    again = bind(PLANE, read(new, columns={"x": ["lon", "lat"]}), fitted=fitted)
+    np.testing.assert_array_equal(again.arrays["x"], new[["lon", "lat"]].to_numpy())
+    own = new.assign(**{"x.1": [7.0, 8], "x.2": [9.0, 0]})
+    np.testing.assert_array_equal(bind(PLANE, own, fitted=fitted).arrays["x"], [[7.0, 9], [8, 0]])
 
 
 def test_columns_may_be_called_otherwise() -> None:

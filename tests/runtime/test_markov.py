@@ -313,6 +313,22 @@ def test_memory_grows_as_the_number_of_rows() -> None:
     assert large < 1000 * 80_000  # bytes a row
 
 
+def test_the_gradient_of_what_it_predicts_is_that_of_the_dense_engine() -> None:
+    """With missing rows, and lanes filled up at the end: what says nothing has no slope."""
+    block, new, affine = one_function(lambda a, b: Matern32(lengthscale=a, scale=b))
+    theta = jnp.array([0.8, 1.2, 0.3])
+
+    def slopes(engine):
+        def summed(theta):
+            processes, sites, observations = block(theta)
+            mean, variance = engine(processes, sites, observations).condition(new, affine)
+            return jnp.sum(mean) + jnp.sum(jnp.sqrt(variance))
+
+        return jax.jit(jax.grad(summed))(theta)
+
+    np.testing.assert_allclose(slopes(Markov), slopes(Dense), rtol=1e-7)
+
+
 def test_a_noise_of_zero_is_an_error_that_names_the_outcome() -> None:
     processes, sites, observations = CASES["Matern32"][0](THETA)
     law, value, keep = observations["y"]

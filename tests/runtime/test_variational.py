@@ -388,6 +388,27 @@ def test_predictions_in_blocks_are_those_at_once(monkeypatch):
         _ = parts.draws
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("room", [1e9, 1e4])
+def test_a_fit_has_its_pictures_whether_it_keeps_values_at_its_rows_or_not(monkeypatch, room):
+    from mercer.runtime import manyrows, posterior
+    from mercer.runtime.drawn import drawn
+    from mercer.runtime.pictures import pictures
+
+    monkeypatch.setattr(posterior, "KEPT_BYTES", room)
+    monkeypatch.setattr(manyrows, "_LEAST", 25)
+    fit = mercer.compile(f"{GAUSSIAN}\ninfer SVI(batch = 30, steps = 300)").fit(_rows(), seed=2)
+    assert fit.keeps_rows == ("f(x)" in fit.idata["posterior"]) == (room > 1e5)
+    assert fit.outcomes() == {"y"} and fit.shape_of("y") == (60,)
+    cells = np.array([40, 3, 59])
+    values, density = drawn(fit, "y", cells)
+    mean, sd = (fit.predict().means["y"][cells], fit.predict().sds["y"][cells])
+    np.testing.assert_allclose(values.mean(0), mean, atol=0.4 * np.max(sd))
+    assert density is not None and density.shape == values.shape
+    names = {picture.name for picture in pictures(fit)}
+    assert {"component f", "calibration y", "predictive y", "posterior"} <= names
+
+
 def _observed(is_count: bool, n: int = 40) -> dict[str, Any]:
     rng = np.random.default_rng(6)
     x = np.sort(rng.uniform(0, 6, n))

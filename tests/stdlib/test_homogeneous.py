@@ -29,10 +29,13 @@ def rotations(count):
     return Rotation.random(count, random_state=3).as_matrix()
 
 
+covariances = jax.jit(covariance)
+
+
 def gram(kernel, space, x, z=None):
     left = Points((jnp.asarray(x).reshape(len(x), -1),))
     right = left if z is None else Points((jnp.asarray(z).reshape(len(z), -1),))
-    return np.asarray(covariance(kernel.on(space=space), left, right))
+    return np.asarray(covariances(kernel.on(space=space), left, right))
 
 
 SPACES = [

@@ -136,6 +136,18 @@ def test_weights_repeat_an_outcome():
     )
 
 
+def test_functions_that_are_not_defined_everywhere_are_inverted_where_the_law_lies():
+    """log of a log-normal is normal, the square root of a uniform number has the density 2y, and
+    the log of the odds of a uniform number is logistic."""
+    y = jnp.array([0.2, 0.5, 0.9])
+    law = pushed(dist.LogNormal(0.3, 0.7), jnp.log)
+    np.testing.assert_allclose(law.log_prob(y), dist.Normal(0.3, 0.7).log_prob(y), rtol=1e-9)
+    law = pushed(dist.Uniform(0.0, 1.0), jnp.sqrt, space="Unit")
+    np.testing.assert_allclose(law.log_prob(y), jnp.log(2 * y), rtol=1e-9)
+    law = pushed(dist.Beta(1.0, 1.0), lambda p: jnp.log(p / (1 - p)))
+    np.testing.assert_allclose(law.log_prob(y), dist.Logistic().log_prob(y), rtol=1e-9)
+
+
 def test_exp_of_a_normal_is_log_normal():
     expected = float(dist.LogNormal(0.2, 0.5).log_prob(2.0))
     for inverse in (jnp.log, None):
