@@ -159,7 +159,7 @@ class Study:
 
     def censored(self, outcome: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Of which rows the true value lies below, above the one recorded; None if of none."""
-        law = self.fit.laws[outcome]
+        law = self.fit.laws.get(outcome)
         flags = getattr(law, "below", None), getattr(law, "above", None)
         if all(flag is None for flag in flags):
             return None

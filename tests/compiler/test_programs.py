@@ -16,8 +16,6 @@ from mercer.dsl.diagnostic import MercerError
 
 MODELS = Path(__file__).parents[1] / "models"
 REFUSED = {  # by name, with what the first message is about
-    "deep_gp": "M304",
-    "kernel_machine": "M302",
     "gallery/arma": "M306",
     "gallery/autoregression": "M306",
     "gallery/garch": "M306",
