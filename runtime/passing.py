@@ -350,7 +350,7 @@ class Functions:
     def start(self, data: Data) -> Array:
         """The unknowns at the medians of their priors."""
         if not len(self.unknowns.zero):
-            return self.unknowns.zero
+            return jnp.zeros(0, data.value.dtype)
         return self.unknowns.medians(data.arrays)
 
     def message(self, key: str, laws: Any, weight: Array, target: Array, data: Data) -> Message:

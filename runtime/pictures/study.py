@@ -72,8 +72,13 @@ class Study:
             and (key in names or not (fit.keeps_rows or site.is_inducing))
         }
         drawn = {*self.functions, *self.shapes}
-        # Values of functions that no site has are those inside others, with their Gram matrices.
-        self.unknowns: list[str] = [n for n in names if n not in drawn and "(" not in n]
+        # The weights of a layer mean nothing to the eye one by one; values of functions that no site
+        # has are those inside others, with their Gram matrices.
+        self.unknowns: list[str] = [
+            name
+            for name in names
+            if name not in drawn and not fit.is_of_layer(name) and "(" not in name
+        ]
         self._seen: dict[Any, Prediction | None] = {}
         self._inputs: dict[str, Inputs | None] = {}
 
