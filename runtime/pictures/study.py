@@ -72,8 +72,8 @@ class Study:
             and (key in names or not (fit.keeps_rows or site.is_inducing))
         }
         drawn = {*self.functions, *self.shapes}
-        # The weights of a layer mean nothing to the eye one by one; values of functions that no site
-        # has are those inside others, with their Gram matrices.
+        # The weights of a layer mean nothing to the eye one by one. What has brackets and no site
+        # is of a function inside another: its values, or its Gram matrix.
         self.unknowns: list[str] = [
             name
             for name in names
