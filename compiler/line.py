@@ -87,7 +87,7 @@ def why_not_along(structure: Structure) -> str | None:
     """Why a block whose functions all have states does not run along a line; None where it does, or
     where some function has none."""
     functions = _functions(structure)
-    if not functions or any(map(_why_not, functions)):
+    if not functions or any(map(why_no_state, functions)):
         return None
     return why_no_line(structure)
 
