@@ -62,6 +62,7 @@ def training_sentences(
     model = structure.model
     asked = dict(training.settings) | dict(structure.asked.settings.get(method, {}))
     yield from (layer_sentence(name, node) for name, node in layers_of(model).items())
+    yield f"Their kernels have {unknown_weights(model):,} weights."
     if method == "map":
         members = int(asked["chains"])
         many = f", {members} times from different starts (a deep ensemble)" if members > 1 else ""
@@ -122,8 +123,3 @@ def flops_of_row(model: ir.TypedModel) -> float:
         total += 2.0 * prod(node.grid) * orbit * read * own * taps
         before = float(orbit)
     return total
-
-
-def weights_sentence(model: ir.TypedModel) -> str:
-    """How many unknowns the layers have."""
-    return f"The kernels of the layers have {unknown_weights(model):,} weights."

@@ -104,12 +104,15 @@ class Fit:
             dims = {str(d).rstrip("'") for d in posterior[name].dims}
             return bool(dims & self.bound.numbered) and sizes[name] > _FEW
 
-        layers = tuple(f"{name}." for name in getattr(self.program, "LAYERS", {}))
         return {
-            n: size
-            for n, size in sizes.items()
-            if "(" in n or n.startswith(layers or "(") or is_along_rows(n)
+            name: size
+            for name, size in sizes.items()
+            if "(" in name or self.is_of_layer(name) or is_along_rows(name)
         }
+
+    def is_of_layer(self, name: str) -> bool:
+        """Whether a name is one of the weights of an equivariant layer."""
+        return name.rpartition(".")[0].split(".")[0] in getattr(self.program, "LAYERS", ())
 
     def predict(self, new: Any = None) -> Prediction:
         """The outcomes at new rows; at the data of the fit where `new` is left out."""

@@ -240,7 +240,7 @@ class _Objective:
         words = identifiers(self.program)
         total = jnp.zeros(())
         for name, law in self.program.outcomes({}, **known).items():
-            chances, value = getattr(law, "probs", None), known[words.get(name) or name]
+            chances, value = getattr(law, "probs", None), known[str(words.get(name, name))]
             if chances is not None and jnp.ndim(chances) == jnp.ndim(value) + 1:
                 total = total + jnp.sum(jnp.argmax(chances, axis=-1) == value)
         return total

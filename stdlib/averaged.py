@@ -18,11 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
-from scipy.stats import qmc
 
 from mercer.stdlib.algebra import Kernel, Side
 from mercer.stdlib.groups import Group, named
-from mercer.stdlib.groups.samples import in_ball
+from mercer.stdlib.groups.samples import halton, in_ball
 from mercer.stdlib.groups.warp import moved
 
 
@@ -99,11 +98,10 @@ def unit_coordinates(name: str, count: int) -> np.ndarray:
     """
     group: Group = named(name)
     if group.degree == 3:
-        unit = qmc.Halton(3, rng=np.random.default_rng(0)).random(count)
-        return in_ball(unit)
+        return in_ball(halton(3, count, np.random.default_rng(0)))
     angles = (2.0 * np.arange(count) + 1.0) / count - 1.0
     own = len(group.strains)
     if not own:
         return angles[:, None]
-    strains = in_ball(qmc.Halton(own, rng=np.random.default_rng(0)).random(count))
+    strains = in_ball(halton(own, count, np.random.default_rng(0)))
     return np.concatenate([strains, np.random.default_rng(1).permutation(angles)[:, None]], axis=1)

@@ -1,4 +1,4 @@
-"""The digits of scikit-learn turned into `digits.csv`, 800 of them, and `digits_test.csv`."""
+"""The digits of scikit-learn turned into `digits.csv` and `digits_test.csv`, 600 in each."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def write(folder: Path) -> None:
     table = pd.DataFrame(found.data / 16.0, columns=[f"image.{i + 1}" for i in range(64)])
     table["digit"] = found.target
     table = table.iloc[np.random.default_rng(0).permutation(len(table))]
-    table[:800].to_csv(folder / "digits.csv", index=False)
-    table[800:].to_csv(folder / "digits_test.csv", index=False)
+    table[:600].to_csv(folder / "digits.csv", index=False)
+    table[600:1200].to_csv(folder / "digits_test.csv", index=False)

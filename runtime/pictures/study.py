@@ -72,7 +72,10 @@ class Study:
             and (key in names or not (fit.keeps_rows or site.is_inducing))
         }
         drawn = {*self.functions, *self.shapes}
-        self.unknowns: list[str] = [name for name in names if name not in drawn]
+        # The weights of a layer mean nothing to the eye one by one.
+        self.unknowns: list[str] = [
+            name for name in names if name not in drawn and not fit.is_of_layer(name)
+        ]
         self._seen: dict[Any, Prediction | None] = {}
         self._inputs: dict[str, Inputs | None] = {}
 

@@ -79,11 +79,17 @@ def _strains(group: Group, count: int, seed: int, spread: float) -> tuple[np.nda
     found = np.zeros((count, 3))
     own = len(group.strains)
     if own:
-        unit = qmc.Halton(own, rng=np.random.default_rng((seed, 3))).random(count)
+        unit = halton(own, count, np.random.default_rng((seed, 3)))
         found[:, group.strains] = spread * in_ball(unit)
     rho = 2.0 * np.hypot(found[:, 1], found[:, 2])
     density = np.where(rho > 0, np.sinh(rho) / np.where(rho > 0, rho, 1.0), 1.0)
     return found, density
+
+
+def halton(dimension: int, count: int, random: np.random.Generator) -> np.ndarray:
+    """Points of low discrepancy in the unit cube [N, d]: Halton's, shifted at random modulo 1."""
+    points = qmc.Halton(dimension, scramble=False).random(count)
+    return (points + random.uniform(size=dimension)) % 1.0
 
 
 def in_ball(unit: np.ndarray) -> np.ndarray:

@@ -79,6 +79,14 @@ def test_a_fit_says_what_was_held_out_left_out_and_how_symmetric_it_is(fit: Any)
             assert 0.0 < fit.idata["posterior"].attrs[f"{word} of {layer}"] < 1.0
 
 
+def test_the_weights_of_layers_are_shown_where_they_are_asked_for(fit: Any) -> None:
+    assert set(fit.summary().index.str.partition("[").get_level_values(0)) == {
+        "head.weights",
+        "head.bias",
+    }
+    assert len(fit.summary(["mix.output.weights"])) == 6 * 3 * 4
+
+
 def test_a_saved_fit_predicts_the_same(fit: Any, tmp_path: Path) -> None:
     images = images_of(7, 4)["image"]
     opened = mercer.open(fit.save(tmp_path / "fit.nc"))
@@ -156,3 +164,29 @@ def test_a_process_on_equivariant_features_is_integrated_out() -> None:
     here, there = (fit.predict({"image": x}) for x in (new, np.rot90(new, axes=(1, 2))))
     np.testing.assert_allclose(there.means["y"], here.means["y"], atol=1e-3)
     assert (here.sds["y"] > 0).all()
+
+
+INVARIANT = """data image[n] : Image(8, 8)
+data y[n] : Real
+f : Image(8, 8) -> Real ~ GP(Invariant(RBF(), over = SO(2), angle ~ HalfNormal(0.5), samples = 3))
+noise ~ HalfNormal(1)
+y ~ Normal(f(centre(image)), noise)
+infer MAP(restarts = 1, chains = 1, draws = 20, steps = 15)
+"""
+
+
+@pytest.mark.slow
+def test_the_range_of_an_invariant_kernel_is_learnt_with_its_other_arguments() -> None:
+    data, new = images_of(40, 8), images_of(60, 9)
+    y, truth = (np.where(d["kind"] == "ring", 1.0, -1.0) for d in (data, new))
+    fit = mercer.compile(INVARIANT).fit({"image": data["image"], "y": y}, progress=False)
+    angle = fit.idata["posterior"]["f.angle"].values
+    assert (angle > 0).all() and angle.std() > 0
+    found = fit.predict({"image": new["image"]}).means["y"]
+    assert (np.sign(found) == truth).mean() > 0.9
+    # A whole pixel to one side is nothing to a centred image.
+    shifted = np.zeros_like(new["image"])
+    shifted[:, :, 1:] = new["image"][:, :, :-1]
+    inside = new["image"][:, :, -1].max(axis=1) < 1e-3
+    moved = fit.predict({"image": shifted}).means["y"]
+    assert np.median(np.abs(moved - found)[inside]) < 0.1
