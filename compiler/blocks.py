@@ -50,32 +50,27 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
         case ir.KernelProduct(_, parts):
             return " * ".join(kernel_text(body, p, function) for p in parts)
         case ir.KernelScaled(_, factor, inner):
-            inside = _argument(body, factor, function)
-            return f"{inside} * {kernel_text(body, inner, function)}"
+            times = _argument(body, factor, function)
+            return f"{times} * {kernel_text(body, inner, function)}"
         case ir.KernelPower(_, inner, exponent):
             return f"({kernel_text(body, inner, function)}) ** {exponent}"
-        case ir.KernelCall(_, entry, arguments, _, _, (inner, *_)):
-            words = [kernel_text(body, inner, function)]
-            for name, value in arguments.items():
-                if isinstance(value, ir.Text):
-                    words.append(f"{name}={value.value.replace(' ', '')!r}")
-                else:
-                    words.append(f"{name}={_argument(body, value, function)}")
-            if isinstance(function.type.domain, Image):
-                words.append(f"image={_sides(function.type.domain)}")
-            return f"{entry}({', '.join(words)})"
-        case ir.KernelCall(_, entry, arguments, factor, coordinates):
+        case ir.KernelCall(_, entry, arguments, factor, coordinates, inside):
             known = catalog.kernels()[entry]
-            words = []
+            words = [kernel_text(body, k, function) for k in inside]
             for name, value in arguments.items():
                 parameter = known.parameter(name)
-                if parameter is not None and parameter.structural:
+                if isinstance(value, ir.Text):
+                    words.append(f"{name}={value.value.replace(' ', '')!r}")
+                elif parameter is not None and parameter.structural:
                     assert isinstance(value, ir.Constant)
                     words.append(f"{name}={value.value:g}")
                 else:
                     words.append(f"{name}={_argument(body, value, function)}")
-            words = [*(kernel_text(body, k, function) for k in kernel.inner), *words]
+            if inside and isinstance(function.type.domain, Image):
+                words.append(f"image={_sides(function.type.domain)}")
             text = f"{entry}({', '.join(words)})"
+            if inside and known.input != "field":
+                return text  # the kernels inside say what they see
             if factor is not None and factor in dict(shape_factors(function)):
                 names = wave_names(function, factor)
                 over = ", ".join(body.read(n) for n in (names.frequencies, names.roughness))

@@ -83,6 +83,15 @@ def why_no_line(structure: Structure) -> str | None:
     return None
 
 
+def why_not_along(structure: Structure) -> str | None:
+    """Why a block whose functions all have states does not run along a line; None where it does, or
+    where some function has none."""
+    functions = _functions(structure)
+    if not functions or any(map(why_no_state, functions)):
+        return None
+    return why_no_line(structure)
+
+
 def latent_along(structure: Structure, name: str) -> str | None:
     """The only site of a function that is left to inference, where it runs along a line."""
     function = structure.model.functions[name]

@@ -15,7 +15,7 @@ from mercer.compiler.curved import curved_sentences
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of
 from mercer.compiler.layers import layers_of
-from mercer.compiler.line import latent_along, states_along
+from mercer.compiler.line import latent_along, states_along, why_not_along
 from mercer.compiler.messages import (
     DRAWS as MESSAGE_DRAWS,
 )
@@ -66,7 +66,8 @@ _LEAST_DRAWS = 25
 _FLOPS_A_SECOND = 1e10  # of one factorisation in float64 on two cores of a laptop
 _GRADIENTS = 4 * 1000 * 15  # four chains, 1,000 iterations, some 15 steps in each
 _ABOUT_MODE = 4.0  # densities of an engine that one about the mode takes: Newton steps, gradients
-_NEAREST = 8.0  # and one of the nearest law
+_NEAREST = 10.0  # and one of the nearest law
+_SMOOTHING = 4.0  # densities along the line that a step there takes, as it smooths: measured
 
 
 @dataclass(frozen=True)
@@ -335,6 +336,7 @@ def _cost(
     flops = engine.flops(structure, sizes) if engine else 0.0
     if structure.links:
         flops *= _NEAREST if structure.is_nearest else _ABOUT_MODE
+        flops *= _SMOOTHING if engine and engine.name == "Markov" else 1.0
     for name in latent:
         shape = shape_of(structure.model.functions[name])
         if shape is not None:  # sums of waves: no factorisation
@@ -440,6 +442,8 @@ def _sentences(
         )
         if engine.detail is not None:
             yield engine.detail(structure, sizes)
+    if engine is not None and (why := why_not_along(structure)):
+        yield f"Not along the line, in linear time, though its functions are: {why}."
     yield from waves_sentences(structure, sizes)
     yield from dict.fromkeys(curved_sentences(model))
     asked = structure.asked.apart

@@ -6,7 +6,16 @@ from mercer.compiler import typed as ir
 from mercer.compiler.code import Body, Code, Dims
 from mercer.compiler.links import HOLE
 from mercer.compiler.sampling import How
-from mercer.dsl.spaces import Constrained, Interval, Space, Unit, ValueType, Vector, coordinates_of
+from mercer.dsl.spaces import (
+    Constrained,
+    Interval,
+    Real,
+    Space,
+    Unit,
+    ValueType,
+    Vector,
+    coordinates_of,
+)
 from mercer.stdlib import catalog
 from mercer.stdlib.entry import Parameter
 
@@ -35,6 +44,8 @@ def prior_text(body: Body, unknown: ir.Unknown) -> str:
         return f"{text}.expand({body.shape(dims)})" if dims else text
     entry = catalog.distributions()[law.entry]
     space = unknown.space.base if isinstance(unknown.space, Vector) else unknown.space
+    if isinstance(space, Interval) and unknown.low is None:
+        space = Real()  # nobody wrote an interval: it is where the law lies anyway
     low, high = _bounds(body, unknown, space)
     words = [repr(_kind(space))]
     if low:

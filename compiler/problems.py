@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from mercer.compiler.codes import TITLES
 from mercer.dsl.diagnostic import Diagnostic
+from mercer.dsl.elsewhere import known_elsewhere
 from mercer.dsl.span import Span
 from mercer.dsl.suggest import nearest
 
@@ -51,8 +52,17 @@ class Problems:
         return tuple(sorted(self._found.values(), key=place))
 
 
-def meant(word: str, candidates: Iterable[str], otherwise: str | None = None) -> str | None:
-    """A mend that names the candidate probably meant."""
+def meant(
+    word: str,
+    candidates: Iterable[str],
+    otherwise: str | None = None,
+    *,
+    is_argument: bool = False,
+) -> str | None:
+    """A mend that names the candidate probably meant: known elsewhere by that word, or near it."""
+    candidates = list(candidates)
+    if known := known_elsewhere(word, candidates, is_argument=is_argument):
+        return known
     near = nearest(word, candidates)
     return f"did you mean `{near}`?" if near else otherwise
 

@@ -120,6 +120,9 @@ def _recurrences(model: ir.TypedModel) -> Iterator[Diagnostic]:
 
 def _finite(model: ir.TypedModel) -> Iterator[Diagnostic]:
     for unknown in model.unknowns.values():
+        if is_homogeneous(unknown.space) and not isinstance(unknown.space, Circle):
+            what = f"an unknown in `{unknown.space}` (`{unknown.name}`)"
+            yield _refused("M302", what, unknown.span)
         if isinstance(unknown.space, Label | Bool | Count):
             yield _refused("M307", f"a finite unknown (`{unknown.name}`)", unknown.span)
 

@@ -44,7 +44,7 @@ class ArgumentRules(SupportRules):
                         "M211",
                         f"`{entry.name}` takes {takes}, and {len(arguments)} came",
                         argument.span,
-                        mend=f"its arguments are {', '.join(names)}" if names else None,
+                        mend=_fewer(entry.name, names),
                     )
                 name = names[position]
             elif name not in names:
@@ -56,6 +56,7 @@ class ArgumentRules(SupportRules):
                         name,
                         names,
                         f"its arguments are {', '.join(names)}" if names else "it takes none",
+                        is_argument=True,
                     ),
                 )
                 failed = True
@@ -260,6 +261,13 @@ class ArgumentRules(SupportRules):
             name,
             ir.Unknown(name, span, None, kind, kind.space, law, None, None, owner, is_default),
         )
+
+
+def _fewer(word: str, names: list[str]) -> str | None:
+    """What to give where more arguments came than a word has."""
+    if word.startswith("Half"):
+        return f"it begins at 0, so there is no location: `{word}(scale)`"
+    return f"its arguments are {', '.join(names)}" if names else None
 
 
 def in_place_parts(node: Any) -> dict[tuple[str, str], int]:

@@ -19,6 +19,7 @@ from mercer.dsl.spaces import (
     Real,
     Scalar,
     Space,
+    Sphere,
     ValueType,
     Vector,
     value_type,
@@ -76,6 +77,7 @@ class SupportRules(FunctionRules):
             or (isinstance(space, Label) != isinstance(support, Label))
             or max(mine.low, theirs.low) >= min(mine.high, theirs.high)
             or (isinstance(support, Constrained) and support.kind != getattr(space, "kind", None))
+            or isinstance(support, Sphere) != isinstance(space, Sphere)
             or (shaped and not isinstance(support, Constrained))
         )
         if wrong:
@@ -106,6 +108,8 @@ class SupportRules(FunctionRules):
             known = catalog.distributions().get(show_law(law))
             fits = known is None or known.support != "Circle"
             support = support if fits else Circle()
+        elif isinstance(support, Sphere):
+            fits = isinstance(declared, Sphere)
         elif isinstance(declared, Label) or isinstance(support, Label):
             fits = isinstance(declared, Label) and isinstance(support, Label)
         elif isinstance(support, Constrained):
@@ -154,6 +158,8 @@ def is_flat(law: ir.Law) -> bool:
 
 
 def _support_space(text: str) -> Space:
+    if text == "Sphere":
+        return Sphere(2)
     base, _, power = text.partition("^")
     if base == "any":
         return Real()

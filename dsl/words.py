@@ -152,6 +152,8 @@ def _character_fault(word: str, span: Span) -> Diagnostic:
         mend: str | None = "write strings with `\"`; the prime of an index follows its name: `k'`"
     elif word == ";":
         mend = "write one declaration a line"
+    elif word == "@":
+        mend = "a product of vectors is a sum over their index: `sum(x * beta, d)`"
     elif word in {"//", "%", "/*"}:
         mend = "a comment begins with `#`"
     elif word in {"&", "&&", "|", "||"}:

@@ -116,7 +116,7 @@ def _mixing(draws: Draws) -> list[str]:
         return ["Fewer than four draws a chain: nothing can be said about convergence."]
     rhat, ess = mixing(draws)
     found = []
-    worst = {k: float(np.nanmax(v)) for k, v in rhat.items() if np.isfinite(v).any()}
+    worst = {str(k): float(np.nanmax(v)) for k, v in rhat.items() if np.isfinite(v).any()}
     for name in [k for k in worst if k.endswith(STANDARD) and k.removesuffix(STANDARD) in worst]:
         # The user knows the unknown, not the standard draw by way of which it is sampled.
         own = name.removesuffix(STANDARD)

@@ -95,7 +95,8 @@ class Fit:
 
     def many(self) -> dict[str, int]:
         """What has a value at each row of the data, by name, with their number: functions at the
-        data, definitions along their rows, imputed columns."""
+        data, definitions along their rows, imputed columns; and the weights of equivariant layers.
+        """
         posterior = self.idata["posterior"].data_vars
         sizes = {str(n): int(np.prod(v.shape[2:])) for n, v in posterior.items()}
 

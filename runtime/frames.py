@@ -145,7 +145,7 @@ def series(values: pd.Series) -> Column:
         found = values.to_numpy(dtype=float, na_value=np.nan)
         if not pd.api.types.is_integer_dtype(dtype) or not np.any(np.abs(found) >= EXACT):
             return found
-        return cells(values.to_numpy(dtype=object, na_value=None))
+        return cells(values.astype(object).where(values.notna(), None).to_numpy())
     elif isinstance(dtype, pd.DatetimeTZDtype):
         values = values.dt.tz_convert("UTC").dt.tz_localize(None)
     elif isinstance(dtype, pd.PeriodDtype):

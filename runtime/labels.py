@@ -260,7 +260,7 @@ def _are_same(fresh: Labels, old: Labels) -> bool:
 def _is_counted(key: Labels, old: Labels) -> bool:
     """Whether labels are the numbers of coordinates, `x.1, x.2`, where the fit had names."""
     is_numbers = key.dtype.kind == "i" and np.array_equal(key, np.arange(1, len(key) + 1))
-    return is_numbers and old.dtype == object and (codes(key, old) < 0).all()
+    return bool(is_numbers and old.dtype == object and np.all(codes(key, old) < 0))
 
 
 def _in_order(

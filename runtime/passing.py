@@ -275,7 +275,7 @@ class Passing:
             k: np.asarray(v).reshape(chains, draws, *np.shape(v)[1:]) for k, v in values.items()
         }
         residual = np.asarray(self.functions.residual(state.flat, state.laws, self.data))
-        share = 1.0 - np.var(residual) / max(self.spread**2, 1e-300)
+        share = 1.0 - float(np.var(residual)) / max(self.spread**2, 1e-300)
         stats = {"bound": np.full((chains, draws), state.bounds[-1])}
         return Draws(every, chains, draws, stats, _notes(state, share, steps, self))
 
@@ -350,7 +350,7 @@ class Functions:
     def start(self, data: Data) -> Array:
         """The unknowns at the medians of their priors."""
         if not len(self.unknowns.zero):
-            return self.unknowns.zero
+            return jnp.zeros(0, data.value.dtype)
         return self.unknowns.medians(data.arrays)
 
     def message(self, key: str, laws: Any, weight: Array, target: Array, data: Data) -> Message:

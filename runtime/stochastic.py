@@ -26,6 +26,7 @@ from mercer.runtime.bound import Bound, Free, Look, Probe, Sample, moved, natura
 from mercer.runtime.checkpoint import Checkpoint
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
+from mercer.runtime.evidence import Moments
 from mercer.runtime.inducing import Inducing
 from mercer.runtime.kept import Kept
 from mercer.runtime.minibatch import Minibatches, shuffled
@@ -398,7 +399,12 @@ class Functions:
         return jax.lax.scan(one, carry, (moving, lengths, whites, keys))
 
     def stepped(
-        self, q: Natural, law: Normal, target: Natural, length: Array, looks: Mapping[str, Look]
+        self,
+        q: Natural,
+        law: Normal,
+        target: Natural,
+        length: Array,
+        looks: Mapping[str, Look | Moments],
     ) -> tuple[Natural, Normal]:
         """q after a natural step. Where a predictor goes through a link, no further at once than a
         link stays near to linear: the same fixed point, reached in more steps."""
@@ -408,6 +414,8 @@ class Functions:
             return q, after
         change, share = after.mean - law.mean, jnp.ones(())
         for look in looks.values():
+            if isinstance(look, Moments):  # of a Normal outcome, which has no link
+                continue
             reach = _REACH[0] + _REACH[1] * jnp.sqrt(look.variance)
             far = jnp.max(jnp.abs(look.features @ change) / reach)
             share = jnp.minimum(share, 1.0 / jnp.maximum(far, 1.0))

@@ -166,6 +166,9 @@ _VECTORS = (
     _law("MultivariateStudentT", "Real^k", "Correlated, with heavy tails.",
          _given("df", "Positive"), _given("loc", "Real^k", 0.0),
          _either("scale_tril", "Matrix(k)"), event=1),
+    _law("ProjectedNormal", "Sphere", "Directions: unit vectors along Normals about "
+         "`concentration`, of standard deviation 1, in 2 or 3 dimensions.",
+         _given("concentration", "Real^k"), event=1, has_cdf=False),
     _law("Dirichlet", "Simplex(k)", "Probabilities; a single concentration serves all labels.",
          _given("concentration", "Positive^k"), event=1),
     _law("LKJ", "Correlation(k)", "Correlation matrices; 1 is uniform, larger is nearer to none.",

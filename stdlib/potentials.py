@@ -57,10 +57,13 @@ class Potential(Kernel):
         columns = [c[..., None] if c.ndim == (0 if side.is_point else 1) else c for c in chosen]
         return jnp.concatenate(columns, axis=-1)
 
+    def _at(self, side: Side, x: Array) -> Side:
+        """The side that the kernel of the potential sees: places alone, where it looks for them."""
+        return side._replace(factors=(x,) * (1 + (self.factor or 0)))
+
     def _derived(self, a: Side, b: Side, x: Array, z: Array, u: Array, v: Array) -> Array:
         def value(at: Array, other: Array) -> Array:
-            left, right = a._replace(factors=(at,)), b._replace(factors=(other,))
-            return self.kernel.evaluate(left, right)
+            return self.kernel.evaluate(self._at(a, at), self._at(b, other))
 
         def along(other: Array) -> Array:
             return jax.jvp(lambda at: value(at, other), (x,), (u.astype(x.dtype),))[1]
@@ -82,7 +85,7 @@ class Potential(Kernel):
         for directions in _directions(width, self.is_gradient):
             for u in jnp.asarray(directions, x.dtype):
                 total = total + self._derived(side, side, x, x, u, u)
-        point = side._replace(factors=(x,))
+        point = self._at(side, x)
         return width * self.kernel.evaluate(point, point) / total
 
 

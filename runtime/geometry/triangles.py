@@ -75,7 +75,7 @@ def _to_triangles(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, 
     determinant = d11 * d22 - d12**2
     second, third = (d22 * d1 - d12 * d2) / determinant, (d11 * d2 - d12 * d1) / determinant
     shares = np.stack([1.0 - second - third, second, third], axis=1)
-    outside = (shares < 0).any(axis=1)
+    outside = np.any(shares < 0, axis=1)
     edges = []
     for i, j in ((0, 1), (1, 2), (2, 0)):
         edge = corners[:, j] - corners[:, i]

@@ -141,7 +141,8 @@ KINDS: tuple[Kind, ...] = (
         "unknown",
         unknowns.is_places,
         unknowns.draw_places,
-        "A dot a row. Unknown inputs are found up to a turn or a mirror image: all of them say the same.",
+        "A dot a row. Unknown inputs are found up to a turn or a mirror image: all of them say "
+        "the same.",
     ),
     Kind(
         "forest",

@@ -27,6 +27,20 @@ level[group] ~ Normal(0, 1)
 f[group] ~ GP(RBF())
 y ~ Normal(level[g] + f[g](x), 0.1)
 """
+ROUGH = LINE.replace("RBF", "Matern32")
+SHARED = """
+data x[n], y[n] : Real
+data g[n] : Label(group)
+f[group] ~ GP(Matern32())
+trend ~ GP(Matern52())
+y ~ Normal(f[g](x) + trend(x), 0.1)
+"""
+ALONG = """
+data x[n] : Real
+data y[n] : Count
+f ~ GP(Matern32())
+y ~ Poisson(exp(f(x)))
+"""
 WEIGHTS = """
 data x[n], y[n] : Real
 a ~ Normal(0, 1)
@@ -71,6 +85,13 @@ MANY = {"n": 2_000_000, "d": 3, "group": 200, "kind": 4}
         (PLANE, {"n": 2_000, "d": 2}, "Dense", "map"),
         (PLANE, {"n": 10_000, "d": 2}, "Inducing", "map"),
         (GROUPS, {"n": 10_000, "d": 2, "group": 30}, "Inducing", "map"),
+        (LINE, {"n": 100}, "Dense", "nuts"),
+        (ROUGH, {"n": 100}, "Dense", "nuts"),
+        (ROUGH, {"n": 2_000}, "Markov", "nuts"),
+        (ROUGH, {"n": 1_000_000}, "Markov", "map"),
+        (SHARED, {"n": 1_000, "group": 20}, "Dense", "map"),
+        (ALONG, {"n": 50}, "", "nuts"),
+        (ALONG, {"n": 50_000}, "Markov", "map"),
         (WEIGHTS, {"n": 100}, "WeightSpace", "nuts"),
         (WEIGHTS, {"n": 1_000_000}, "WeightSpace", "nuts"),
     ],
@@ -167,6 +188,13 @@ def test_the_plan_names_the_approximation_and_its_points():
         assert words in sentences
     exact = " ".join(Model.from_text(PLANE).plan({"n": 100, "d": 2}).sentences)
     assert "nducing" not in exact
+
+
+def test_the_plan_says_why_functions_of_a_line_do_not_run_along_it():
+    sentences = " ".join(Model.from_text(SHARED).plan({"n": 1_000, "group": 20}).sentences)
+    assert "Not along the line" in sentences and "which share no chain" in sentences
+    assert "Not along" not in " ".join(Model.from_text(LINE).plan({"n": 100}).sentences)
+    assert "Not along" not in " ".join(Model.from_text(ROUGH).plan({"n": 100}).sentences)
 
 
 def test_an_engine_that_is_asked_for_is_taken_whatever_the_size():

@@ -11,6 +11,7 @@ from mercer.compiler.check import compile_front
 from mercer.compiler.emit import emit
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import plan
+from mercer.compiler.shapes import functions_seeing_shapes
 from mercer.compiler.structure import analyse
 from mercer.dsl.diagnostic import MercerError
 
@@ -46,6 +47,7 @@ def test_what_runs_is_emitted_with_the_fixed_names(name: str) -> None:
     tree = ast.parse(emit(found))
     defined = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
     more = ["factors"] if found.method == "messages" else ["maps"] if found.training else []
+    more += ["shapes"] if functions_seeing_shapes(found.structure) else []
     assert sorted(defined) == sorted([*FIXED, *more])
 
 

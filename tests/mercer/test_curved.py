@@ -143,6 +143,8 @@ HEAD = "data hour[n] : Circle(24)\ndata day[n], y[n] : Real\ndata turn[n] : SO(3
         ("f ~ GP(RBF())\ny ~ Normal(D(f)(turn), 1)", "M236"),
         ("data when[n] : Circle(24)\nwhen ~ VonMises(0, 1)", "M218"),
         ("data b[n] : Circle(-1)\ny ~ Normal(0, 1)", "M209"),
+        ("data w[n] : Real^3\nw ~ ProjectedNormal(0 * w)", "M218"),
+        ("u : Sphere(2) ~ Normal(0, 1)\ny ~ Normal(0, 1)", "M219"),
     ],
 )
 def test_what_makes_no_sense_on_a_curved_space_is_an_error(text, code) -> None:

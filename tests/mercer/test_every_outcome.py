@@ -56,6 +56,7 @@ LAWS: dict[str, tuple[str, str]] = {
     "DirichletMultinomial": ("Count^colour", "DirichletMultinomial(exp(eta + share), 5)"),
     "MultivariateNormal": ("Real^colour", "MultivariateNormal(score * eta, Sigma)"),
     "MultivariateStudentT": ("Real^colour", "MultivariateStudentT(4, score * eta, root)"),
+    "ProjectedNormal": ("Sphere(2)", "ProjectedNormal(way(x))"),
     "Dirichlet": ("Simplex(colour)", "Dirichlet(exp(eta + share))"),
     "LKJ": ("Correlation(colour)", "LKJ(exp(eta))"),
     "Wishart": ("Covariance(colour)", "Wishart(9 + s, Sigma)"),
@@ -91,6 +92,8 @@ def text_of(names: list[str]) -> str:
     for name in names:
         space, law = LAWS[name]
         lines.append(f"data y_{name}[n] : {space}\ny_{name} ~ {law}\n")
+        if "way(x)" in law:
+            lines.append("way : Real -> Real^3 ~ GP(RBF(lengthscale = 1, scale = 1))\n")
     return "".join(lines)
 
 

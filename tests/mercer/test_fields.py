@@ -63,7 +63,7 @@ def test_a_field_is_drawn_over_its_surface_with_the_places_where_it_vanishes() -
     assert found.is_whole and found.mean.shape == (120, 3)
     zeros = found.zeros()
     assert zeros.index.tolist() == [1, 1]
-    np.testing.assert_allclose(np.abs(zeros.places[:, 2]), 1.0, atol=0.1)
+    np.testing.assert_allclose(np.abs(zeros.places[:, 2]), 1.0, atol=0.2)  # coarse: 120 points
     text = surfaces.page_of(Study(fitted()), "field(x)")
     assert "Plotly.newPlot" in text and '"cone"' in text and "+1" in text
     drawn = [p.name for p in pictures(fitted())]
@@ -121,3 +121,34 @@ def test_what_has_no_waves_is_refused_by_name(field, code) -> None:
     with pytest.raises(MercerError) as caught:
         mercer.compile(head + field).plan()
     assert [d.code for d in caught.value.diagnostics] == [code]
+
+
+def test_a_field_is_found_from_directions_alone_and_through_heavy_tails() -> None:
+    """Both leave the weights of the waves to the sampler."""
+    head = """
+data cloud[m] : Real^3
+data x[n] : Real^3
+M = Manifold(cloud, dim = 2, modes = 16)
+field : M -> Tangent(M) ~ GP(Heat(time = 0.3, scale ~ HalfNormal(5)))
+"""
+    random, x = np.random.default_rng(1), CLOUD[:80]
+    way = 4 * turning(x) + random.normal(size=x.shape)
+    way /= np.linalg.norm(way, axis=1)[:, None]
+    arrow = turning(x) + 0.05 * random.standard_t(2, size=x.shape)
+    arrow[3] += 10
+    of_both = """
+data way[n] : Sphere(2)
+data arrow[n] : Real^3
+strength ~ HalfNormal(5)
+noise ~ HalfNormal(1)
+way ~ ProjectedNormal(strength * field(x))
+arrow ~ StudentT(3, field(x), noise)
+"""
+    model = mercer.compile(head + of_both)
+    assert "weights are whitened and left to inference" in " ".join(model.plan().sentences)
+    data = {"cloud": CLOUD, "x": x, "way": way, "arrow": arrow}
+    few = {"infer": "nuts", "chains": 1, "warmup": 80, "draws": 60, "seed": 0, "progress": False}
+    found = model.fit(data, **few).component("field", {"x": NEW}).means["field(x)"]
+    cosine = np.sum(found * turning(NEW), axis=1)
+    cosine /= np.linalg.norm(found, axis=1) * np.linalg.norm(turning(NEW), axis=1)
+    assert np.mean(cosine) > 0.95

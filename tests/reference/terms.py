@@ -18,7 +18,8 @@ class Terms(Pieces):
 
     def heavy_slope(self) -> str:
         name = self.fresh("heavy")
-        law = self.pick(["StudentT(3, 0, 1)", "Laplace(0, 1)", "Cauchy(0, 2)", "Logistic(0, 1)"])
+        laws = ["StudentT(3, 0, 1)", "Laplace(0, 1)", "Cauchy(0, 2)", "Logistic(0, 1)"]
+        law = self.pick([*laws, "Uniform(-9, 9)"])
         self.lines.append(f"{name} ~ {law}")
         self.values[name] = self.rng.normal()
         return f"{name} * {self.column('w')}"

@@ -14,10 +14,11 @@ from scipy.integrate import dblquad
 from scipy.stats import norm
 
 import mercer
+from mercer.runtime.checkpoint import Checkpoint, begin
 from mercer.runtime.factors import Message, Moments, Product, Shape, grouped
 from mercer.runtime.infer import arguments_of
 from mercer.runtime.mode import Finite, placed, solved
-from mercer.runtime.passing import Passing
+from mercer.runtime.passing import Passing, best_of
 from mercer.runtime.terms import Affine, Factor, RandomFunction, Site, Term, Weights
 from mercer.stdlib.kernels import Matern32
 from mercer.stdlib.points import Points, covariance
@@ -272,3 +273,20 @@ def test_a_row_given_twice_says_twice_as_much() -> None:
     )
     np.testing.assert_allclose(both.precision, 2 * once.precision, rtol=1e-10)
     np.testing.assert_allclose(both.shift, 2 * once.shift, rtol=1e-10)
+
+
+def test_a_run_goes_on_from_its_checkpoint_to_the_same_end(tmp_path: Any) -> None:
+    x = np.array([0.5, -1.0, 2.0, 1.5])
+    passing = passing_of(NUMBERS, {"x": x, "y": np.array([0.4, -0.2, 1.1, np.nan])})
+    passing.compile()
+    whole = best_of(passing, seed=0, restarts=2, steps=45)
+    kept = Checkpoint(tmp_path / "state.ckpt", {}, every=1e9)
+    best_of(passing, seed=0, restarts=2, steps=12, checkpoint=kept)
+    assert kept.write()
+    left = begin(tmp_path / "state.ckpt", {}, resume=True)
+    halfway = left.load("start 1", like=passing.begin(0, 1))
+    assert halfway is not None and halfway.sweep == 12
+    rest = best_of(passing, seed=0, restarts=2, steps=45, checkpoint=left)
+    assert rest.sweep == whole.sweep > 12
+    for one, other in zip(jax.tree.leaves(rest.laws), jax.tree.leaves(whole.laws), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -80,6 +80,8 @@ def test_support_is_that_of_numpyro(name):
             assert real.event_dim == 1 and law.is_discrete
         case "Real^k":
             assert real is constraints.real_vector
+        case "Sphere":
+            assert real is constraints.sphere
         case "Simplex(k)":
             assert real is constraints.simplex
         case "Correlation(k)":

@@ -203,10 +203,10 @@ def test_a_field_in_time_is_the_product_of_the_field_and_of_time() -> None:
     text = (
         HEAD
         + """
-f : (place: Real^2, time: Real) -> Real^2 ~ GP(
+f : (time: Real, place: Real^2) -> Real^2 ~ GP(
     DivergenceFree(RBF(lengthscale = 0.8, scale = 1.3))[place] * RBF(lengthscale = 0.5)[time]
 )
-y ~ Normal(f(x, t), 0.2)
+y ~ Normal(f(t, x), 0.2)
 """
     )
     x, t, y = RNG.normal(size=(5, 2)), RNG.normal(size=5), RNG.normal(size=(5, 2))
