@@ -12,8 +12,16 @@ from dataclasses import dataclass, field, replace
 from mercer.compiler import typed as ir
 from mercer.compiler.contraction import NoContraction
 from mercer.compiler.curved import curved_sentences
+from mercer.compiler.deep import (
+    has_deep_batches,
+    has_grams,
+    is_collapsed,
+    layer_sentences,
+    no_deep_batches,
+    wrong_for_layers,
+)
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
-from mercer.compiler.inducing import InducingUse, inducing_of
+from mercer.compiler.inducing import InducingUse, inducing_of, unfit_for_inducing
 from mercer.compiler.layers import layers_of
 from mercer.compiler.line import latent_along, states_along, why_not_along
 from mercer.compiler.messages import (
@@ -132,6 +140,8 @@ def plan(
     if refused := refusals(model):
         raise MercerError(refused, model.sources)
     asked = structure.asked.method if method == "auto" else method.lower()
+    if structure.layers and (wrong := wrong_for_layers(structure, asked)):
+        raise MercerError([wrong], model.sources)
     if asked != "nuts" and layers_of(model):
         return _trained(structure, "map" if asked == "auto" else asked, sizes)
     wanting = asks_for_batches(structure, asked)
@@ -152,6 +162,8 @@ def plan(
         else:
             if asked == "messages" or is_for_messages(passing):
                 return _by_messages(passing, sizes, asked)
+    if has_grams(structure):
+        return _of_grams(structure, sizes, asked)
     engine = choose_engine(structure, sizes)
     used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
     latent = tuple(f for f in structure.latent if f in used)
@@ -168,6 +180,11 @@ def plan(
             quick = replace(quick, is_nearest=own is not None and own.name == "Markov")
         if quick.links and (_cost_of_links(quick, own, sizes) or cost) <= PATIENCE:
             return plan(quick, sizes)
+    if has_deep_batches(structure, asked, None if cost is None else _seconds(cost)):
+        found = batches_of(structure, sizes)
+        if isinstance(found, str):
+            raise MercerError([no_deep_batches(structure, found)], model.sources)
+        return _in_batches(*found, sizes)
     if cost is not None and cost > PATIENCE and _may_take_batches(structure, asked):
         found = batches_of(structure, sizes)
         if not isinstance(found, str):
@@ -226,7 +243,8 @@ def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int]
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
     inducing = inducing_of(structure, sizes)
     sentences = [*batch_sentences(structure, batches, sampled, sizes)]
-    sentences.insert(1, _of_inducing(inducing, sizes))
+    sentences.insert(1, _of_inducing(inducing, sizes, is_deep=bool(structure.layers)))
+    sentences[1:1] = layer_sentences(structure)
     sentences += dict.fromkeys(curved_sentences(model))
     sentences += _of_defaults(model)
     draws = None if "draws" in structure.asked.settings.get("svi", {}) else DRAWS
@@ -242,6 +260,34 @@ def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int]
         draws,
         batches=batches,
     )
+
+
+def _of_grams(structure: Structure, sizes: Mapping[str, int] | None, asked: str) -> Plan:
+    """The plan of a deep kernel machine: its outcomes integrated out, or in batches."""
+    model, engine = structure.model, engine_of_batches()
+    flops = None if sizes is None else engine.flops(structure, sizes)
+    why = unfit_for_inducing(structure, is_deep=True)
+    if why is not None or not is_collapsed(structure, asked, flops):
+        found = batches_of(structure, sizes)
+        if isinstance(found, str):
+            raise MercerError([no_deep_batches(structure, found)], model.sources)
+        return _in_batches(*found, sizes)
+    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
+    inducing = inducing_of(structure, sizes)
+    block = _listed(n for n in model.order if n in structure.block)
+    sentences = [
+        *layer_sentences(structure),
+        f"{block} enter {_listed(structure.locations)} linearly and are Gaussian: they are "
+        f"integrated out {engine.sentence}.",
+        _of_inducing(inducing, sizes, is_deep=True),
+        *([f"One bound takes about {flops:.1e} operations."] if flops else []),
+        f"{_listed(sampled)}: found with the Gram matrices at the highest mode by L-BFGS, and the "
+        "uncertainty around it, the Gram matrices held, by Laplace's approximation.",
+        *_of_defaults(model),
+    ]
+    steps = steps_of(structure, sizes)
+    draws = None if "draws" in structure.asked.settings.get("map", {}) else DRAWS
+    return Plan(structure, engine, (), sampled, steps, "map", tuple(sentences), inducing, draws)
 
 
 def _by_messages(structure: Structure, sizes: Mapping[str, int] | None, asked: str) -> Plan:
@@ -454,9 +500,10 @@ def _sentences(
         as_asked = ", as asked" if name in asked else ""
         how = " along the line, in linear time," if name in along else ""
         values = "values" if shape_of(model.functions[name]) is None else "weights"
+        inner = " inside another" if any(layer.owner == name for layer in structure.layers) else ""
         yield (
-            f"{name} is a random function under {over}: its {values} are whitened{how} and left to "
-            f"inference{as_asked}."
+            f"{name} is a random function under {over}{inner}: its {values} are whitened{how} and "
+            f"left to inference{as_asked}."
         )
     if kept := [n for n in asked if n not in latent]:
         yield f"Not integrated out, as asked: {_listed(kept)}."
@@ -476,12 +523,20 @@ def _of_defaults(model: ir.TypedModel) -> Iterator[str]:
         yield f"Default priors (nobody wrote one): {_listed(u.name for u in defaults)}."
 
 
-def _of_inducing(inducing: Mapping[str, InducingUse], sizes: Mapping[str, int] | None) -> str:
+def _of_inducing(
+    inducing: Mapping[str, InducingUse],
+    sizes: Mapping[str, int] | None,
+    *,
+    is_deep: bool = False,
+) -> str:
     listed = _listed(use.words(sizes) for use in inducing.values())
-    chosen = [use for use in inducing.values() if use.at is None]
+    chosen = [use for use in inducing.values() if use.at is None and use.images is None]
     how = (
-        " They start where the prior variance given those before is largest (Burt et al. 2020), "
-        "and are learned with the other unknowns."
+        " They start at the centres of clusters of the rows, and are learned with all else; where "
+        "there are as many as rows, they are the rows, held."
+        if is_deep
+        else " They start where the prior variance given those before is largest (Burt et al. "
+        "2020), and are learned with the other unknowns."
     )
     return f"Inducing points: {listed}.{how if chosen else ''}"
 
