@@ -7,6 +7,7 @@ from mercer.compiler.affine import Affine, SiteUse, Term
 from mercer.compiler.code import Body, Code, Dims, applied_function
 from mercer.compiler.curved import curved_text, domain_factors, factor_seen
 from mercer.compiler.inducing import InducingUse
+from mercer.compiler.inner import is_infinite
 from mercer.compiler.potentials import is_field
 from mercer.compiler.shapes import (
     base_dims,
@@ -18,7 +19,7 @@ from mercer.compiler.shapes import (
     wave_names,
     weights_name,
 )
-from mercer.dsl.spaces import Dim, Image, Label, Shape, Space, Vector, coordinates_of
+from mercer.dsl.spaces import INFINITE, Dim, Image, Label, Shape, Space, Vector, coordinates_of
 from mercer.stdlib import catalog
 
 
@@ -54,6 +55,9 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
             return f"{times} * {kernel_text(body, inner, function)}"
         case ir.KernelPower(_, inner, exponent):
             return f"({kernel_text(body, inner, function)}) ** {exponent}"
+        case ir.KernelComposed(_, outer, inner):
+            within = kernel_text(body, inner, function)
+            return f"({kernel_text(body, outer, function)}).after({within})"
         case ir.KernelCall(_, entry, arguments, factor, coordinates, inside):
             known = catalog.kernels()[entry]
             words = [kernel_text(body, k, function) for k in inside]
@@ -87,8 +91,11 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
             raise AssertionError(f"no text for {type(kernel).__name__}")
 
 
-def site_text(body: Body, use: SiteUse, order: str = "") -> str:
-    """`Site(process, points, size)`; `order`: the text of its order along a line."""
+def site_text(
+    body: Body, use: SiteUse, order: str = "", outputs: tuple[Dim, ...] | None = None
+) -> str:
+    """`Site(process, points, size)`; `order`: the text of its order along a line; `outputs`: the
+    dims of the coordinates of a value, where not those of the codomain."""
     size = body.shape(use.dims)
     count = _product(body, use.dims)
     if use.apply is None:
@@ -99,7 +106,9 @@ def site_text(body: Body, use: SiteUse, order: str = "") -> str:
     factors = [_factors(body, use, function)]
     copies = _copies(body, use, function)
     labels = [f"labels=flat_code({size}, {', '.join(copies)})"] if copies else []
-    for output in coordinates_of(function.type.codomain):
+    if outputs is None:
+        outputs = coordinates_of(function.type.codomain)
+    for output in outputs:
         code = body.arranged(Code(f"jnp.arange({body.size(output)})", (output,)), use.dims)
         which = f"flat({code.text}, {size})"
         if is_field(function):  # the kernel itself knows of the coordinates
@@ -163,18 +172,23 @@ def _features_text(body: Body, use: SiteUse, function: ir.Function, position: in
 def inducing_names(use: InducingUse) -> list[str]:
     """The names of the arguments that hold the inducing points of a function; none where they are
     those of a column."""
-    if use.at is not None:
+    if use.at is not None or use.images is not None:
         return []
     name = f"{use.function.name} inducing"
     words = [name if k == 0 else f"{name} {k + 1}" for k in range(len(_domain(use.function)))]
     words += [f"{name} copies"] if use.function.type.dims else []
-    return words + ([f"{name} outputs"] if coordinates_of(use.function.type.codomain) else [])
+    return words + ([f"{name} outputs"] if _outputs_of(use) else [])
 
 
 def inducing_text(body: Body, use: InducingUse) -> str:
     """`Site(process, points, size, is_inducing=True)` of the inducing points of a function."""
     function = use.function
-    outputs = coordinates_of(function.type.codomain)
+    outputs = _outputs_of(use)
+    if use.images is not None:
+        words = [images_name(body, use.images)]
+        words += [f"copies={_product(body, function.type.dims)}"] if function.type.dims else []
+        words += [f"outputs={_product(body, outputs)}"] if outputs else []
+        return f"held_points({function.name!r}, {', '.join(words)})"
     if use.at is None:
         names = inducing_names(use)
         count = len(_domain(function))
@@ -194,6 +208,16 @@ def inducing_text(body: Body, use: InducingUse) -> str:
     words += [f"copies={_product(body, function.type.dims)}"] if function.type.dims else []
     words += [f"outputs={_product(body, outputs)}"] if outputs else []
     return f"held_points({function.name!r}, {', '.join(words)})"
+
+
+def images_name(body: Body, key: str) -> str:
+    """The identifier of what a layer to `Real^inf` makes of its inducing points."""
+    name = f"{key} images"
+    return body.identifiers[name] if key in body.locals else body.read(name)
+
+
+def _outputs_of(use: InducingUse) -> tuple[Dim, ...]:
+    return () if use.is_layer else coordinates_of(use.function.type.codomain)
 
 
 def _domain(function: ir.Function) -> tuple[Space, ...]:
@@ -290,7 +314,10 @@ def _factors(body: Body, use: SiteUse, function: ir.Function) -> str:
             words.append(_features_text(body, use, function, position))
             continue
         code = body.value(expr)
-        if isinstance(space, Vector):
+        if is_infinite(space):
+            text = body.arranged(code, (*use.dims, INFINITE), full=True).text
+            words.append(f"{text}.reshape({_product(body, use.dims)}, -1)")
+        elif isinstance(space, Vector):
             own = _coordinate(space, expr)
             aligned = body.arranged(code, (*[d for d in use.dims if d != own], own))
             if own in use.dims:  # the gradient: its own dim varies over the rows

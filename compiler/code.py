@@ -129,6 +129,9 @@ class Body:
                 return self.arranged(Code(inner.text, dims, inner.precedence), self.order(dims))
             case ir.Reduce():
                 return self.reduce(expr)
+            case ir.Apply() if self.structure.layer(expr.text):
+                word = self.read(expr.text) if expr.text not in self.locals else ""
+                return Code(word or self.identifiers[expr.text], self.order(expr.type.dims))
             case ir.Centred(_, _, base):
                 inner, own = self.value(base), expr.type.coordinates
                 dims = (*(d for d in inner.dims if d not in own), *own)

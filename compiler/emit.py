@@ -19,6 +19,7 @@ from mercer.compiler.blocks import (
     weights_text,
 )
 from mercer.compiler.code import Body, Code
+from mercer.compiler.composing import layer_facts, write_layers
 from mercer.compiler.facts import copies, dims, inputs, taken
 from mercer.compiler.imports import import_lines
 from mercer.compiler.joint import write_steps
@@ -50,6 +51,7 @@ class _Emitter(DataFunctions):
             self.prepare(),
             self.summaries_function(),
             self.model_function(),
+            *([self.inner_function()] if self.structure.layers else []),
             self.function("processes", self.processes),
             self.function("sites", self.sites),
             self.function("quantities", self.quantities),
@@ -80,6 +82,7 @@ class _Emitter(DataFunctions):
             *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
             *([f"PREPARED = {self.prepared()!r}"] if self.waves else []),
             *self.variational(),
+            *self.inner_said(),
             *self.passed(),
             *self.layer_lines(),
             f"INDICES = {tuple(self.identifiers[n] for n in self.index_arguments())!r}",
@@ -118,6 +121,20 @@ class _Emitter(DataFunctions):
             f"POSTERIOR = {joint!r}",
             f"APART = {_dict(own)}",
         ]
+
+    def inner_said(self) -> list[str]:
+        """What a program says of the random functions inside others."""
+        if not self.structure.layers:
+            return []
+        return [f"INNER = {_dict(layer_facts(self.plan, self.identifiers))}"]
+
+    def inner_function(self) -> str:
+        body = self.body()
+        entries = write_layers(body, self.plan)
+        reads = [self.identifiers[n] for n in body.reads]
+        head = f"def inner_functions(through, {keywords([*reads, '**_'])}):"
+        lines = [head, *indented(body.lines)]
+        return "\n".join([*lines, f"    return {{{', '.join(entries)}}}"])
 
     def passed(self) -> list[str]:
         """What messages leave behind, and what the prior of each factor is made of."""
@@ -171,10 +188,14 @@ class _Emitter(DataFunctions):
         arguments += [f"{self.identifiers[n]}=None" for n in absent]
         arguments += [f"{self.identifiers[f'{n} keep']}=None" for n in outcomes]
         arguments += [f"{self.identifiers[n]}=None" for n in self.ordering]
-        arguments += [f"{self.identifiers[n]}=None" for n in self.law_names()]
-        arguments += [f"{self.identifiers[n]}=None" for n in self.messages]
-        known = [self.identifiers[n] for n in (*reads, *self.ordering, *plan.sampled)]
+        optional = (*self.law_names(), *self.messages, *self.layer_laws)
+        arguments += [f"{self.identifiers[n]}=None" for n in optional]
+        reads += [*self.ordering, *plan.sampled, *self.layer_laws]
+        known = [self.identifiers[n] for n in reads]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
+        if self.structure.layers:
+            how = "from_whitened()" if plan.latent else "from_prior(INNER, known)"
+            body.lines.append(f"known |= inner_functions({how}, **known)")
         if self.structure.predictors:
             body.lines.append(self.through_inducing(outcomes))
             head = f"LATENT = ()\n\n\ndef model({keywords(arguments)}):"
@@ -183,11 +204,13 @@ class _Emitter(DataFunctions):
         owners = {k: use.owner for k, use in self.structure.sites.items()}
         owners |= {weights_name(f): name for name, f in self.on_shapes.items()}
         latent = [k for k, owner in owners.items() if owner in plan.latent]
-        rest = [k for k in latent if owners[k] not in early]
+        layered = {layer.key for layer in self.structure.layers}
+        rest = [k for k in latent if owners[k] not in early and k not in layered]
         at = "at" if early else at
         if rest:
             body.lines.append("places, wanted = sites(**known), quantities(**known)")
-            missing = " if k not in at" if early else ""
+            places = [*(["at"] if early else []), *(["INNER"] if layered else [])]
+            missing = f" if {' and '.join(f'k not in {p}' for p in places)}" if places else ""
             body.lines.append(
                 f"at {'|=' if early else '='} sample_whitened(\n"
                 "        processes(**known),\n"
@@ -263,7 +286,7 @@ class _Emitter(DataFunctions):
 
     def processes(self, body: Body) -> dict[str, str]:
         model = self.model
-        owners = {use.owner for use in self.structure.sites.values()}
+        owners = {use.owner for use in self.structure.sites.values()} - self.apart()
         return {
             name: process_text(body, model.unknowns.get(name) or model.functions[name])
             for name in model.order
@@ -274,10 +297,15 @@ class _Emitter(DataFunctions):
         own = {
             key: site_text(body, use, self.order_text(body, self.orders.get(key, [])))
             for key, use in self.structure.sites.items()
+            if use.owner not in self.apart()
         }
-        points = self.plan.inducing.items()
+        points = [(n, use) for n, use in self.plan.inducing.items() if not use.is_layer]
         own |= {f"{name} inducing": inducing_text(body, use) for name, use in points}
         return own | {weights_name(f): weights_text(body, f)[0] for f in self.sampled_weights()}
+
+    def apart(self) -> set[str]:
+        """The functions inside others that have a law of their own: no engine sees them."""
+        return {layer.owner for layer in self.structure.layers} & set(self.plan.inducing)
 
     def sampled_weights(self) -> list[ir.Function]:
         """The functions on shapes whose weights are left to inference."""
@@ -289,7 +317,12 @@ class _Emitter(DataFunctions):
         return f"Timeline({', '.join(words)})" if names else ""
 
     def quantities(self, body: Body) -> dict[str, str]:
-        found: dict[str, Affine] = dict(self.structure.quantities)
+        sites = self.structure.sites
+        found: dict[str, Affine] = {
+            key: form
+            for key, form in self.structure.quantities.items()
+            if key not in sites or sites[key].owner not in self.apart()
+        }
         entries = {}
         for key, form in found.items():
             entries[key] = affine_text(body, form, self._dims_of(key, body))

@@ -27,6 +27,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     ),
     "mercer.runtime.geometry": ("graph", "manifold", "mesh"),
     "mercer.runtime.inference": ("Inference", "Training"),
+    "mercer.runtime.inner": ("Inner",),
     "mercer.runtime.layers": (
         "Layer",
         "by_rows",
@@ -36,6 +37,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "peak",
         "pooled",
     ),
+    "mercer.runtime.through": ("from_prior", "from_whitened"),
     "mercer.runtime.rows": (
         "directions",
         "flat",

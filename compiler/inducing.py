@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
 from mercer.compiler.curved import domain_factors
+from mercer.compiler.inner import is_infinite
 from mercer.compiler.potentials import is_field
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure, moving_point
@@ -15,6 +16,13 @@ from mercer.dsl.spaces import Dim, Group, Product, Shape, coordinates_of
 TOGETHER = 400
 """Inducing points of all functions together, where nobody says how many: most functions of a few
 inputs are then explained to a hundredth or better, and what is of order m^3 takes no time."""
+
+DEEP = 100
+"""Inducing points of each function of a composition (Salimbeni & Deisenroth 2017)."""
+
+FULL = 200
+"""Rows up to which a layer to `Real^inf` has all of them as inducing points: nothing is then left
+out of its Gram matrix."""
 
 _EACH = 50  # at least, for each function
 _COPY = 10  # at least, for each copy of a function (`f[g]`) and each of its outputs
@@ -26,16 +34,22 @@ class InducingUse:
     """The inducing points of one function: `count` of them, or those of a column `at`.
 
     `copies`: the dims of what the points are repeated for, or chosen among: the copies of an
-    indexed function, and its outputs.
+    indexed function, and its outputs. `is_layer`: of a function inside another, whose outputs all
+    have the same points. `images`: the layer to `Real^inf` whose own inducing points, mapped by it,
+    are those of this function.
     """
 
     function: ir.Function
     count: int
     at: ir.Expr | None
     copies: tuple[Dim, ...]
+    is_layer: bool = False
+    images: str | None = None
 
     def size(self, sizes: Sizes) -> int:
         """The number of its inducing values."""
+        if self.images is not None:
+            return self.count * count_of(self.copies, sizes)
         if self.at is None:
             return self.count
         own = [d for d in self.at.type.dims if d not in self.at.type.coordinates]
@@ -45,6 +59,8 @@ class InducingUse:
         """As a plan tells it."""
         if self.at is not None:
             return f"{self.function.name} at the points given, held there"
+        if self.images is not None:
+            return f"{self.function.name} at what {self.images} makes of its own"
         most = "" if sizes else "up to "
         return f"{self.function.name} at {most}{self.size(sizes or {})} points"
 
@@ -53,35 +69,68 @@ def inducing_of(structure: Structure, sizes: Sizes | None) -> Mapping[str, Induc
     """The inducing points of each random function of the block, as asked or by default.
 
     By default all functions share `TOGETHER` points, a function has 10 for each of its copies, and
-    none more than there are rows.
+    none more than there are rows. Where functions are inside others each has `DEEP`, and a chain of
+    layers to `Real^inf` those of its innermost one.
     """
     functions = functions_of(structure)
-    found = {}
-    for function in functions:
+    found: dict[str, InducingUse] = {}
+    layers = {layer.owner: layer for layer in structure.layers}
+    inner = [structure.model.functions[name] for name in layers]
+    for function in (*inner, *functions):
         directive = structure.asked.engines.get(function.name)
         settings = directive.settings if directive else {}
         asked, at = settings.get("count"), settings.get("at")
-        copies = (*function.type.dims, *coordinates_of(function.type.codomain))
-        count = max(_EACH, TOGETHER // len(functions), _COPY * count_of(copies, sizes or {}))
+        is_layer = function.name in layers
+        outputs = () if is_layer else coordinates_of(function.type.codomain)
+        copies = (*function.type.dims, *outputs)
+        images = _images(structure, function)
+        if layers:
+            count = DEEP * count_of(copies, sizes or {}) if images is None else DEEP
+            if is_infinite(function.type.codomain) and sizes is not None:
+                rows = count_of(layers[function.name].base, sizes)
+                count = rows if rows <= FULL else count
+        else:
+            count = max(_EACH, TOGETHER // len(functions), _COPY * count_of(copies, sizes or {}))
         count = min(count, _MOST)
         if isinstance(asked, ir.Constant):
             count = int(asked.value)
-        if sizes is not None:
+        if images is not None:
+            count = found[layers_owner(structure, images)].count
+        elif sizes is not None and is_layer:
+            count = min(count, count_of(layers[function.name].base, sizes))
+        elif sizes is not None:
             count = min(count, max(1, rows_of(structure, sizes)))
         held = at if isinstance(at, ir.Expr) else None
-        found[function.name] = InducingUse(function, count, held, copies)
+        found[function.name] = InducingUse(function, count, held, copies, is_layer, images)
     return found
 
 
-def unfit_for_inducing(structure: Structure) -> str | None:
-    """Why the block cannot be seen through inducing points; None where it can."""
+def layers_owner(structure: Structure, key: str) -> str:
+    """The function of a layer."""
+    layer = structure.layer(key)
+    assert layer is not None
+    return layer.owner
+
+
+def _images(structure: Structure, function: ir.Function) -> str | None:
+    """The layer to `Real^inf` that a function is applied to."""
+    if not is_infinite(function.type.domain):
+        return None
+    uses = (site.apply for site in structure.sites.values() if site.owner == function.name)
+    points = (use.point[0] for use in uses if use is not None)
+    return next((p.text for p in points if isinstance(p, ir.Apply)), None)
+
+
+def unfit_for_inducing(structure: Structure, *, is_deep: bool = False) -> str | None:
+    """Why the block cannot be seen through inducing points; None where it can. `is_deep`: points
+    are unknown only by way of layers, which are known when points are chosen."""
     uses = inducing_of(structure, None)
     if not uses:
         return "there is no random function in it"
     if structure.links:
         return f"`{next(iter(structure.links))}` is not Gaussian, so that there is no bound"
     key = moving_point(structure)
-    if key and any(use.at is None for use in uses.values()):
+    if key and not is_deep and any(use.at is None for use in uses.values()):
         return f"the points of `{key}` are unknown, so that none can be chosen among them"
     for use in uses.values():
         if is_field(use.function):

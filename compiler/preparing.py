@@ -5,6 +5,7 @@ from __future__ import annotations
 from mercer.compiler import typed as ir
 from mercer.compiler.blocks import index_text, inducing_names, site_text
 from mercer.compiler.code import Body
+from mercer.compiler.composing import law_names, layer_names
 from mercer.compiler.facts import labels, summaries
 from mercer.compiler.imports import WORDS
 from mercer.compiler.layers import features_of, kernel_name, layers_of
@@ -29,7 +30,8 @@ class DataFunctions:
         self.summaries = summaries(model)
         self.responses = responses(model)
         self.labels = labels(model)
-        self.points = {n: inducing_names(use) for n, use in plan.inducing.items() if use.at is None}
+        points = {name: inducing_names(use) for name, use in plan.inducing.items()}
+        self.points = {name: words for name, words in points.items() if words}
         names = [*model.order, *model.indices, *model.data, *self.labels, *self.summaries.values()]
         names += self.inducing_arguments()
         self.layers = layers_of(model)
@@ -37,6 +39,8 @@ class DataFunctions:
         self.waves = waves_arguments(self.structure)
         names += [*self.waves, *(f"{name} shape" for name in model.shapes)]
         names += self.law_names()
+        self.layer_laws = [name for names in law_names(plan).values() for name in names]
+        names += [*layer_names(plan.structure), *self.layer_laws]
         self.contraction = plan.structure.contraction
         factors = self.contraction.factors if self.contraction else ()
         self.messages = [name for factor in factors for name in message_names(factor)]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from mercer.compiler import typed as ir
 from mercer.compiler.curved import domain_factors, factor_seen
+from mercer.compiler.inner import is_infinite, unfit_layers
 from mercer.compiler.potentials import why_unfit_field
 from mercer.compiler.sampling import circular
 from mercer.compiler.shapes import (
@@ -19,7 +20,7 @@ from mercer.compiler.shapes import (
     wrong_points,
 )
 from mercer.compiler.structure import owner_of
-from mercer.compiler.walk import imputed, names_below, nodes
+from mercer.compiler.walk import imputed, nodes
 from mercer.dsl.diagnostic import Diagnostic
 from mercer.dsl.spaces import (
     Bool,
@@ -71,6 +72,8 @@ def _function_priors(model: ir.TypedModel) -> Iterator[Diagnostic]:
         for space in (domain, codomain):
             if isinstance(space, Tangent) and shape_factors(function):
                 continue
+            if is_infinite(space):
+                continue
             if not _is_plain(space) or (space is codomain and is_homogeneous(space)):
                 yield _refused("M302", f"a GP over or to `{space}`", function.span)
                 break
@@ -101,14 +104,8 @@ def _kernels(model: ir.TypedModel) -> Iterator[Diagnostic]:
 
 
 def _compositions(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for node in _expressions(model):
-        if not isinstance(node, ir.Apply):
-            continue
-        inner = sorted(names_below(model, node.point) & set(model.functions))
-        if inner:
-            yield _refused(
-                "M304", f"a deep composition (`{owner_of(node)}` of `{inner[0]}`)", node.span
-            )
+    for span, what in unfit_layers(model):
+        yield _refused("M304", what, span)
 
 
 def _recurrences(model: ir.TypedModel) -> Iterator[Diagnostic]:

@@ -15,12 +15,23 @@ from dataclasses import dataclass, field
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, NotAffine, SiteUse, affine_in
 from mercer.compiler.contraction import Contraction
+from mercer.compiler.inner import Layer, applies_of, layers_of, owner_of
 from mercer.compiler.links import Link, asked_in_vain, links_of
 from mercer.compiler.overrides import Overrides, overrides
 from mercer.compiler.predictors import predictor_key, predictors_of
-from mercer.compiler.walk import imputed, in_order, names_below, nodes
+from mercer.compiler.walk import imputed, in_order, names_below
+from mercer.compiler.wide import without_wide_layers
 from mercer.dsl.diagnostic import MercerError
 from mercer.dsl.spaces import Real, Tangent, Vector
+
+__all__ = [
+    "Structure",
+    "analyse",
+    "applies_of",
+    "gaussian_candidates",
+    "moving_point",
+    "owner_of",
+]
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,8 @@ class Structure:
     outcomes, where the block is what variational inference sees at once. `links`: of each outcome
     that is not Gaussian given the block, how the block enters it, where it is integrated out by a
     Normal law: about its mode (Laplace) or, `is_nearest`, the nearest one. `contraction`: the
-    product that the block is the factors of, where messages are passed between them.
+    product that the block is the factors of, where messages are passed between them. `layers`: the
+    random functions inside others, which none of these has.
     """
 
     model: ir.TypedModel
@@ -46,6 +58,11 @@ class Structure:
     links: Mapping[str, Link] = field(default_factory=dict)
     is_nearest: bool = False
     contraction: Contraction | None = None
+    layers: tuple[Layer, ...] = ()
+
+    def layer(self, key: str) -> Layer | None:
+        """The layer of a site, where it is one."""
+        return next((layer for layer in self.layers if layer.key == key), None)
 
 
 def analyse(
@@ -57,8 +74,11 @@ def analyse(
     not affine in it, if its law is made of what is. `is_quick`: with all in the block that can be
     integrated out by a Normal law, and not only what the model's `infer` asks for.
     """
+    model = without_wide_layers(model)
     asked = overrides(model)
-    candidates = gaussian_candidates(model) - set(asked.apart)
+    layers = layers_of(model)
+    inner = frozenset(layer.owner for layer in layers)
+    candidates = gaussian_candidates(model) - set(asked.apart) - inner
     approximated = candidates if is_quick else frozenset(asked.approximated)
     block = candidates
     while True:
@@ -95,9 +115,10 @@ def analyse(
             quantities[text] = affine_in(model, apply, reached)
         elif model.functions[owner].entry == "GP":
             # Latent: its own prior mean and its site, with the sites of functions in that mean;
-            # other unknowns are values there.
-            with suppress(NotAffine):  # a composition, which the plan refuses by name
-                quantities[text] = affine_in(model, apply, frozenset(latent))
+            # other unknowns are values there, and so are the layers inside its point.
+            with suppress(NotAffine):  # which the plan refuses by name
+                known = (frozenset(latent) - inner) | {owner}
+                quantities[text] = affine_in(model, apply, known)
     predictors: dict[str, dict[str, ir.Expr]] = {}
     for name in (n for n in reaching if n not in locations):
         parts = predictors_of(model, reaching[name], reached)[0]
@@ -120,15 +141,8 @@ def analyse(
         predictors,
         links,
         is_nearest=any(d.method == "CVI" for d in asked.approximated.values()),
+        layers=layers,
     )
-
-
-def owner_of(apply: ir.Apply) -> str:
-    """The unknown function that an application is of, operators looked through."""
-    function = apply.function
-    while isinstance(function, ir.Derivative | ir.Laplacian | ir.Integral):
-        function = function.of
-    return function.name if isinstance(function, ir.FunctionRef) else ""
 
 
 def moving_point(structure: Structure) -> str | None:
@@ -217,24 +231,9 @@ def _forbidden(
                 affine(function.mean)
             else:
                 free(function.mean)
-    for text, apply in applies_of(model).items():
+    for apply in applies_of(model).values():
         free(apply.point)
-        if owner_of(apply) in taken and text:
-            continue
     return frozenset(taken)
-
-
-def applies_of(model: ir.TypedModel) -> dict[str, ir.Apply]:
-    """Every application of an unknown function in the model, by its text, in order."""
-    found: dict[str, ir.Apply] = {}
-    places: list[object] = [d.value for d in model.definitions.values()]
-    places += [o.law for o in model.observations.values()]
-    places += [u.prior for u in model.unknowns.values()]
-    for place in places:
-        for node in nodes(place):
-            if isinstance(node, ir.Apply) and owner_of(node) in model.functions:
-                found.setdefault(node.text, node)
-    return found
 
 
 def _closure(model: ir.TypedModel, block: frozenset[str], used: frozenset[str]) -> set[str]:

@@ -327,6 +327,14 @@ class KernelPower(Kernel):
     exponent: int
 
 
+@dataclass(frozen=True)
+class KernelComposed(Kernel):
+    """`outer` of the inner products that `inner` gives: a GP behind a layer whose `nu` is inf."""
+
+    outer: Kernel
+    inner: Kernel
+
+
 # --- distributions ------------------------------------------------------------------------------
 
 

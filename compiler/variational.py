@@ -13,6 +13,7 @@ from typing import Literal
 from mercer.compiler import typed as ir
 from mercer.compiler.engines import ENGINES, Engine
 from mercer.compiler.inducing import inducing_of, unfit_for_inducing
+from mercer.compiler.inner import is_infinite
 from mercer.compiler.minibatch import rows_index
 from mercer.compiler.shapes import functions_on_shapes
 from mercer.compiler.sizes import Sizes, count_of, size_of
@@ -61,8 +62,11 @@ def engine_of_batches() -> Engine:
 def asks_for_batches(structure: Structure, method: str) -> ir.Directive | None:
     """The line of the model that only variational inference can do."""
     for name, directive in structure.asked.engines.items():
-        is_function = name in structure.model.functions
-        if directive.method == "Inducing" and is_function and name not in structure.block:
+        function = structure.model.functions.get(name)
+        # A layer to `Real^inf` is known by inducing points whatever the method.
+        if function is None or name in structure.block or is_infinite(function.type.codomain):
+            continue
+        if directive.method == "Inducing":
             return directive
     if method == "svi" and "batch" in structure.asked.settings.get("svi", {}):
         lines = structure.model.directives
@@ -75,11 +79,15 @@ def batches_of(structure: Structure, sizes: Sizes | None) -> tuple[Structure, Ba
     model = structure.model
     found = analyse(model, is_variational=True)
     used = {owner_of(s.apply) for s in found.sites.values() if s.apply}
-    if left := [f for f in found.latent if f in used]:
+    layered = {layer.owner for layer in found.layers}
+    for name in layered:
+        if sum(layer.owner == name for layer in found.layers) > 1:
+            return f"`{name}` is applied at several places inside another function"
+    if left := [f for f in found.latent if f in used and f not in layered]:
         return f"`{left[0]}` enters an outcome in a way that it has no predictor for"
     if on_shape := next(iter(functions_on_shapes(found)), None):
         return f"the waves of `{on_shape}`, a function on a shape, are of all rows together"
-    if why := unfit_for_inducing(found):
+    if why := unfit_for_inducing(found, is_deep=bool(layered)):
         return why
     if not found.locations and not found.predictors:
         return "no outcome depends on a random function"

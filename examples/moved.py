@@ -23,6 +23,7 @@ def moved(fit: Any, folder: Path, settings: Settings) -> Figure:
     """How many images are still named right when they are turned, stretched or shifted; under each
     panel one of them, as it then is."""
     table, side = pd.read_csv(folder / settings["held_out"]), settings["side"]
+    table = table[: settings["count"]]
     columns = [f"{settings['image']}.{i + 1}" for i in range(side * side)]
     images = table[columns].to_numpy().reshape(-1, side, side)
     truth = table[settings["label"]].to_numpy().astype(str)
@@ -31,38 +32,42 @@ def moved(fit: Any, folder: Path, settings: Settings) -> Figure:
     nothing = np.zeros(2)
     ways = {
         "turned (degrees)": (
-            np.linspace(-180, 180, 17),
+            np.linspace(-180, 180, 9),
             lambda v: (unpolar(Polar(np.zeros(3), np.asarray(np.deg2rad(v)))), nothing),
         ),
         "scaled": (
-            np.linspace(0.5, 1.5, 9),
+            np.linspace(0.5, 1.5, 5),
             lambda v: (stretch(np.array([np.log(v), 0.0, 0.0])), nothing),
         ),
         "stretched one way": (
-            np.linspace(0.5, 2.0, 9),
+            np.linspace(0.5, 2.0, 4),
             lambda v: (stretch(np.array([0.0, np.log(v) / 2, 0.0])), nothing),
         ),
         "shifted (pixels)": (np.linspace(-3, 3, 7), lambda v: (np.eye(2), np.array([v, 0.0]))),
     }
+    versions = {
+        word: [np.asarray(moved_images(images, *element(v))) for v in values]
+        for word, (values, element) in ways.items()
+    }
+    every = np.concatenate([image for found in versions.values() for image in found])
+    chances = fit.predict({settings["image"]: every}).probabilities[settings["label"]]
+    right = (names[chances.argmax(-1)].reshape(-1, len(truth)) == truth).mean(axis=1)
     figure = Figure(figsize=(11, 4), layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subfigures(2, 1, height_ratios=(3, 1))
     panels = upper.subplots(1, len(ways), sharey=True)
-    for place, (word, (values, element)) in enumerate(ways.items()):
-        versions = [np.asarray(moved_images(images, *element(v))) for v in values]
-        right = []
-        for version in versions:
-            chances = fit.predict({settings["image"]: version}).probabilities[settings["label"]]
-            right.append(np.mean(names[chances.argmax(-1)] == truth))
-        axes = panels[place]
-        axes.plot(values, right, color=INK, marker="o", ms=3, lw=1.2)
+    start = 0
+    for place, (word, (values, _)) in enumerate(ways.items()):
+        axes, count = panels[place], len(values)
+        axes.plot(values, right[start : start + count], color=INK, marker="o", ms=3, lw=1.2)
+        start += count
         axes.set(xlabel=word, ylim=(0, 1))
         axes.axhline(1 / len(names), color=BAND, lw=1)
         axes.spines[["top", "right"]].set_visible(False)
-        chosen = [0, len(values) // 4, len(values) // 2, 3 * len(values) // 4, len(values) - 1]
-        strip = np.concatenate([versions[i][settings["shown"]] for i in chosen], axis=1)
+        chosen = np.linspace(0, count - 1, 4).round().astype(int)
+        shown = [versions[word][i][settings["shown"]] for i in chosen]
         below = lower.add_subplot(1, len(ways), place + 1)
-        below.imshow(strip, cmap="gray_r", vmin=0, vmax=1)
+        below.imshow(np.concatenate(shown, axis=1), cmap="gray_r", vmin=0, vmax=1)
         below.set_axis_off()
     panels[0].set_ylabel(settings["ylabel"])
     figure.suptitle(settings["title"])

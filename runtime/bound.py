@@ -22,9 +22,11 @@ from mercer.runtime.expectation import (
     quadrature,
     seen_density,
 )
+from mercer.runtime.inner import divergences, is_drawn, passed
 from mercer.runtime.natural import Natural, Normal, Pairs, standard, variance
 from mercer.runtime.sites import Rows, rows, spread
 from mercer.runtime.terms import Affine, Gaussian
+from mercer.runtime.through import Drawn
 from mercer.runtime.unknowns import Unknowns
 from mercer.runtime.variational import Variational
 
@@ -81,8 +83,9 @@ class Probe(NamedTuple):
 class Bound:
     """The expected log density of rows under q, of a program whose lane is "variational"."""
 
-    def __init__(self, program: ModuleType, unknowns: Unknowns) -> None:
+    def __init__(self, program: ModuleType, unknowns: Unknowns, samples: int = 1) -> None:
         self.program, self.unknowns = program, unknowns
+        self.samples = samples if is_drawn(program) else 0
 
     def expected(
         self,
@@ -99,11 +102,13 @@ class Bound:
         return self._expected(known, probes, law._replace(apart=apart), sample.weights, key)
 
     def known(self, free: Free, sample: Sample) -> tuple[dict[str, Any], Array]:
-        """The arguments of a program's functions, and the log density of the priors."""
+        """The arguments of a program's functions, layers apart; and the log density of the priors,
+        less the divergences of layers from theirs."""
         arrays = {**sample.arrays, **moved(free.shifts, sample)}
         flat = free.centre + jnp.exp(free.log_sd) * sample.white
         values, prior = self.unknowns.values(flat, arrays)
-        return self.unknowns.known(values, arrays), prior
+        known = self.unknowns.known(values, arrays)
+        return known, prior - sum(divergences(self.program, known).values())
 
     def objective(
         self,
@@ -153,7 +158,50 @@ class Bound:
         """Log density of each row of an outcome, some predictors at given values."""
         return seen_density(self.program.outcomes({**means, **at}, **known)[name], value)
 
+    def target(
+        self,
+        looks: Mapping[str, Look | Moments],
+        slopes: Mapping[str, Probe],
+        weights: Array,
+        scale: Array | float,
+        law: Normal,
+        apart: Pairs,
+    ) -> Natural:
+        """`natural_target`, on average over the draws of the layers."""
+
+        def of(looks: Any, slopes: Any) -> Natural:
+            return natural_target(looks, slopes, weights, scale, law, apart)
+
+        if not self.samples:
+            return of(looks, slopes)
+        # The expectation is a mean over draws, so that its slopes are shares of theirs.
+        each = jax.tree.map(lambda leaf: leaf * self.samples, dict(slopes))
+        found = jax.vmap(of)(dict(looks), each)
+        return jax.tree.map(lambda leaf: leaf.mean(axis=0), found)
+
     def _expected(
+        self,
+        known: Mapping[str, Any],
+        probes: Mapping[str, Probe],
+        law: Normal,
+        weights: Array,
+        key: Array,
+    ) -> tuple[Array, dict[str, Look | Moments]]:
+        """The same given the layers, on average over draws of them; looks of each draw."""
+        if not self.samples:
+            through = Drawn(self.program, known)
+            every = passed(self.program, known, through)
+            return self._given_layers(every, probes, law, weights, key)
+
+        def at_draw(key: Array, probes: Mapping[str, Probe]) -> Any:
+            first, second = jax.random.split(key)
+            every = passed(self.program, known, Drawn(self.program, known, first))
+            return self._given_layers(every, probes, law, weights, second)
+
+        total, looks = jax.vmap(at_draw)(jax.random.split(key, self.samples), dict(probes))
+        return total.mean(), looks
+
+    def _given_layers(
         self,
         known: Mapping[str, Any],
         probes: Mapping[str, Probe],

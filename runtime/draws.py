@@ -14,7 +14,8 @@ class Draws:
     """Draws by name of the sample site, [chain, draw, ...]; `stats` likewise.
 
     `notes` are sentences for the user: what went wrong or was approximated. `chains` and `draws`
-    count also where nothing was left to sample.
+    count also where nothing was left to sample. `traces`: what was optimised, over the iterations
+    of the name "iteration".
     """
 
     values: Mapping[str, np.ndarray]
@@ -22,6 +23,7 @@ class Draws:
     draws: int
     stats: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    traces: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def flat(self) -> dict[str, np.ndarray]:
         """Chains one after another: [chain * draw, ...]."""

@@ -21,11 +21,13 @@ from mercer.runtime.conditional import conditional, known_of
 from mercer.runtime.containers import group_names, summary_of
 from mercer.runtime.density import Arguments, arguments_of, keeps
 from mercer.runtime.draws import Draws
+from mercer.runtime.inner import facts_of
 from mercer.runtime.manyrows import joined, rows_at_once, taken_apart
 from mercer.runtime.newlabels import component_keys, rows_between, shows
 from mercer.runtime.posterior import kept_values, rows_of
 from mercer.runtime.predict import Prediction, predict, prediction_of
 from mercer.runtime.statistics import SHARES, STATISTICS, is_of_outcomes
+from mercer.runtime.through import at_means
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -196,7 +198,8 @@ class Fit:
         # The weights that a function on a shape is a sum of are no values of it.
         own = [k for k in quantities if k not in sites or shows(sites[k], sites[k].process)]
         named = [k for k in quantities if k in processes]
-        return list(dict.fromkeys([*processes, *named, *own]))
+        layers = [f.owner for f in facts_of(self.program).values() if len(f.law) == 2]
+        return list(dict.fromkeys([*layers, *processes, *named, *own]))
 
     def everything(self) -> Prediction:
         """Outcomes and components at the data of the fit, in one pass over the draws.
@@ -250,7 +253,7 @@ class Fit:
         """The law of each outcome at the data, for one draw: of which kind it is."""
         draw = {name: values[0] for name, values in self.draws().items()}
         known = known_of(self.program, self.arguments.all(), draw)
-        return conditional(self.program, known, draw).laws
+        return conditional(self.program, at_means(self.program, known), draw).laws
 
     def arguments_at(self, bound: Any) -> Arguments:
         """What the program is given at other data; what is taken once stays as it was."""
@@ -297,6 +300,7 @@ class Fit:
         words = self.arguments.all() | {k: v[0] for k, v in self.draws().items()}
         by_word = {w: words.get(n, words.get(w)) for w, n in self.program.NAMES.items()}
         known = {**words, **{k: v for k, v in by_word.items() if v is not None}}
+        known = at_means(self.program, known)
         return self.program.sites(**known), self.program.quantities(**known)
 
     def _inputs(self, name: str) -> set[str] | None:
@@ -304,7 +308,9 @@ class Fit:
         needed: Mapping[str, tuple[str, ...]] | None = getattr(self.program, "INPUTS", None)
         if needed is None:
             return None
-        return {n for key in component_keys(name, *self._shown) for n in needed.get(key, ())}
+        layers = [k for k, facts in facts_of(self.program).items() if facts.owner == name]
+        keys = [*layers, *component_keys(name, *self._shown)]
+        return {n for key in keys for n in needed.get(key, ())}
 
     def bound_to(self, new: Any = None, wanted: set[str] | None = None) -> Any:
         """New data matched to the names and labels of the fit; what is so already stays as it is.

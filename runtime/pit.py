@@ -19,6 +19,7 @@ from mercer.runtime.conditional import conditional, known_of
 from mercer.runtime.drawn import drawn, few_draws
 from mercer.runtime.posterior import rows_of
 from mercer.runtime.terms import Gaussian
+from mercer.runtime.through import at_means
 
 if TYPE_CHECKING:
     from mercer.runtime.fit import Fit
@@ -74,12 +75,13 @@ def _left_out(fit: Fit, outcome: str, cells: np.ndarray) -> tuple[np.ndarray, ..
 
     Some hundred draws: a rank is known to some hundredths.
     """
-    if not isinstance(fit.laws[outcome], Gaussian):
+    if not isinstance(fit.laws.get(outcome), Gaussian):
         return None
     few = fit.thinned(few_draws(fit))
 
     def compute(key: Array, draw: Any, arrays: Any) -> Any:
         known = known_of(fit.program, {**arrays[0], **fit.arguments.static}, draw)
+        known = at_means(fit.program, known)
         found = conditional(fit.program, known, draw).exact_block.leave_one_out()[outcome]
         return tuple(jnp.ravel(part)[arrays[1]] for part in found)
 

@@ -9,7 +9,8 @@ they are data: a sampler or an approximation about the mode moves the unknowns a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -22,11 +23,15 @@ from numpyro.handlers import seed as seeded
 from numpyro.handlers import substitute, trace
 from numpyro.infer.initialization import init_to_median
 from scipy.optimize import minimize
+from sklearn.neighbors import NearestNeighbors
 
 from mercer.runtime.conditional import known_of
 from mercer.runtime.density import Arguments, Density
 from mercer.runtime.greedy import greedy_choice
+from mercer.runtime.inner import facts_of, has_laws
 from mercer.runtime.progress import Report, silent
+from mercer.runtime.starting import clusters, spread_of, start_layers
+from mercer.runtime.through import Unplaced
 from mercer.runtime.variational import WHITENED
 from mercer.stdlib.operators import Integrate
 from mercer.stdlib.points import Points
@@ -35,6 +40,7 @@ _CANDIDATES = 10_000
 """Points among which inducing points are chosen: a random part of more is as good."""
 
 _FIRST, _THEN = 50, 200  # steps with the points held, and with them
+_INNER = 3000  # at most, with Gram matrices, of which a bound is the smooth function
 
 Arrays = Mapping[str, Any]
 
@@ -42,11 +48,13 @@ Arrays = Mapping[str, Any]
 @dataclass(frozen=True, eq=False)
 class Placed:
     """`arguments` with inducing points; `start`: the mode found with them, flat, or None;
-    `counts`: the points of each function."""
+    `counts`: the points of each function; `widths`: the spread of the data, for each argument that
+    is moved."""
 
     arguments: Arguments
     start: np.ndarray | None
     counts: Mapping[str, int]
+    widths: Mapping[str, Any] = field(default_factory=dict)
 
 
 def inducing_of(program: ModuleType) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -54,18 +62,19 @@ def inducing_of(program: ModuleType) -> dict[str, tuple[int, tuple[str, ...]]]:
     return dict(getattr(program, "INDUCING", {}))
 
 
-def widths_of(program: ModuleType, arguments: Arguments, seed: int) -> dict[str, Any]:
-    """The spread [d] of the data, for each argument of inducing points that are moved."""
-    return _widths(inducing_of(program), _candidates(program, arguments, seed))
-
-
 def learned_of(program: ModuleType, arguments: Arguments) -> dict[str, np.ndarray]:
     """The arguments that no data give: a fit keeps them."""
-    names = [n for _, names in inducing_of(program).values() for n in names]
-    names += getattr(program, "POSTERIOR", ())
+    names = [*placed_names(program), *getattr(program, "POSTERIOR", ())]
     names += [n for pair in getattr(program, "APART", {}).values() for n in pair]
     names += [n for words in getattr(program, "MESSAGES", {}).values() for n in words]
     return {n: np.asarray(arguments.arrays[n]) for n in names}
+
+
+def placed_names(program: ModuleType) -> list[str]:
+    """The arguments that `place` finds: inducing points, and what layers start with."""
+    names = [n for _, names in inducing_of(program).values() for n in names]
+    laws = [word for facts in facts_of(program).values() for word in facts.law]
+    return list(dict.fromkeys([*names, *laws]))
 
 
 def place(
@@ -82,21 +91,36 @@ def place(
     `is_learned` False: chosen at the medians of the priors only, where the start then is, or at
     given `unknowns`.
     """
-    wanted = inducing_of(program)
-    if not wanted or all(n in arguments.arrays for _, names in wanted.values() for n in names):
+    wanted, names = inducing_of(program), placed_names(program)
+    if not names or all(n in arguments.arrays for n in names):
         return Placed(arguments, None, {})
     report("choosing inducing points")
-    candidates = _candidates(program, arguments, seed)
+    flat, layered, widths = None, {}, {}
+    if has_laws(program):
+        # A model without points is traced up to its layers.
+        bare = _with(arguments, {}, dict.fromkeys(names))
+        if unknowns is None:
+            unknowns, flat = _medians(program, bare)
+        counts = {name: count for name, (count, _) in wanted.items()}
+        known = known_of(program, arguments.all(), unknowns)
+        started, layered = start_layers(program, known, counts, seed)
+        arguments, widths = _with(arguments, started.found), started.widths
+        wanted = {n: own for n, own in wanted.items() if own[1][0] not in started.found}
+    candidates = _candidates(program, {**layered, **arguments.all()}, wanted, seed)
     # One point each is enough to ask for the priors.
     arguments = _with(arguments, _named(wanted, candidates, dict.fromkeys(candidates, slice(1))))
-    flat = None
     if unknowns is None:
         unknowns, flat = _medians(program, arguments)
-    arguments = _with(arguments, _chosen(program, arguments, unknowns, candidates, seed))
-    counts = {name: len(arguments.arrays[names[0]]) for name, (_, names) in wanted.items()}
+    choose = _clustered if layered else _chosen
+    arguments = _with(arguments, choose(program, arguments, unknowns, candidates, seed))
+    counts = {name: len(arguments.arrays[own[0]]) for name, (_, own) in wanted.items()}
+    widths = {**widths, **_widths(wanted, candidates)}
     if not is_learned or flat is None:
-        return Placed(arguments, flat, counts)
+        return Placed(arguments, flat, counts, widths)
     density = Density(program, arguments, seed=seed)
+    if layered:
+        start, moved = _climbed(density, flat, widths, _INNER, report)
+        return Placed(_with(arguments, moved), start, counts, widths)
     if density.has_unknowns:
         start = _climbed(density, flat, {}, _FIRST, report)[0]
         unknowns = density.constrain(jnp.asarray(start)[None])
@@ -107,13 +131,15 @@ def place(
             density = other
     else:
         start = np.zeros(0)
-    widths = _widths(wanted, candidates)
     start, moved = _climbed(density, start, widths, _THEN, report)
-    return Placed(_with(density.arguments, moved), start, counts)
+    return Placed(_with(density.arguments, moved), start, counts, widths)
 
 
-def _with(arguments: Arguments, points: Arrays) -> Arguments:
-    return replace(arguments, arrays={**arguments.arrays, **points})
+def _with(
+    arguments: Arguments, points: Arrays, absent: Mapping[str, None] | None = None
+) -> Arguments:
+    arrays = {**arguments.arrays, **points}
+    return Arguments(arrays, {**arguments.static, **(absent or {})})
 
 
 def _medians(program: ModuleType, arguments: Arguments) -> tuple[dict[str, Any], np.ndarray]:
@@ -122,8 +148,13 @@ def _medians(program: ModuleType, arguments: Arguments) -> tuple[dict[str, Any],
     @jax.jit
     def medians(arrays: Arrays) -> Any:
         # Compiled, what the outcomes would take is left out.
-        model = substitute(seeded(program.model, 0), substitute_fn=init_to_median(num_samples=15))
-        sites = trace(model).get_trace(**arrays, **arguments.static)
+        with (
+            suppress(Unplaced),
+            trace() as sites,
+            substitute(substitute_fn=init_to_median(num_samples=15)),
+            seeded(rng_seed=0),
+        ):
+            program.model(**arrays, **arguments.static)
         found = {
             k: site
             for k, site in sites.items()
@@ -161,6 +192,34 @@ def _chosen(
     return _named(wanted, candidates, places)
 
 
+def _clustered(
+    program: ModuleType,
+    arguments: Arguments,
+    unknowns: Arrays,
+    candidates: Mapping[str, Points],
+    seed: int,
+) -> dict[str, Any]:
+    """The same behind layers, where the kernel says little before they are learned: the candidates
+    nearest to the centres of clusters, the outputs of a function each in turn."""
+    wanted = inducing_of(program)
+    places = {}
+    for name, every in candidates.items():
+        parts = [np.asarray(f, float) for f in every.factors]
+        points = np.concatenate([p[:, None] if p.ndim == 1 else p for p in parts], axis=1)
+        apart = np.zeros(len(points), int) if every.output is None else np.asarray(every.output)
+        if every.labels is not None:
+            apart = apart * (1 + int(np.max(every.labels))) + np.asarray(every.labels)
+        kinds, chosen = np.unique(apart), []
+        for kind in kinds:
+            own = np.flatnonzero(apart == kind)
+            centres, _ = clusters(points[own], max(1, wanted[name][0] // len(kinds)), seed)
+            scale = spread_of(points)
+            near = NearestNeighbors(n_neighbors=1).fit(points[own] / scale)
+            chosen += [own[np.unique(near.kneighbors(centres / scale)[1])]]
+        places[name] = np.concatenate(chosen)
+    return _named({n: wanted[n] for n in candidates}, candidates, places)
+
+
 def _named(
     wanted: Mapping[str, Any], candidates: Mapping[str, Points], places: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -178,16 +237,17 @@ def _widths(wanted: Mapping[str, Any], candidates: Mapping[str, Points]) -> dict
     for name, every in candidates.items():
         for word, leaf in zip(wanted[name][1], jax.tree.leaves(every), strict=True):
             if np.issubdtype(leaf.dtype, np.floating):
-                spread = np.std(leaf, axis=0)
-                found[word] = jnp.asarray(np.where(spread > 0, spread, 1.0))
+                found[word] = jnp.asarray(spread_of(leaf))
     return found
 
 
-def _candidates(program: ModuleType, arguments: Arguments, seed: int) -> dict[str, Points]:
-    """Of each function the points among which to choose. No unknown moves a point."""
-    wanted = inducing_of(program)
+def _candidates(
+    program: ModuleType, known: Mapping[str, Any], wanted: Mapping[str, Any], seed: int
+) -> dict[str, Points]:
+    """Of each function the points among which to choose. No unknown moves a point, but by way of
+    layers, which are known."""
     nowhere = {name: jnp.zeros((1, 1)) for _, names in wanted.values() for name in names}
-    sites = program.sites(**{**nowhere, **arguments.all()}).values()
+    sites = program.sites(**{**nowhere, **known}).values()
     return {
         name: _distinct([s.points for s in sites if s.process == name and not s.is_inducing], seed)
         for name in wanted
@@ -263,7 +323,9 @@ def _climbed(
             return 1e100, np.zeros_like(vector)
         return float(value), np.asarray(gradient, float)
 
-    options = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-8, "gtol": 1e-4, "maxcor": 20}
+    is_fine = steps == _INNER
+    ends = {"ftol": 1e-13, "gtol": 1e-7} if is_fine else {"ftol": 1e-8, "gtol": 1e-4}
+    options = {"maxiter": steps, "maxfun": 2 * steps, "maxcor": 20, **ends}
     result: Any = minimize(told, np.asarray(zero), jac=True, method="L-BFGS-B", options=options)
     flat, shifts = unravel(jnp.asarray(result.x))
     return np.asarray(flat, float), moved(arrays, widths, shifts)

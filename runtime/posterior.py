@@ -26,17 +26,21 @@ from mercer.runtime.conditional import (
 from mercer.runtime.containers import container
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
+from mercer.runtime.inner import divergences, facts_of, has_laws, passed
 from mercer.runtime.missing import seen_law
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.reduce import LogMoments, Moments, Reducer, Shares
 from mercer.runtime.statistics import NAMES, SHARES, STATISTICS, is_of_outcomes
 from mercer.runtime.terms import Gaussian, Linked
+from mercer.runtime.through import Drawn
 
 Groups = dict[str, dict[str, np.ndarray]]
 
 KEPT_BYTES = 1e9
 """What the draws of all that follows from the sampled unknowns may take: a fit and its file should
 fit into the memory of a laptop several times. Above it, statistics stand for what has many rows."""
+
+_TRACED = " over iterations"
 
 _FEW = 0.01
 """Share of `KEPT_BYTES` up to which a quantity keeps its draws all the same."""
@@ -94,6 +98,8 @@ def complete(
     sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items()}
     groups["posterior"] = {**sampled, **groups["posterior"]}
     groups["sample_stats"] = {**draws.stats, **groups["sample_stats"]}
+    if draws.traces:
+        groups["sample_stats"] |= dict(draws.traces)
     return groups
 
 
@@ -140,9 +146,10 @@ def one_draw(
 ) -> dict[str, dict[str, Array]]:
     """What follows from one draw of the sampled unknowns, at the data of the fit."""
     known = known_of(program, arguments, draw)
+    layered, known, key = _layers(program, key, known)
     law = conditional(program, known, draw)
     if program.INFERENCE.lane in ("variational", "messages"):
-        return _one_variational(program, key, draw, known, law)
+        return _one_variational(program, key, draw, known, law, layered)
     gaussian = {k: v for k, v in law.laws.items() if isinstance(v, Gaussian | Linked)}
     exact = {k: q for k, q in law.quantities.items() if k not in law.latent}
     draw_key, noise_key = jax.random.split(key)
@@ -168,11 +175,30 @@ def one_draw(
     definitions = program.definitions({**draw, **at}, **{**known, **_by_word(program, at)})
     definitions = {k: v for k, v in definitions.items() if k not in law.latent}
     return {
-        "posterior": {**{k: at[k] for k in exact}, **definitions},
+        "posterior": {**{k: at[k] for k in exact}, **definitions, **layered},
         "log_likelihood": log_likelihood,
         "posterior_predictive": predictive,
-        "sample_stats": law.jitter(),
+        "sample_stats": law.jitter() | _divergences(program, known),
     }
+
+
+def _layers(
+    program: ModuleType, key: Array, known: Mapping[str, Any]
+) -> tuple[dict[str, Array], dict[str, Any], Array]:
+    """One joint draw of the layers that have laws of their own, and all that is then known."""
+    if not has_laws(program):
+        return {}, dict(known), key
+    key, own = jax.random.split(key)
+    through = Drawn(program, known, own, is_joint=True)
+    every = passed(program, known, through)
+    drawn = {k: facts for k, facts in facts_of(program).items() if len(facts.law) == 2}
+    shown = {k: every[facts.word] for k, facts in drawn.items()}
+    return {**shown, **through.grams}, every, key
+
+
+def _divergences(program: ModuleType, known: Mapping[str, Any]) -> dict[str, Array]:
+    """What each layer with a law of its own takes from the bound."""
+    return {f"divergence of {owner}": v for owner, v in divergences(program, known).items()}
 
 
 def _one_variational(
@@ -181,13 +207,14 @@ def _one_variational(
     draw: Mapping[str, Array],
     known: Mapping[str, Any],
     law: Conditional,
+    layered: Mapping[str, Array],
 ) -> dict[str, dict[str, Array]]:
     """The same where the Gaussian unknowns have a law of their own: one joint draw of it, and the
     outcomes given that. The densities of rows are those given the draw, not left out."""
     draw_key, noise_key = jax.random.split(key)
     values = law.draw(draw_key, law.quantities, latent=())
     hidden = predictor_names(program)
-    at = {k: v for k, v in values.items() if k not in hidden}
+    at = {k: v for k, v in values.items() if k not in hidden} | dict(layered)
     predictive, log_likelihood = {}, {}
     laws = program.outcomes({k: values[k] for k in law.latent}, **known)
     means = {k: v.mean for k, v in laws.items() if isinstance(v, Gaussian)}
@@ -205,7 +232,7 @@ def _one_variational(
         "posterior": {**at, **definitions},
         "log_likelihood": log_likelihood,
         "posterior_predictive": predictive,
-        "sample_stats": law.jitter(),
+        "sample_stats": law.jitter() | _divergences(program, known),
     }
 
 
@@ -252,6 +279,12 @@ def _group(
         dims = {k: program.DIMS.get(k, ()) for k in values}
         dims = {k: (*d, labels[k] + "'" * (labels[k] in d)) for k, d in dims.items()}
         return dataset(dims, bound, values)
+    if name == "sample_stats" and "iteration" in values:
+        traces = {k: v for k, v in values.items() if k.endswith(_TRACED)}
+        rest = {k: v for k, v in values.items() if k not in traces and k != "iteration"}
+        over = xr.Dataset({k: ("iteration", v) for k, v in traces.items()})
+        over = over.assign_coords(iteration=values["iteration"].astype(int))
+        return dataset({}, bound, rest, leading=("chain", "draw")).merge(over)
     dims = {} if name == "sample_stats" else program.DIMS
     return dataset(dims, bound, values, leading=("chain", "draw"))
 

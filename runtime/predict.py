@@ -18,12 +18,14 @@ from mercer.dsl.spaces import Label
 from mercer.runtime.batches import over_draws
 from mercer.runtime.conditional import Conditional, conditional, known_of
 from mercer.runtime.density import Arguments
+from mercer.runtime.inner import facts_of, has_laws, passed
 from mercer.runtime.mixture import mixture_quantile
 from mercer.runtime.newlabels import Rows, component_keys, early_of
 from mercer.runtime.posterior import dataset, rows_of
 from mercer.runtime.statistics import shares_of, statistics_of
 from mercer.runtime.tabulate import table
 from mercer.runtime.terms import Affine, Gaussian, Linked
+from mercer.runtime.through import Continued, Drawn, Recorded
 
 NEW = "new: "
 
@@ -197,10 +199,12 @@ def _one(
     """The law of each quantity, given one draw."""
     program = place.program
     label_key, value_key, noise_key = jax.random.split(key, 3)
+    layer_key = jax.random.fold_in(key, 3)
     early = _early(place, value_key, draw, rows, is_joint)
     new_draw, merged_draw = rows.extended(program, label_key, draw, place.new, early)
     known = known_of(program, place.new, new_draw)
     fit_known = known_of(program, place.fit, draw)
+    known, fit_known, moments = _layered(program, layer_key, known, fit_known, is_joint)
     every = rows.inputs(program, place.fit, place.new)
     processes = program.processes(**known_of(program, every, merged_draw))
     sites = program.sites(**known)
@@ -214,10 +218,15 @@ def _one(
     quantities = {k: moved(q) for k, q in program.quantities(**known).items()}
     chosen = {k for part in parts for k in component_keys(part, sites, quantities)}
     shown = {k: q for k, q in quantities.items() if k in chosen}
+    shown = {k: q for k, q in shown.items() if k not in moments}
     result = _values(law, value_key, shown, new_sites, is_joint)
+    facts = facts_of(program)
+    for layer, (mean, variance) in moments.items():
+        if facts[layer].owner in parts or layer in parts:
+            result[layer] = _Law(mean, variance, known[facts[layer].word], None, jnp.asarray(True))
     if not outcomes:
         return result
-    latent = {k: quantities[k] for k in law.latent}
+    latent = {k: quantities[k] for k in law.latent if k not in moments}
     at = {k: v.value for k, v in _values(law, value_key, latent, new_sites, is_joint).items()}
     laws = program.outcomes({**at, **early}, **known)
     gaussian = {k: v for k, v in laws.items() if isinstance(v, Gaussian | Linked)}
@@ -235,6 +244,27 @@ def _one(
         else:
             result[name] = _moments(outcome, own_key)
     return result
+
+
+def _layered(
+    program: ModuleType,
+    key: Array,
+    known: Mapping[str, Any],
+    fit_known: Mapping[str, Any],
+    is_joint: bool,
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, tuple[Array, Array]]]:
+    """What is known at the new rows and at those of the fit, with the layers; and the mean and
+    variance of each layer at the new rows, given those inside it."""
+    if has_laws(program):
+        through: Any = Drawn(program, known, key, is_joint=is_joint)
+        of_fit: Any = Drawn(program, fit_known, key)
+    else:
+        of_fit = Recorded(program, fit_known)
+        through = None
+    fit_known = passed(program, fit_known, of_fit)
+    through = through or Continued(of_fit, key, is_joint=is_joint)
+    known = passed(program, known, through)
+    return known, fit_known, through.moments
 
 
 def _early(

@@ -22,12 +22,13 @@ import optax
 from jax import Array
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.runtime.bound import Bound, Free, Look, Probe, Sample, moved, natural_target
+from mercer.runtime.bound import Bound, Free, Look, Probe, Sample, moved
 from mercer.runtime.checkpoint import Checkpoint
 from mercer.runtime.density import Arguments
 from mercer.runtime.draws import Draws
 from mercer.runtime.evidence import Moments
 from mercer.runtime.inducing import Inducing
+from mercer.runtime.inner import divergences, facts_of, has_laws, is_drawn
 from mercer.runtime.kept import Kept
 from mercer.runtime.minibatch import Minibatches, shuffled
 from mercer.runtime.natural import (
@@ -40,8 +41,9 @@ from mercer.runtime.natural import (
     standard,
     standard_law,
 )
-from mercer.runtime.placing import inducing_of, place, widths_of
+from mercer.runtime.placing import place, placed_names
 from mercer.runtime.progress import Report, silent
+from mercer.runtime.through import at_means
 from mercer.runtime.unknowns import Unknowns
 
 LEVELS = 4
@@ -74,6 +76,7 @@ class State(NamedTuple):
     points: dict[str, Array]  # inducing points, where they began
     window: np.ndarray  # the bounds of the steps since the last window ended
     before: np.ndarray  # mean and variance of the mean of the last window; empty: none
+    trace: np.ndarray  # a row for each call, with layers: step, bound, log likelihood, divergences
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,13 +97,16 @@ def run_stochastic(
     steps: int,
     rate: float,
     batch: int,
+    samples: int = 1,
     summaries: Mapping[str, Any] | None = None,
     report: Report = silent,
     checkpoint: Checkpoint | None = None,
 ) -> Fitted:
     """The law of the unknowns, inducing points and q, for the rows of `bound`."""
     kept = checkpoint or Checkpoint()
-    fit = Stochastic(program, bound, seed=seed, batch=batch, rate=rate, summaries=summaries)
+    fit = Stochastic(
+        program, bound, seed=seed, batch=batch, rate=rate, samples=samples, summaries=summaries
+    )
     state = fit.begin(report)
     state = kept.load("state", like=state) or state
     while state.step < steps and state.level < LEVELS:
@@ -122,9 +128,10 @@ class Stochastic:
         seed: int,
         batch: int,
         rate: float,
+        samples: int = 1,
         summaries: Mapping[str, Any] | None = None,
     ) -> None:
-        self.program, self.seed, self.rate = program, seed, rate
+        self.program, self.seed, self.rate, self.samples = program, seed, rate, samples
         word = {name: w for w, name in program.NAMES.items()}
         data = {word.get(n, n): v for n, v in bound.arrays.items()}
         data |= {w: np.arange(bound.sizes[program.NAMES[w]]) for w in program.INDICES}
@@ -145,8 +152,9 @@ class Stochastic:
         placed = place(
             self.program, self.candidates, seed=self.seed, is_learned=False, report=report
         )
-        names = [n for _, names in inducing_of(self.program).values() for n in names]
+        names = placed_names(self.program)
         points = {n: jnp.asarray(placed.arguments.arrays[n]) for n in names}
+        self.widths = placed.widths
         self.functions = self._functions(points)
         flat = jnp.zeros(0) if placed.start is None else jnp.asarray(placed.start)
         return self._anew(flat, points)
@@ -156,7 +164,11 @@ class Stochastic:
         free = Free(flat, jnp.full(flat.shape, _LOG_SD), shifts)
         q, nothing = self.functions.prior, np.zeros(0)
         law = standard_law(len(q.shift), self.functions.apart)
-        return State(0, 0, 0, False, free, _ADAM.init(free), q, law, points, nothing, nothing)
+        # Behind layers the points are moved with them, and not chosen again.
+        begun = (0, 0, 0, has_laws(self.program), free, _ADAM.init(free), q, law, points)
+        layers = len(facts_of(self.program))
+        trace = np.zeros((0, 3 + layers if layers else 0))
+        return State(*begun, nothing, nothing, trace)
 
     def advance(self, state: State, report: Report = silent, steps: int = 10**9) -> State:
         """The state some steps later."""
@@ -175,7 +187,7 @@ class Stochastic:
             jnp.asarray(lengths),
             jax.random.fold_in(jax.random.key(self.seed), state.step),
         )
-        bounds = np.asarray(bounds)
+        bounds, parts = np.asarray(bounds[:, 0]), np.asarray(bounds).mean(axis=0)
         if not np.all(np.isfinite(bounds)):
             problem = "variational inference ran into a density that is not a number"
             mend = "use a smaller rate: infer SVI(rate = 0.005), or check the data and the priors"
@@ -188,14 +200,20 @@ class Stochastic:
             q=q,
             law=law,
             window=np.concatenate([state.window, bounds]),
+            trace=self._traced(state, state.step + count, parts),
         )
         shown = f"bound {np.mean(bounds):.6g}"
         report(f"{shown}, rate {state.level + 1} of {LEVELS}", min(1.0, state.step / steps))
         return self._judged(state) if len(state.window) >= self.window else state
 
+    def _traced(self, state: State, step: int, parts: np.ndarray) -> np.ndarray:
+        if not state.trace.shape[1]:
+            return state.trace
+        return np.concatenate([state.trace, np.concatenate([[step], parts])[None]])
+
     def _lengths(self, state: State, count: int) -> np.ndarray:
         """Of the natural steps. After a beginning a step averages over all batches since."""
-        if self.is_whole:
+        if self.is_whole and not is_drawn(self.program):
             return np.full(count, 1.0 if self.is_closed else 0.5)
         since = state.step - state.since + np.arange(count)
         return np.maximum(_LENGTH * _FALL**state.level, 1.0 / (1.0 + since))
@@ -251,7 +269,17 @@ class Stochastic:
             name: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for name, v in values.items()
         }
         stats = {"bound": np.full((chains, draws), bound)}
-        return Fitted(Draws(every, chains, draws, stats, _notes(state, bound, steps)), arguments)
+        notes = _notes(state, bound, steps)
+        return Fitted(Draws(every, chains, draws, stats, notes, self._traces(state)), arguments)
+
+    def _traces(self, state: State) -> dict[str, np.ndarray]:
+        """The bound and its parts over the steps, by name."""
+        if not state.trace.shape[1]:
+            return {}
+        owners = [facts.owner for facts in facts_of(self.program).values()]
+        parts = ["bound", "log likelihood", *(f"divergence of {owner}" for owner in owners)]
+        names = ["iteration", *(f"{part} over iterations" for part in parts)]
+        return dict(zip(names, state.trace.T, strict=True))
 
     def _settled(self, state: State) -> State:
         """q where all rows lead it."""
@@ -306,11 +334,10 @@ class Stochastic:
         rows = np.arange(self.batch) % self.batches.count
         found = self.batches.arguments(rows)
         arguments = replace(found, arrays=_as_arrays({**found.arrays, **points}))
-        self.widths = widths_of(self.program, self.candidates, self.seed)
-        scale = self.batches.count / self.batch
+        scale, own = self.batches.count / self.batch, (self.batch, self.samples)
         shapes = tuple((k, v.shape, str(v.dtype)) for k, v in sorted(arguments.arrays.items()))
-        key = (self.program, arguments.key, shapes, scale)
-        return _FUNCTIONS.get(key, lambda: Functions(self.program, arguments, self.batch, scale))
+        key = (self.program, arguments.key, shapes, scale, *own)
+        return _FUNCTIONS.get(key, lambda: Functions(self.program, arguments, *own, scale))
 
     def _sample_of_points(self, state: State) -> Sample:
         return Sample(state.points, self.widths, jnp.zeros(0), jnp.zeros(0))
@@ -323,9 +350,11 @@ _FUNCTIONS: Kept[Any] = Kept(16)
 class Functions:
     """The compiled functions of a program at batches of one size."""
 
-    def __init__(self, program: ModuleType, arguments: Arguments, batch: int, scale: float) -> None:
+    def __init__(
+        self, program: ModuleType, arguments: Arguments, batch: int, samples: int, scale: float
+    ) -> None:
         self.unknowns = Unknowns(program, arguments)
-        self.bound = Bound(program, self.unknowns)
+        self.bound = Bound(program, self.unknowns, samples)
         self.scale, self.weights = scale, jnp.ones(batch)
         self.is_closed = not program.PREDICTORS
         self.size, self.apart, reads = self._sizes(program, arguments)
@@ -345,6 +374,7 @@ class Functions:
 
         def numbers(arrays: Mapping[str, Array]) -> Any:
             known = self.unknowns.known(self.unknowns.values(self.unknowns.zero, arrays)[0], arrays)
+            known = at_means(program, known)
             sites = program.sites(**known)
             size = Inducing(program.processes(**known), sites, {}).size
             entries = {s.process: s.size for s in sites.values() if s.process in program.APART}
@@ -386,17 +416,27 @@ class Functions:
             sample = Sample({**still, **arrays}, widths, self.weights, white)
             value, looks, slope, *others = self.slopes(free, law, sample, key)
             probes, apart = jax.tree.map(lambda leaf: leaf / self.scale, others)
-            target = natural_target(looks, probes, self.weights, self.scale, law, apart)
+            target = self.bound.target(looks, probes, self.weights, self.scale, law, apart)
             q, after = self.stepped(q, law, target, length, looks)
             slope = jax.tree.map(lambda leaf: -leaf / (self.scale * len(self.weights)), slope)
             change, moments = _ADAM.update(slope, moments)
+            bound = value - divergence(law)
+            parts = jnp.stack([bound, *self.parts(free, sample, value)])
             free = jax.tree.map(lambda leaf, by: leaf - rate * by, free, change)
-            return (free, moments, q, after), value - divergence(law)
+            return (free, moments, q, after), parts
 
         first, second = jax.random.split(key)
         keys = jax.random.split(first, len(lengths))
         whites = jax.random.normal(second, (len(lengths), self.unknowns.zero.size))
         return jax.lax.scan(one, carry, (moving, lengths, whites, keys))
+
+    def parts(self, free: Free, sample: Sample, value: Array) -> list[Array]:
+        """Of an objective behind layers: the log likelihood, and the divergence of each layer."""
+        if not facts_of(self.unknowns.program):
+            return []
+        known, prior = self.bound.known(free, sample)
+        each = divergences(self.unknowns.program, known)
+        return [value - prior - free.entropy, *each.values()]
 
     def stepped(
         self,
@@ -438,7 +478,7 @@ class Functions:
         (value, looks), (slope, apart) = jax.value_and_grad(
             self.bound.expected, argnums=(1, 2), has_aux=True
         )(free, probes, law.apart, law, sample, key)
-        target = natural_target(looks, slope, sample.weights, 1.0, law, apart)
+        target = self.bound.target(looks, slope, sample.weights, 1.0, law, apart)
         prior = self.bound.known(free, sample)[1]
         return jax.tree.map(jnp.subtract, target, self.prior), value, prior
 

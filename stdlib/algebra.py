@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import register_dataclass
 
+from mercer.stdlib.distance import Products
 from mercer.stdlib.homogeneous import Circle, Homogeneous
 from mercer.stdlib.kernels.word import Word
 
@@ -54,6 +55,10 @@ class Kernel:
     def on(self, factor: int | None = None, coordinates: tuple[int, ...] | None = None) -> Kernel:
         """The same kernel on one factor of a product domain, or on some coordinates of it."""
         raise NotImplementedError
+
+    def after(self, inner: Kernel) -> Kernel:
+        """This kernel on the inner products that another gives."""
+        return Composed(self, inner)
 
     def __add__(self, other: Any) -> Kernel:
         if not isinstance(other, Kernel):
@@ -143,8 +148,10 @@ class Leaf(Kernel):
         }
         return SimpleNamespace(x=self._inputs(side), **arguments, **dict(self.structural))
 
-    def _inputs(self, side: Side) -> Array:
+    def _inputs(self, side: Side) -> Any:
         chosen = side.factors if self.factor is None else (side.factors[self.factor],)
+        if isinstance(chosen[0], Products):
+            return chosen[0]
         if self.word.entry.input == "label":
             if len(chosen) != 1:
                 raise ValueError(
@@ -244,6 +251,48 @@ class Power(Kernel):
 
     def on(self, factor: int | None = None, coordinates: tuple[int, ...] | None = None) -> Power:
         return Power(self.kernel.on(factor, coordinates), self.exponent)
+
+
+@partial(register_dataclass, data_fields=("outer", "inner"), meta_fields=())
+@dataclass(frozen=True)
+class Composed(Kernel):
+    """A kernel of the inner products that another kernel gives: that of functions behind a layer of
+    infinite width without divergence from its prior, f(h(x)) (Lee et al. 2018)."""
+
+    outer: Kernel
+    inner: Kernel
+
+    def evaluate(self, a: Side, b: Side) -> Array:
+        cross = self.inner.evaluate(a, b)
+        left, right = (self._own(side) for side in (a, b))
+        return self.outer.evaluate(
+            Side((Products(left, cross),), a.labels, a.is_point),
+            Side((Products(right, cross),), b.labels, b.is_point),
+        )
+
+    def _own(self, side: Side) -> Array:
+        """The inner products of points with themselves."""
+        if side.is_point:
+            return self.inner.evaluate(side, side)
+        first = side.factors[0]
+        if isinstance(first, Products):
+
+            def with_itself(own: Array) -> Array:
+                point = Side((Products(own, own, first.factor),), None, is_point=True)
+                return self.inner.evaluate(point, point)
+
+            return jax.vmap(with_itself)(first.own)
+
+        def one(factors: tuple[Array, ...], label: Array | None) -> Array:
+            point = Side(factors, label, is_point=True)
+            return self.inner.evaluate(point, point)
+
+        return jax.vmap(one, in_axes=(0, None if side.labels is None else 0))(
+            side.factors, side.labels
+        )
+
+    def on(self, factor: int | None = None, coordinates: tuple[int, ...] | None = None) -> Composed:
+        return Composed(self.outer, self.inner.on(factor, coordinates))
 
 
 def _of_rows(argument: Any, side: Side) -> Any:

@@ -18,6 +18,37 @@ from jaxtyping import Bool, Float
 _FEW_COORDINATES = 2
 
 
+class Products:
+    """Inputs of which only inner products are known, as one of the two sides that meet: `own` |x|^2
+    of its points, [n] or a number, and `cross`, those with the points of the other side, [n, m]."""
+
+    def __init__(self, own: Any, cross: Any, factor: Any = 1.0) -> None:
+        self.own, self.cross, self.factor = own, cross, factor
+
+    shape = (1,)  # of an input, as far as averages over coordinates go
+
+    def __mul__(self, factor: Any) -> Products:
+        return Products(self.own, self.cross, self.factor * factor)
+
+    def __truediv__(self, factor: Any) -> Products:
+        return Products(self.own, self.cross, self.factor / factor)
+
+    def __sub__(self, centre: Any) -> Products:
+        if isinstance(centre, int | float) and centre == 0:
+            return self
+        raise ValueError("centre: inputs after `Real^inf` have no coordinates, only 0 is one")
+
+
+def products(x: Any, z: Any) -> tuple[Array, Array, Array]:
+    """x.z [n, m], |x|^2 [n, 1] and |z|^2 [m]; numbers, of two points."""
+    if isinstance(x, Products):
+        own, other = x.factor**2 * x.own, z.factor**2 * z.own
+        cross = x.factor * z.factor * x.cross
+    else:
+        own, other, cross = jnp.sum(x**2, axis=-1), jnp.sum(z**2, axis=-1), inner(x, z)
+    return cross, own[:, None] if jnp.ndim(own) else own, other
+
+
 def squared(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, ...]:
     """|x_i - z_j|^2, never through an array [n, m, d].
 
@@ -25,6 +56,9 @@ def squared(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, ..
     What rounding cannot tell from 0 is 0: the root of 1e-16 would be 1e-8, which a kernel of the
     distance itself (Matern12) would show.
     """
+    if isinstance(x, Products):
+        cross, own, other = products(x, z)
+        return _snapped(own + other - 2.0 * cross, 8.0 * jnp.finfo(float).eps * (own + other))
     if x.ndim == 1:
         return jnp.sum((x - z) ** 2)
     if x.shape[-1] <= _FEW_COORDINATES:
@@ -38,6 +72,8 @@ def squared(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, ..
 
 def inner(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, ...]:
     """The inner products of points."""
+    if isinstance(x, Products):
+        return products(x, z)[0]
     return x @ z.T if x.ndim == 2 else jnp.dot(x, z)
 
 
@@ -57,6 +93,8 @@ def same(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, ...]:
 
 
 def ones(x: Float[Array, "*n d"], z: Float[Array, "*m d"]) -> Float[Array, ...]:
+    if isinstance(x, Products):
+        return jnp.ones_like(x.cross)
     return jnp.ones(x.shape[:-1] + z.shape[:-1], x.dtype)
 
 

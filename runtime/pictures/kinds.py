@@ -11,7 +11,7 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from mercer.dsl.spaces import Bool, Label
-from mercer.runtime.pictures import checks, curves, maps, outcomes, surfaces, unknowns
+from mercer.runtime.pictures import checks, curves, inner, maps, outcomes, surfaces, unknowns
 from mercer.runtime.pictures.inputs import Shape
 from mercer.runtime.pictures.study import Study
 
@@ -157,6 +157,20 @@ KINDS: tuple[Kind, ...] = (
         lambda study, _: bool(unknowns.numbers(study)),
         unknowns.draw_posterior,
         "What the data leave possible for each number.",
+    ),
+    Kind(
+        "gram",
+        "fit",
+        lambda study, _: bool(inner.grams(study)),
+        lambda study, _: inner.draw_grams(study),
+        "Blocks that the kernel does not have are what the layer learned to tell apart.",
+    ),
+    Kind(
+        "bound",
+        "fit",
+        lambda study, _: bool(inner.traces(study)),
+        lambda study, _: inner.draw_traces(study),
+        "The bound should have stopped to rise; what a layer takes from it is what it learned.",
     ),
     Kind(
         "calibration",

@@ -72,9 +72,12 @@ class Study:
             and (key in names or not (fit.keeps_rows or site.is_inducing))
         }
         drawn = {*self.functions, *self.shapes}
-        # The weights of a layer mean nothing to the eye one by one.
+        # The weights of a layer mean nothing to the eye one by one. What has brackets and no site
+        # is of a function inside another: its values, or its Gram matrix.
         self.unknowns: list[str] = [
-            name for name in names if name not in drawn and not fit.is_of_layer(name)
+            name
+            for name in names
+            if name not in drawn and not fit.is_of_layer(name) and "(" not in name
         ]
         self._seen: dict[Any, Prediction | None] = {}
         self._inputs: dict[str, Inputs | None] = {}
@@ -161,7 +164,7 @@ class Study:
 
     def censored(self, outcome: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Of which rows the true value lies below, above the one recorded; None if of none."""
-        law = self.fit.laws[outcome]
+        law = self.fit.laws.get(outcome)
         flags = getattr(law, "below", None), getattr(law, "above", None)
         if all(flag is None for flag in flags):
             return None

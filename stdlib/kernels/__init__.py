@@ -5,6 +5,7 @@ Importing this package does not import JAX; making a kernel does.
 
 from mercer.stdlib.kernels.dot import Brownian, Constant, Linear, Polynomial
 from mercer.stdlib.kernels.flows import CurlFree, DivergenceFree, FieldWord, Helmholtz
+from mercer.stdlib.kernels.infinite import NNGP, NTK, ArcCosine, NormalisedGaussian
 from mercer.stdlib.kernels.invariant import GroupMean, Invariant
 from mercer.stdlib.kernels.labels import Coregion
 from mercer.stdlib.kernels.promised import PROMISED
@@ -42,6 +43,10 @@ WORDS: tuple[Word | GroupMean, ...] = (
     White,
     Constant,
     Brownian,
+    ArcCosine,
+    NormalisedGaussian,
+    NNGP,
+    NTK,
     Coregion,
     Invariant,
 )
@@ -62,11 +67,14 @@ FIELD_WORDS: tuple[FieldWord, ...] = (DivergenceFree, CurlFree, Helmholtz)
 
 __all__ = [
     "FIELD_WORDS",
+    "NNGP",
     "NO_COVARIANCES",
+    "NTK",
     "PROMISED",
     "RBF",
     "SHAPE_WORDS",
     "WORDS",
+    "ArcCosine",
     "Brownian",
     "Communicability",
     "CommuteTime",
@@ -85,6 +93,7 @@ __all__ = [
     "Matern12",
     "Matern32",
     "Matern52",
+    "NormalisedGaussian",
     "Periodic",
     "Polynomial",
     "RationalQuadratic",

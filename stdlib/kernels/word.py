@@ -62,7 +62,7 @@ class Word:
         structural, parameters = [], {}
         for p in self.entry.parameters:
             value = arguments.get(p.name, 1.0 if p.name == "scale" else p.default)
-            if value is None or isinstance(value, str):
+            if value is None or (isinstance(value, str) and p.space != "Text"):
                 raise ValueError(f"{self.entry.name} needs a value for {p.name!r}")
             if p.structural:
                 structural.append((p.name, value))
