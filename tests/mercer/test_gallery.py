@@ -65,6 +65,7 @@ INPUTS: dict[str, dict[str, Any]] = {
     "gallery/relational": {},
     "gallery/space_time": {"site": X, "day": T, "kind": CODES},
     "gallery/survival": {"died": CODES != 0, "ward": CODES, "x": X},
+    "gallery/tucker_groups": {"lat": X[:, 0], "time": T, "station": CODES},
     "gallery/warped": {"x": X},
 }
 """The data of each model that no distribution draws."""

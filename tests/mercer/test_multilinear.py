@@ -93,12 +93,14 @@ def test_what_messages_cannot_be_passed_in_is_told(change: tuple[str, str], why:
 @pytest.mark.slow
 def test_messages_and_sampling_agree_on_the_function() -> None:
     rng = np.random.default_rng(2)
-    x, z = rng.uniform(0, 2, (2, 60)).round(1)
-    y = np.sin(2 * x) * (1 + 0.5 * z) + 0.1 * rng.normal(size=60)
+    x, z = rng.uniform(0, 2, (2, 40)).round(1)
+    y = np.sin(2 * x) * (1 + 0.5 * z) + 0.1 * rng.normal(size=40)
     text = TUCKER.replace("Real^2", "Real").replace("Real^3", "Real")
     data, new = {"x": x, "z": z, "y": y}, {"x": np.linspace(0.1, 1.9, 20), "z": np.full(20, 1.0)}
     passed = mercer.compile(text).fit(data, "messages", chains=4, draws=500, progress=False)
-    sampled = mercer.compile(text).fit(data, "nuts", chains=2, progress=False)
+    sampled = mercer.compile(text).fit(
+        data, "nuts", chains=2, warmup=300, draws=200, progress=False
+    )
     a, b = passed.predict(new), sampled.predict(new)
     scale = np.std(np.sin(2 * x) * (1 + 0.5 * z))
     assert np.max(np.abs(a.means["y"] - b.means["y"])) < 0.1 * scale
