@@ -117,7 +117,7 @@ def clusters(points: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, boo
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         scale = spread_of(points)
-        fitted = KMeans(count, n_init=1, random_state=seed).fit(points / scale)
+        fitted = KMeans(count, n_init="auto", random_state=seed).fit(points / scale)
     return fitted.cluster_centers_ * scale, False
 
 

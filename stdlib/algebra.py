@@ -35,10 +35,10 @@ class PerLabel:
 class Side(NamedTuple):
     """One side of a covariance: N points with the codes of their copies, or a single point.
 
-    `factors`: [N, d] and codes [N], or [d] and a code; `labels`: [N] or a number.
+    `factors`: [N, d] and codes [N], or [d] and a code, or `Products`; `labels`: [N] or a number.
     """
 
-    factors: tuple[Array, ...]
+    factors: tuple[Any, ...]
     labels: Array | None
     is_point: bool
 
