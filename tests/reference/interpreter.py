@@ -690,11 +690,29 @@ class Reference(Evaluator):
         outcome = None
         for tilde in self.observed:
             named = tilde.target.name
-            if named in self.data_targets and function in _words(tilde.prior, self.defines):
+            if named in self.data_targets and function in self._applied(tilde.prior):
                 is_label = self.space(self.data_targets[named][1])[0] == "Label"
                 outcome = None if is_label else self.raw[named]
                 break
         return defaults.law(part, name, inputs, outcome)
+
+    def _applied(self, node: Any) -> set[str]:
+        """The functions whose values an expression adds up: not those inside another one, whose
+        scale is no outcome's, but those that a multilinear map multiplies."""
+        if isinstance(node, tuple):
+            return {name for part in node for name in self._applied(part)}
+        if isinstance(node, syntax.Name) and node.id in self.defines:
+            return self._applied(self.defines[node.id].value)
+        if not isinstance(node, syntax.Node):
+            return set()
+        found: set[str] = set()
+        if isinstance(node, syntax.Call):
+            known = _words(node.function, self.defines) & self.tildes.keys()
+            found = {name for name in known if self._is_function(self.tildes[name])}
+            words = {_word(self.tildes[name].prior) for name in found}
+            if found and "Multilinear" not in words:
+                return found
+        return found | self._applied(tuple(getattr(node, f.name) for f in dataclasses.fields(node)))
 
     def _is_kernel(self, node: syntax.Expression) -> bool:
         match node:
@@ -800,6 +818,12 @@ class Reference(Evaluator):
             return m.number(result) if word == "Coregion" else result
 
         return covariance
+
+
+def _word(node: Any) -> str:
+    """The word that an expression calls."""
+    is_call = isinstance(node, syntax.Call) and isinstance(node.function, syntax.Name)
+    return node.function.id if is_call else ""
 
 
 def _words(node: Any, defines: Mapping[str, syntax.Define]) -> set[str]:
