@@ -35,7 +35,9 @@ def test_misuse_of_the_api_names_the_argument() -> None:
     model = mercer.compile(LINE)
     with pytest.raises(mercer.MercerError, match="there is no inference method `x`"):
         model.fit(DATA, "x")
-    with pytest.raises(ValueError, match=r"^infer: one of auto, nuts, map, svi, or METHOD"):
+    with pytest.raises(
+        ValueError, match=r"^infer: one of auto, nuts, map, svi, messages, or METHOD"
+    ):
         model.fit(DATA, "")
     with pytest.raises(ValueError, match=r"^chains: a whole number >= 1 is wanted, got 0"):
         model.fit(DATA, chains=0)

@@ -53,8 +53,8 @@ EXAMPLES = {
     "sum": RBF(lengthscale=1.0) + 2.5 * Matern32(lengthscale=0.3),
     "product": RBF(lengthscale=1.0) * Periodic(period=1.0, lengthscale=1.0) ** 2,
 }
-ELSEWHERE = ("Coregion", "Invariant")
-"""Of labels, and of what a group acts on: they have tests of their own."""
+ELSEWHERE = ("Coregion", "Invariant", "ArcCosine", "NormalisedGaussian", "NNGP", "NTK")
+"""Of labels, of what a group acts on, of Gram matrices: they have tests of their own."""
 
 SKLEARN = {
     "RBF": sk.RBF(EACH),
