@@ -144,13 +144,14 @@ def batch_sentences(
 ) -> Iterator[str]:
     """What a plan says of variational inference."""
     model = structure.model
-    block = ", ".join(n for n in model.order if n in structure.block)
+    block = [n for n in model.order if n in structure.block]
     outcomes = ", ".join(batches.kinds)
+    are, get, their = ("is", "it gets", "its") if len(block) == 1 else ("are", "they get", "their")
     yield (
-        f"{block} are Gaussian under {outcomes}: they get one joint Normal law, of the functions' "
-        "whitened values at inducing points and of the other unknowns themselves, that is nearest "
-        "to their posterior (Hensman et al. 2015). It is an approximation, with a lower bound of "
-        "the log evidence."
+        f"{', '.join(block)} {are} Gaussian under {outcomes}: {get} one joint Normal law, of the "
+        "functions' whitened values at inducing points and of the other unknowns themselves, that "
+        f"is nearest to {their} posterior (Hensman et al. 2015). It is an approximation, with a "
+        "lower bound of the log evidence."
     )
     if batches.apart:
         yield (
