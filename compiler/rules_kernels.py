@@ -8,7 +8,7 @@ from typing import Any
 
 from mercer.compiler import typed as ir
 from mercer.compiler.judge import Home
-from mercer.compiler.problems import Failed, meant
+from mercer.compiler.problems import Failed, meant, quoted
 from mercer.compiler.rules_arguments import in_place_parts, parts_of, view_of
 from mercer.compiler.rules_defaults import KernelHome, Seen, all_numbers
 from mercer.compiler.rules_smoothness import SmoothnessRules
@@ -224,7 +224,7 @@ class KernelRules(SmoothnessRules):
                 if parameter.space == "Kernel" and argument is not None:
                     inner.append(self.kernel(argument.value, seen, home, owner))
                 elif parameter.space in ("Group", "Text") and argument is not None:
-                    arguments[parameter.name] = self.setting(argument)
+                    arguments[parameter.name] = self.setting(argument, parameter)
                 elif argument is not None and argument.operator == "~":
                     own = self.label_dims(parameter, seen, rank)
                     self.refuse_each(entry.name, argument, (coordinate, *own), seen, place, home)
@@ -332,10 +332,21 @@ class KernelRules(SmoothnessRules):
         declared = self.indices.get(dim)
         return None if declared is None or declared.labels is None else len(declared.labels)
 
-    def setting(self, argument: syntax.Argument) -> ir.Expr:
+    def setting(self, argument: syntax.Argument, parameter: Parameter) -> ir.Expr:
         line = self.scoped.sources[argument.value.span.file].line(argument.value.span.line)
         span = argument.value.span
-        return ir.Text(ValueType(Real()), span, line[span.column - 1 : span.end_column - 1])
+        text = line[span.column - 1 : span.end_column - 1].strip('"')
+        self.check_choice(text, parameter, span)
+        return ir.Text(ValueType(Real()), span, text)
+
+    def check_choice(self, text: str, parameter: Parameter, span: Span) -> None:
+        if parameter.choices and text not in parameter.choices:
+            raise self.problems.report(
+                "M245",
+                f"`{parameter.name}` cannot be `{text}`",
+                span,
+                mend=meant(text, parameter.choices, f"it is one of {quoted(parameter.choices)}"),
+            )
 
     def refuse_each(
         self,
@@ -399,6 +410,8 @@ class KernelRules(SmoothnessRules):
                 value.span,
                 why="It shapes the program, which is made before anything is known.",
             )
+        if isinstance(value, ir.Constant):
+            self.check_choice(f"{value.value:g}", parameter, value.span)
         self.require(value, parameter.space.split("^")[0], f"`{parameter.name}`")
 
     def check_argument(

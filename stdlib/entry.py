@@ -30,6 +30,7 @@ class Parameter:
     `per_coordinate`: may carry the coordinate dim of the input (`lengthscale[d]`).
     `per_label`: has one value for each label of the kernel's input, always (`Coregion`).
     `least`: the smallest value, where the space allows smaller ones.
+    `choices`: all that it may be, as written, where those are few.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Parameter:
     per_coordinate: bool = False
     per_label: bool = False
     least: float | None = None
+    choices: tuple[str, ...] = ()
     doc: str = ""
 
 

@@ -19,14 +19,24 @@ ACTIVATIONS = (
 
 _NETWORK = (
     Parameter("depth", "Count", 2.0, False, structural=True, least=1.0, doc="hidden layers"),
-    Parameter("activation", "Text", "relu", False, structural=True, doc=", ".join(ACTIVATIONS)),
+    Parameter(
+        "activation",
+        "Text",
+        "relu",
+        False,
+        structural=True,
+        choices=ACTIVATIONS,
+        doc=", ".join(ACTIVATIONS),
+    ),
     Parameter("weight_variance", "Positive", 2.0, False, doc="of a weight, times its inputs"),
     Parameter("bias_variance", "Real", 0.0, False, least=0.0, doc="of a bias"),
 )
 
 
 @kernel(
-    Parameter("order", "Count", 1.0, False, structural=True, doc="0 steps, 1 ReLU"),
+    Parameter(
+        "order", "Count", 1.0, False, structural=True, choices=("0", "1"), doc="0 steps, 1 ReLU"
+    ),
     lengthscale("the unit in which inputs are measured"),
     formula="scale^2 |x| |z| (1 - angle / pi), order 1: "
     "scale^2 |x| |z| (sin(angle) + (pi - angle) cos(angle)) / pi",
@@ -38,9 +48,7 @@ def ArcCosine(a: Any, b: Any) -> Any:
     k12, k11, k22 = distance.products(a.x / a.lengthscale, b.x / b.lengthscale)
     if int(a.order) == 0:
         return infinite.root(k11 * k22) * 2.0 * infinite.step(k12, k11, k22)
-    if int(a.order) == 1:
-        return 2.0 * infinite.relu(k12, k11, k22)
-    raise ValueError(f"ArcCosine: order 0 or 1 is wanted, got {a.order:g}")
+    return 2.0 * infinite.relu(k12, k11, k22)
 
 
 @kernel(
