@@ -19,6 +19,8 @@ LEAST_JITTER = {"jitter": EXACT[0], "latent_jitter": LATENT[0], "inducing_jitter
 """What the factorisations add to a diagonal where all is well, by its name in `sample_stats`."""
 
 
+_FEWEST = 50  # effective draws, of which a mean has an error of a seventh of the posterior sd
+
 _MUCH_UNEXPLAINED = 0.1
 """Share of the prior variance above which an approximation is told to be a poor one."""
 
@@ -134,10 +136,12 @@ def _mixing(draws: Draws) -> list[str]:
     few = sorted((k for k, v in least.items() if v < 100 * draws.chains), key=lambda k: least[k])
     if few:
         names = ", ".join(f"{k} ({least[k]:.0f})" for k in few[:5])
-        found.append(
-            f"Few effective draws of {names}: means are usable, tail quantiles less so. "
-            "Run more draws."
+        use = (
+            "means are usable, tail quantiles less so"
+            if least[few[0]] >= _FEWEST
+            else "too few even for means"
         )
+        found.append(f"Few effective draws of {names}: {use}. Run more draws.")
     return found
 
 
