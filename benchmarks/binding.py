@@ -75,8 +75,8 @@ def measure(path: Path, *, whole: bool) -> dict[str, float]:
         importlib.import_module(library)
     from mercer.model import Model
     from mercer.needs import needs_of
-    from mercer.runtime.bind import bind
-    from mercer.runtime.readers import read_file
+    from mercer.runtime.data.bind import bind
+    from mercer.runtime.data.readers import read_file
 
     needs = needs_of(Model.from_text(TEXT).typed)
     bind(needs, {"a": [1, 2], "b": [1, 2], "site": ["x", "y"], "y": [1, 2]})

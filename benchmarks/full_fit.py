@@ -59,7 +59,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 def mercer(x: np.ndarray, y: np.ndarray, starts: int) -> dict[str, Any]:
     import mercer as language
     import mercer.inference  # JAX and all that a fit needs, as the peers import theirs
-    from mercer.runtime import map as driver
+    from mercer.runtime.methods import map as driver
 
     found: dict[str, Any] = {}
     find_mode = driver.find_mode

@@ -82,7 +82,7 @@ def by_hand(x: np.ndarray, y: np.ndarray) -> Evaluate:
 def mercer(x: np.ndarray, y: np.ndarray) -> Evaluate:
     import jax.numpy as jnp
 
-    from mercer.runtime.gaussian import Affine, Dense, Gaussian, RandomFunction, Site, Term
+    from mercer.runtime.engines.gaussian import Affine, Dense, Gaussian, RandomFunction, Site, Term
     from mercer.stdlib.kernels import RBF
     from mercer.stdlib.points import Points
 

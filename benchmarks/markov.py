@@ -44,8 +44,8 @@ def mercer(t: np.ndarray, y: np.ndarray) -> tuple[Density, tuple[Any, ...]]:
     import jax
     import jax.numpy as jnp
 
-    from mercer.runtime.gaussian import Affine, Gaussian, Markov, RandomFunction, Site, Term
-    from mercer.runtime.timeline import Reading, timeline
+    from mercer.runtime.engines.gaussian import Affine, Gaussian, Markov, RandomFunction, Site, Term
+    from mercer.runtime.engines.timeline import Reading, timeline
     from mercer.stdlib.kernels import Matern32
     from mercer.stdlib.points import Points
 

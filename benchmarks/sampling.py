@@ -58,7 +58,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 def mercer(arguments: argparse.Namespace, seed: int) -> tuple[Any, int, Times]:
     """The second fit: draws by name, steps of the integrator, times."""
     import mercer as language
-    from mercer.runtime import infer as driver
+    from mercer.runtime.methods import infer as driver
 
     times: Times = {}
     sampler = driver._RUNNERS["nuts"]

@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import mercer
-from mercer.runtime.factors import Product
-from mercer.runtime.infer import arguments_of, settings_of
-from mercer.runtime.passing import Passing, best_of
+from mercer.runtime.engines.factors import Product
+from mercer.runtime.methods.infer import arguments_of, settings_of
+from mercer.runtime.methods.passing import Passing, best_of
 
 MODEL = """
 data a[n], b[n], t[n], y[n] : Real

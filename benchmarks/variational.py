@@ -72,9 +72,9 @@ def mercer(clock: Clock) -> None:
     import jax.numpy as jnp
 
     import mercer as own
-    from mercer.runtime.bound import _viewed, moved
-    from mercer.runtime.stochastic import Stochastic
-    from mercer.runtime.variational import Variational
+    from mercer.runtime.engines.variational import Variational
+    from mercer.runtime.methods.bound import _viewed, moved
+    from mercer.runtime.methods.stochastic import Stochastic
 
     x, y, at, _, z = data()
     model = own.compile(MODEL)
@@ -100,7 +100,7 @@ def mercer(clock: Clock) -> None:
         return view.mean, view.variance + outcome.noise**2
 
     def held_out() -> tuple[np.ndarray, np.ndarray]:
-        from mercer.runtime.minibatch import Minibatches
+        from mercer.runtime.methods.minibatch import Minibatches
 
         arrays = Minibatches(program, tests, fit.batches.summaries).arguments(np.arange(HELD_OUT))
         mean, variance = predicted(state.free, state.law, state.points, arrays.arrays)
@@ -280,7 +280,14 @@ def collapsed() -> dict[str, Any]:
     import jax
     import jax.numpy as jnp
 
-    from mercer.runtime.gaussian import Affine, Gaussian, Inducing, RandomFunction, Site, Term
+    from mercer.runtime.engines.gaussian import (
+        Affine,
+        Gaussian,
+        Inducing,
+        RandomFunction,
+        Site,
+        Term,
+    )
     from mercer.stdlib.kernels import RBF
     from mercer.stdlib.points import Points
 

@@ -1,6 +1,6 @@
 """Structure -> the engine that integrates the Gaussian block out: what each serves, at what cost.
 
-`ENGINES` is the table. An engine is a class of `mercer.runtime.gaussian`, and one row here.
+`ENGINES` is the table. An engine is a class of `mercer.runtime.engines.gaussian`, and one row here.
 """
 
 from __future__ import annotations

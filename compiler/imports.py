@@ -8,7 +8,7 @@ from mercer.compiler import typed as ir
 from mercer.compiler.walk import nodes
 
 _IMPORTS: dict[str, tuple[str, ...]] = {
-    "mercer.runtime.gaussian": (
+    "mercer.runtime.engines.gaussian": (
         "Affine",
         "Dense",
         "Factor",
@@ -48,14 +48,14 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     ),
     "mercer.runtime.scales": ("input_spread", "outcome_spread", "reduce_by"),
     "mercer.runtime.reparametrised": ("sample_between", "sample_non_centred"),
-    "mercer.runtime.variational": ("observe_through_inducing",),
+    "mercer.runtime.engines.variational": ("observe_through_inducing",),
     "mercer.runtime.statements": (
         "observe_each",
         "observed_rows",
         "sample_missing",
         "sample_whitened",
     ),
-    "mercer.runtime.timeline": ("Reading", "timeline"),
+    "mercer.runtime.engines.timeline": ("Reading", "timeline"),
     "mercer.stdlib.groups.warp": ("centred",),
     "mercer.stdlib.homogeneous": ("Circle", "Rotations", "Sphere"),
     "mercer.stdlib.laws": (

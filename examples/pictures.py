@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from examples.moved import moved
-from mercer.runtime.tables import read
+from mercer.runtime.data.tables import read
 
 INK, BAND, OTHER, DOT = "#1f3a5f", "#9db8d9", "#c0392b", "0.4"
 COLOURS = ("#1f6fb2", "#d1812b", "#3a8f5c", "#8e4ea5", "#b23a48", "#6b6b6b", "#2aa3a3")

@@ -17,7 +17,7 @@ import mercer
 from examples import pictures
 from examples.spec import Example, example, names
 from mercer.cli import run as mercer_command
-from mercer.runtime.readers import read_file
+from mercer.runtime.data.readers import read_file
 
 KEPT = "picture.png"
 

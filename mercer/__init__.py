@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mercer.dsl.diagnostic import Diagnostic, MercerError
     from mercer.model import Model
-    from mercer.runtime.fit import Fit
+    from mercer.runtime.posterior.fit import Fit
 
 __version__ = "0.1.0"
 __all__ = ["Diagnostic", "MercerError", "Model", "__version__", "compile", "load", "open"]

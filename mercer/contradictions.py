@@ -12,8 +12,8 @@ from mercer.compiler import typed as ir
 from mercer.compiler.walk import names_below, nodes
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.spaces import Label
-from mercer.runtime.bind import Bound
-from mercer.runtime.values import label_text
+from mercer.runtime.data.bind import Bound
+from mercer.runtime.data.values import label_text
 
 _SDS = 1000.0
 """Standard deviations of noise between two rows of one mean that nobody calls noise: e^-250,000."""

@@ -14,7 +14,7 @@ from mercer.compiler.walk import rewrite
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from mercer.runtime.bind import Bound
+    from mercer.runtime.data.bind import Bound
 
 
 def show_defaults(model: ir.TypedModel, program: ModuleType, bound: Bound) -> str:
@@ -22,7 +22,7 @@ def show_defaults(model: ir.TypedModel, program: ModuleType, bound: Bound) -> st
 
     What a law is relative to is what the program itself takes from the data.
     """
-    from mercer.runtime.density import arguments_of, identifiers
+    from mercer.runtime.methods.density import arguments_of, identifiers
 
     defaults = [u for u in model.unknowns.values() if u.is_default]
     if not defaults:

@@ -20,18 +20,18 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.model import Model
 from mercer.needs import needs_of
 from mercer.program import statements_of, told_at_model_lines
-from mercer.runtime import archive
-from mercer.runtime.bind import Bound, bind
 from mercer.runtime.blame import NoStart
 from mercer.runtime.cache import use_cache
-from mercer.runtime.checkpoint import digest
-from mercer.runtime.density import arguments_of
-from mercer.runtime.fit import Bind, Fit
-from mercer.runtime.placing import place
-from mercer.runtime.posterior import dataset
+from mercer.runtime.data.bind import Bound, bind
+from mercer.runtime.data.tables import read
+from mercer.runtime.methods.checkpoint import digest
+from mercer.runtime.methods.density import arguments_of
+from mercer.runtime.methods.placing import place
+from mercer.runtime.posterior import archive
+from mercer.runtime.posterior.fit import Bind, Fit
+from mercer.runtime.posterior.groups import dataset
+from mercer.runtime.recovery.simulate import simulate
 from mercer.runtime.run import run
-from mercer.runtime.simulate import simulate
-from mercer.runtime.tables import read
 
 
 def fit_program(

@@ -19,9 +19,9 @@ from mercer.dsl.parse import parse, parse_partial
 if TYPE_CHECKING:
     from mercer.compiler.plan import Plan
     from mercer.compiler.structure import Structure
-    from mercer.runtime.bind import Bound
-    from mercer.runtime.calibration import Calibration
-    from mercer.runtime.fit import Fit
+    from mercer.runtime.data.bind import Bound
+    from mercer.runtime.posterior.fit import Fit
+    from mercer.runtime.recovery.calibration import Calibration
 
 Stage = Literal["syntax", "types", "graph", "plan", "numpyro", "jaxpr"]
 STAGES: tuple[Stage, ...] = ("syntax", "types", "graph", "plan", "numpyro", "jaxpr")
@@ -183,8 +183,8 @@ class Model:
         What it gave is taken as it is. Raises MercerError M4xx with every mistake in the data.
         """
         from mercer.needs import needs_of
-        from mercer.runtime.bind import Bound, bind
-        from mercer.runtime.tables import read
+        from mercer.runtime.data.bind import Bound, bind
+        from mercer.runtime.data.tables import read
 
         if isinstance(data, Bound):
             return data

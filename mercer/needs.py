@@ -1,11 +1,11 @@
-"""The typed model turned into what binding needs to know of it (`mercer.runtime.needs`)."""
+"""The typed model turned into what binding needs to know of it (`mercer.runtime.data.needs`)."""
 
 from __future__ import annotations
 
 from mercer.compiler.typed import DataDeclared, TypedModel
 from mercer.compiler.walk import responses
 from mercer.dsl.spaces import Label, Space
-from mercer.runtime.needs import DataNeed, IndexNeed, Needs, base_of
+from mercer.runtime.data.needs import DataNeed, IndexNeed, Needs, base_of
 
 
 def needs_of(model: TypedModel) -> Needs:

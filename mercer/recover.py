@@ -22,9 +22,9 @@ from mercer.model import METHODS, Model
 from mercer.simulable import check_recoverable
 
 if TYPE_CHECKING:
-    from mercer.runtime.bind import Bound
-    from mercer.runtime.calibration import Calibration
-    from mercer.runtime.replicate import Replicate, Study
+    from mercer.runtime.data.bind import Bound
+    from mercer.runtime.recovery.calibration import Calibration
+    from mercer.runtime.recovery.replicate import Replicate, Study
 
 DRAWS, KEPT = 380, 19
 """Draws of each fit, and how many of them are ranked: NUTS forgets in 20, and 20 places for the
@@ -95,7 +95,7 @@ def recover(
     if infer == "auto" and not plan.structure.links:  # the processes must not choose again
         infer = plan.method
     from mercer.inference import text_of
-    from mercer.runtime.density import summaries_of
+    from mercer.runtime.methods.density import summaries_of
     from mercer.runtime.progress import watched
 
     task = Task(
@@ -159,7 +159,7 @@ class _Study:
             self.saved = time.monotonic()
 
     def calibration(self) -> Calibration:
-        from mercer.runtime.calibration import Calibration
+        from mercer.runtime.recovery.calibration import Calibration
 
         found = Calibration.of(
             self.replicates, self.unfitted, false_alarm=self.false_alarm, key=self.key
@@ -167,7 +167,7 @@ class _Study:
         return replace(found, diverged=self.diverged)
 
     def _take_up(self, path: Path) -> None:
-        from mercer.runtime.calibration import open_calibration
+        from mercer.runtime.recovery.calibration import open_calibration
 
         with contextlib.suppress(MercerError):  # another file of that name is written over
             earlier = open_calibration(path)
@@ -194,7 +194,7 @@ def key_of(task: Task) -> str:
 def study_of(task: Task) -> Study:
     """The compiled program of a task, with all that its replicates share."""
     from mercer.inference import model_of
-    from mercer.runtime.replicate import Study, settings_for
+    from mercer.runtime.recovery.replicate import Study, settings_for
 
     infer, text = task.model_text.split("\n", 1)
     model = model_of(text, "a calibration")
@@ -220,7 +220,7 @@ def study_of(task: Task) -> Study:
 
 def outcome_of(study: Study, task: Task, number: int) -> Replicate | str:
     """Replicate `number`, or why the simulated data could not be fitted."""
-    from mercer.runtime.replicate import replicate
+    from mercer.runtime.recovery.replicate import replicate
 
     try:
         return replicate(study, seed_of(task.seed, number))

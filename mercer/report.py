@@ -16,8 +16,8 @@ from mercer.dsl.html import highlighted, number
 from mercer.dsl.whole import replace_whole
 
 if TYPE_CHECKING:
-    from mercer.runtime.fit import Fit
     from mercer.runtime.pictures import Picture
+    from mercer.runtime.posterior.fit import Fit
 
 _MOST_ROWS = 400
 """Entries of one unknown that are tabulated; of more, a picture says more."""

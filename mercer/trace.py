@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mercer.dsl.spaces import Label, Positive, Unit
-from mercer.runtime.needs import base_of, size_of
+from mercer.runtime.data.needs import base_of, size_of
 
 if TYPE_CHECKING:
     from mercer.model import Model
@@ -20,8 +20,8 @@ def show_jaxpr(model: Model, data: Any = None) -> str:
     """The jaxpr of the log density as a function of the unconstrained unknowns."""
     import jax
 
-    from mercer.runtime.density import Density, arguments_of
-    from mercer.runtime.placing import place
+    from mercer.runtime.methods.density import Density, arguments_of
+    from mercer.runtime.methods.placing import place
 
     bound = model.bind(stand_in(model) if data is None else data)
     program = model.program(model.plan(bound.sizes))

@@ -23,10 +23,10 @@ from typing import Any, NamedTuple, Protocol
 import jax.numpy as jnp
 from jax import Array
 
-from mercer.runtime.cholesky import LATENT, factor
-from mercer.runtime.evidence import SPARSE, Root, roots_of, whiten
-from mercer.runtime.sites import Processes, site_covariance, site_variance
-from mercer.runtime.terms import RandomFunction, Site
+from mercer.runtime.engines.cholesky import LATENT, factor
+from mercer.runtime.engines.evidence import SPARSE, Root, roots_of, whiten
+from mercer.runtime.engines.sites import Processes, site_covariance, site_variance
+from mercer.runtime.engines.terms import RandomFunction, Site
 from mercer.stdlib.roots import root as safe_root
 
 Known = Mapping[str, Any]

@@ -10,23 +10,33 @@ from typing import Any
 import numpy as np
 
 from mercer.dsl.spaces import Label
-from mercer.runtime import posterior
 from mercer.runtime.cache import use_cache
-from mercer.runtime.checkpoint import Checkpoint, begin, digest, surroundings
-from mercer.runtime.conditional import known_of
-from mercer.runtime.density import Arguments
-from mercer.runtime.diagnose import LEAST_JITTER, diagnose, of_inducing, of_normal_law
-from mercer.runtime.draws import Draws
-from mercer.runtime.fit import Fit
-from mercer.runtime.infer import at_all_rows, infer, settings_of, takes_batches
 from mercer.runtime.inference import Method
 from mercer.runtime.layers.equivariance import Equivariance, equivariance_of, sentences_of
-from mercer.runtime.manyrows import SHARE, rows_at_once
-from mercer.runtime.placing import learned_of
-from mercer.runtime.posterior import complete, complete_without_rows, inference_data, rows_of
+from mercer.runtime.methods.checkpoint import Checkpoint, begin, digest, surroundings
+from mercer.runtime.methods.density import Arguments
+from mercer.runtime.methods.draws import Draws
+from mercer.runtime.methods.infer import at_all_rows, infer, settings_of, takes_batches
+from mercer.runtime.methods.placing import learned_of
+from mercer.runtime.methods.stochastic import Fitted
+from mercer.runtime.posterior import groups
+from mercer.runtime.posterior.conditional import known_of
+from mercer.runtime.posterior.diagnose import (
+    LEAST_JITTER,
+    diagnose,
+    of_inducing,
+    of_normal_law,
+)
+from mercer.runtime.posterior.fit import Fit
+from mercer.runtime.posterior.groups import (
+    complete,
+    complete_without_rows,
+    inference_data,
+    rows_of,
+)
+from mercer.runtime.posterior.manyrows import SHARE, rows_at_once
+from mercer.runtime.posterior.statistics import statistics_note
 from mercer.runtime.progress import Report, watched
-from mercer.runtime.statistics import statistics_note
-from mercer.runtime.stochastic import Fitted
 
 
 def run(
@@ -150,7 +160,7 @@ def _at_once(program: ModuleType, bound: Any, fitted: Fitted) -> bool:
         [program.ROWS],
         draws=fitted.draws.chains * fitted.draws.draws,
         fitted=rows_of(fitted.arguments),
-        room=SHARE * posterior.KEPT_BYTES,
+        room=SHARE * groups.KEPT_BYTES,
     )
     return size is None
 

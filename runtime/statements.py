@@ -13,10 +13,10 @@ from numpyro.distributions import ImproperUniform, biject_to
 from numpyro.distributions.constraints import real
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.runtime import whitened
-from mercer.runtime.missing import filled, seen_law
-from mercer.runtime.sites import apply, rows
-from mercer.runtime.terms import Affine, Process, Site
+from mercer.runtime.engines import whitened
+from mercer.runtime.engines.missing import filled, seen_law
+from mercer.runtime.engines.sites import apply, rows
+from mercer.runtime.engines.terms import Affine, Process, Site
 
 
 def sample_whitened(

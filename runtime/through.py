@@ -15,8 +15,10 @@ import numpyro
 from jax import Array
 from numpyro.distributions import Normal
 
-from mercer.runtime.cholesky import LATENT, factor, solve_triangular
-from mercer.runtime.dense import stacked_covariance
+from mercer.runtime.engines.cholesky import LATENT, factor, solve_triangular
+from mercer.runtime.engines.dense import stacked_covariance
+from mercer.runtime.engines.sites import site_covariance, site_variance
+from mercer.runtime.engines.terms import Site
 from mercer.runtime.inner import (
     Facts,
     Inner,
@@ -28,8 +30,6 @@ from mercer.runtime.inner import (
     passed,
     unpacked,
 )
-from mercer.runtime.sites import site_covariance, site_variance
-from mercer.runtime.terms import Site
 from mercer.stdlib.roots import root as safe_root
 
 # --- inside a model -------------------------------------------------------------------------------

@@ -149,8 +149,8 @@ def predict(
     """Predict the outcomes at new rows: mean, sd and 95 % interval of each, or all the draws."""
     import mercer
     from mercer.cli.tables import write_dataset
+    from mercer.runtime.data.tables import read
     from mercer.runtime.files import write_csv_parts
-    from mercer.runtime.tables import read
 
     suffix = suffix_of(output, (".csv", ".nc"), "a prediction")
     chosen_columns = columns_of(columns)

@@ -17,7 +17,7 @@ from mercer.runtime.pictures.kinds import Picture, pictures_of
 from mercer.runtime.pictures.study import Study
 
 if TYPE_CHECKING:
-    from mercer.runtime.fit import Fit
+    from mercer.runtime.posterior.fit import Fit
 
 __all__ = ["Figures", "Picture", "pictures", "plot_fit", "png_of", "save", "uri_of"]
 

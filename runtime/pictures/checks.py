@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from mercer.dsl.spaces import Bool, Label
 from mercer.runtime.pictures import style
 from mercer.runtime.pictures.study import Study
-from mercer.runtime.pit import foretold_ranks
+from mercer.runtime.posterior.pit import foretold_ranks
 
 _SIMULATIONS = 1000
 """Uniform samples behind a band that holds 95 % of them as a whole."""

@@ -10,8 +10,6 @@ import numpy as np
 
 from mercer.dsl.diagnostic import MercerError
 from mercer.dsl.spaces import Bool, Count, Label, Space
-from mercer.runtime.drawn import DRAWS, drawn
-from mercer.runtime.manyrows import taken_apart
 from mercer.runtime.pictures.inputs import (
     Inputs,
     Rows,
@@ -23,10 +21,12 @@ from mercer.runtime.pictures.inputs import (
     shape_of,
 )
 from mercer.runtime.pictures.style import short, wrapped
+from mercer.runtime.posterior.drawn import DRAWS, drawn
+from mercer.runtime.posterior.manyrows import taken_apart
 
 if TYPE_CHECKING:
-    from mercer.runtime.fit import Fit
-    from mercer.runtime.predict import Prediction
+    from mercer.runtime.posterior.fit import Fit
+    from mercer.runtime.posterior.predict import Prediction
 
 _ROWS = 5000
 """Rows behind a picture at most: more are no more to the eye, and would fill the memory."""

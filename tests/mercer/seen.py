@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import mercer
-from mercer.runtime.fit import Fit
+from mercer.runtime.posterior.fit import Fit
 
 MODEL = """"What <every> figure is of & more."
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mercer
-from mercer.runtime.fit import Fit
+from mercer.runtime.posterior.fit import Fit
 
 LINE = """data x[n], y[n] : Real
 b     ~ Normal(0, 1)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import mercer
-from mercer.runtime import ranks
-from mercer.runtime.calibration import Calibration
+from mercer.runtime.recovery import ranks
+from mercer.runtime.recovery.calibration import Calibration
 
 pytestmark = pytest.mark.slow
 

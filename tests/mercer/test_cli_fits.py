@@ -121,7 +121,7 @@ def test_a_table_of_many_rows_is_written_in_parts_that_make_the_whole(
     new.write_text("\n".join(["x", *(str(i / 500) for i in range(1100))]) + "\n")
     words = ["predict", str(fitted), str(new), "-o"]
     assert run([*words, str(tmp_path / "one.csv")]) == 0
-    monkeypatch.setattr("mercer.runtime.posterior.KEPT_BYTES", 1e6)
+    monkeypatch.setattr("mercer.runtime.posterior.groups.KEPT_BYTES", 1e6)
     assert run([*words, str(tmp_path / "parts.csv")]) == 0
     one, parts = (list(csv.reader((tmp_path / name).open())) for name in ("one.csv", "parts.csv"))
     assert one[0] == parts[0] and len(one) == len(parts) == 1101

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mercer
-from mercer.runtime import training
+from mercer.runtime.methods import training
 
 MODEL = """data image[n] : Image(8, 8)
 data kind[n] : Label(class)

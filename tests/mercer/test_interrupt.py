@@ -120,7 +120,7 @@ def test_ctrl_c_during_an_import(name: str, folder: Path) -> None:
 def test_ctrl_c_while_chains_run(folder: Path) -> None:
     announce = """
         import sys
-        from mercer.runtime import nuts
+        from mercer.runtime.methods import nuts
         run = nuts.side_by_side
 
         def announced(*given, **named):
@@ -142,7 +142,7 @@ def test_ctrl_c_while_chains_run(folder: Path) -> None:
 def test_who_interrupts_a_fit_is_told_how_to_go_on(folder: Path) -> None:
     announce = """
         import sys
-        from mercer.runtime import checkpoint
+        from mercer.runtime.methods import checkpoint
         checkpoint.SECONDS = 0.0
         write = checkpoint.Checkpoint._write
 

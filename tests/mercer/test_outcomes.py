@@ -13,7 +13,7 @@ from numpyro.infer.util import log_density
 from scipy import stats
 
 import mercer
-from mercer.runtime.density import arguments_of
+from mercer.runtime.methods.density import arguments_of
 
 B, S = 0.4, 1.3
 """The unknowns `b` and `s` of every case."""

@@ -20,7 +20,7 @@ from mercer.runtime.pictures.kinds import KINDS, PictureNotice
 from mercer.runtime.pictures.study import Study
 from mercer.runtime.pictures.style import dots, figure, style
 from mercer.runtime.pictures.unknowns import draw_caterpillar, draw_forest
-from mercer.runtime.pit import foretold_ranks
+from mercer.runtime.posterior.pit import foretold_ranks
 from tests.mercer import seen
 from tests.mercer.seen import OF_CURVES, OF_EVERYTHING
 

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 import mercer
 from mercer.cli import run
-from mercer.runtime.calibration import Calibration, open_calibration
+from mercer.runtime.recovery.calibration import Calibration, open_calibration
 
 MODEL = """data x[n], y[n] : Real
 b ~ Normal(0, 1)
@@ -143,7 +143,7 @@ def test_the_command_ends_with_4_where_the_ranks_are_odd(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The simulator is made to note another truth than that of its data."""
-    from mercer.runtime import replicate
+    from mercer.runtime.recovery import replicate
 
     real = replicate.simulate
 

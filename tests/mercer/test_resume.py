@@ -14,10 +14,10 @@ import pytest
 
 import mercer
 from mercer.cli import run
-from mercer.runtime import checkpoint
-from mercer.runtime.checkpoint import Checkpoint, CheckpointNotice
-from mercer.runtime.containers import group_names
-from mercer.runtime.fit import Fit
+from mercer.runtime.methods import checkpoint
+from mercer.runtime.methods.checkpoint import Checkpoint, CheckpointNotice
+from mercer.runtime.posterior.containers import group_names
+from mercer.runtime.posterior.fit import Fit
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120.0
@@ -34,7 +34,7 @@ y ~ Poisson(exp(a + b * x))
 """
 CHILD = """
     import os, signal, sys
-    from mercer.runtime import checkpoint
+    from mercer.runtime.methods import checkpoint
     from mercer.cli import run
 
     checkpoint.SECONDS = 0.0

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import mercer
-from mercer.runtime.readers import read_file
+from mercer.runtime.data.readers import read_file
 
 # Everything is integrated out: a fit is its closed form, and no sampling stands in between.
 MODEL = """data t[n] : Real

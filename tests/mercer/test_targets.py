@@ -23,7 +23,7 @@ import resource
 import sys
 
 from mercer.cli import run
-from mercer.runtime import infer as driver
+from mercer.runtime.methods import infer as driver
 
 
 def nothing_computed():
@@ -69,7 +69,8 @@ def test_a_full_disk_leaves_the_old_file_and_loses_nothing(folder: Path) -> None
     (folder / "fit.nc").write_text("old")
     code = f"""
         from pathlib import Path
-        from mercer.runtime import checkpoint, fit
+        from mercer.runtime.methods import checkpoint
+        from mercer.runtime.posterior import fit
         checkpoint.SECONDS = 0.0
         words = {[*WORDS, "-o", "fit.nc"]!r}
         save = fit.Fit.save

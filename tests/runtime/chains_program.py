@@ -10,7 +10,7 @@ import numpy as np
 from numpyro.infer import MCMC, NUTS
 
 import mercer
-from mercer.runtime.density import arguments_of
+from mercer.runtime.methods.density import arguments_of
 from mercer.runtime.run import run
 
 TEXT = """

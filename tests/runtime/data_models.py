@@ -20,7 +20,7 @@ from mercer.dsl.spaces import (
     coordinates_of,
 )
 from mercer.dsl.span import Source, Span
-from mercer.runtime.needs import DataNeed, IndexNeed, Needs, base_of
+from mercer.runtime.data.needs import DataNeed, IndexNeed, Needs, base_of
 
 _NUMBERS = {
     "Real": Real(),

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mercer.runtime.bind import bind
-from mercer.runtime.fit import Fit
+from mercer.runtime.data.bind import bind
+from mercer.runtime.posterior.fit import Fit
 from mercer.runtime.run import run
 from tests.runtime.data_models import needs
 

@@ -13,8 +13,14 @@ import optax
 import pytest
 
 from mercer.dsl.diagnostic import MercerError
-from mercer.runtime import checkpoint
-from mercer.runtime.checkpoint import Checkpoint, CheckpointNotice, begin, differences, digest
+from mercer.runtime.methods import checkpoint
+from mercer.runtime.methods.checkpoint import (
+    Checkpoint,
+    CheckpointNotice,
+    begin,
+    differences,
+    digest,
+)
 
 OF = {"seed": 0, "draws": 500, "the data": digest({"y": np.arange(3.0)})}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from mercer.runtime.cholesky import (
+from mercer.runtime.engines.cholesky import (
     EXACT,
     factor,
     inverse_from_factor,

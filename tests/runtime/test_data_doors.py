@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mercer.dsl.diagnostic import MercerError
-from mercer.runtime import columns as on_disk
-from mercer.runtime.bind import Bound, bind
-from mercer.runtime.readers import read_file
+from mercer.runtime.data import columns as on_disk
+from mercer.runtime.data.bind import Bound, bind
+from mercer.runtime.data.readers import read_file
 from tests.runtime.data_models import needs
 
 MODEL = needs(
@@ -162,7 +162,7 @@ def test_a_file_read_in_chunks_gives_the_same_data(
 
 def in_chunks(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """Makes files of few rows large ones: chunks of `rows` rows, or of some bytes of CSV."""
-    from mercer.runtime import read_csv, read_netcdf, read_npz, read_parquet
+    from mercer.runtime.data import read_csv, read_netcdf, read_npz, read_parquet
 
     for module in (on_disk, read_netcdf, read_npz, read_parquet):
         monkeypatch.setattr(module, "ROWS", rows)
@@ -191,7 +191,7 @@ def test_where_a_csv_is_cut_into_chunks_does_not_matter(
         with pytest.MonkeyPatch.context() as patch:
             whole = _bound_or_said(lambda model=model: bind(model, path))
             in_chunks(patch, 3)
-            patch.setattr("mercer.runtime.read_csv._PIECE", size)
+            patch.setattr("mercer.runtime.data.read_csv._PIECE", size)
             cut = _bound_or_said(lambda model=model: bind(model, [read_file(path, large=0)]))
         if isinstance(whole, Bound) and isinstance(cut, Bound):
             _same(whole, cut)
@@ -224,7 +224,7 @@ def test_the_memory_that_binding_a_file_takes_does_not_grow_with_its_rows(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_chunks(monkeypatch, 1 << 12)
-    monkeypatch.setattr("mercer.runtime.read_csv._PIECE", 1 << 17)
+    monkeypatch.setattr("mercer.runtime.data.read_csv._PIECE", 1 << 17)
     model = needs("data x[n], z[n] : Real\ndata site[n] : Label(s)\ndata y[n] : Real")
     peaks = []
     for rows in (10_000, 20_000, 160_000):  # the first one warms up what is made once

@@ -17,9 +17,9 @@ import pytest
 import xarray as xr
 
 from mercer.dsl.diagnostic import MercerError
-from mercer.runtime.bind import bind
-from mercer.runtime.columns import on_disk
-from mercer.runtime.tables import columns_of, read
+from mercer.runtime.data.bind import bind
+from mercer.runtime.data.columns import on_disk
+from mercer.runtime.data.tables import columns_of, read
 from tests.runtime.data_models import needs
 
 GOLDEN = Path(__file__).parent / "data_errors"

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mercer.dsl.diagnostic import MercerError
-from mercer.runtime.bind import Bound, bind
+from mercer.runtime.data.bind import Bound, bind
+from mercer.runtime.data.readers import read_file
+from mercer.runtime.data.tables import read
 from mercer.runtime.files import replace_whole, write_csv, write_npz
-from mercer.runtime.readers import read_file
-from mercer.runtime.tables import read
 from tests.runtime.data_models import needs
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)

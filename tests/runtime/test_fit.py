@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from mercer.dsl.diagnostic import MercerError
-from mercer.runtime.archive import open_fit
-from mercer.runtime.bind import Bound
-from mercer.runtime.fit import Fit
-from mercer.runtime.map import inverse_root
+from mercer.runtime.data.bind import Bound
+from mercer.runtime.methods.map import inverse_root
+from mercer.runtime.posterior.archive import open_fit
+from mercer.runtime.posterior.fit import Fit
 from tests.runtime import fits
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from mercer.runtime.gaussian import (
+from mercer.runtime.engines.gaussian import (
     Affine,
     Dense,
     Gaussian,

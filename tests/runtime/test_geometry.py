@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from mercer.dsl.diagnostic import MercerError
-from mercer.runtime.gaussian import Affine, Dense, Gaussian, Site, Term, Weights, WeightSpace
+from mercer.runtime.engines.gaussian import (
+    Affine,
+    Dense,
+    Gaussian,
+    Site,
+    Term,
+    Weights,
+    WeightSpace,
+)
 from mercer.runtime.geometry.manifold import Manifold
 from mercer.stdlib.kernels import RBF, Heat, Matern, Matern12, Matern32, Matern52
 from mercer.stdlib.points import PerLabel

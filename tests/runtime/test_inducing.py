@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mercer.runtime.cholesky import EXACT
-from mercer.runtime.gaussian import (
+from mercer.runtime.engines.cholesky import EXACT
+from mercer.runtime.engines.gaussian import (
     Affine,
     Dense,
     Gaussian,

@@ -14,11 +14,11 @@ from scipy.special import logsumexp
 
 import mercer
 from mercer.dsl.diagnostic import MercerError
-from mercer.runtime.bound import Sample
+from mercer.runtime.engines.terms import RandomFunction, Site
 from mercer.runtime.inner import Inner, unpacked
-from mercer.runtime.natural import Normal, divergence, mixed, solved, standard
-from mercer.runtime.stochastic import Stochastic
-from mercer.runtime.terms import RandomFunction, Site
+from mercer.runtime.methods.bound import Sample
+from mercer.runtime.methods.natural import Normal, divergence, mixed, solved, standard
+from mercer.runtime.methods.stochastic import Stochastic
 from mercer.runtime.through import FromWhitened
 from mercer.stdlib.kernels import RBF
 from mercer.stdlib.points import Points

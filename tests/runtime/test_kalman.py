@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mercer.runtime import kalman, lanes
-from mercer.runtime.kalman import Chain, Layout
+from mercer.runtime.engines import kalman, lanes
+from mercer.runtime.engines.kalman import Chain, Layout
 
 M, SIZES, COLUMNS = 14, (2, 1), 2
 STARTS = (0, 6, 10)

@@ -13,13 +13,13 @@ from scipy.optimize import minimize
 
 import mercer
 from mercer.dsl.diagnostic import MercerError
-from mercer.runtime.cholesky import EXACT
-from mercer.runtime.density import Density, arguments_of
-from mercer.runtime.inducing import Inducing
+from mercer.runtime.engines.cholesky import EXACT
+from mercer.runtime.engines.inducing import Inducing
+from mercer.runtime.engines.terms import Affine, Gaussian, RandomFunction, Site, Term
 from mercer.runtime.inner import Inner, gram_points, unpacked
-from mercer.runtime.placing import place
-from mercer.runtime.stochastic import Stochastic
-from mercer.runtime.terms import Affine, Gaussian, RandomFunction, Site, Term
+from mercer.runtime.methods.density import Density, arguments_of
+from mercer.runtime.methods.placing import place
+from mercer.runtime.methods.stochastic import Stochastic
 from mercer.stdlib.kernels import NNGP, RBF, ArcCosine, Linear, NormalisedGaussian
 from mercer.stdlib.points import Points, covariance
 
@@ -283,7 +283,7 @@ def test_in_batches_the_bound_is_the_collapsed_one_at_the_best_law():
     state = fit.begin()
     state = state._replace(points={k: jnp.asarray(arrays[k]) for k in state.points})
     q, value = fit.over_rows(state)
-    from mercer.runtime.natural import solved
+    from mercer.runtime.methods.natural import solved
 
     best = fit.over_rows(state._replace(law=solved(q)))[1]
     assert best == pytest.approx(-float(density.value_and_grad(np.zeros(0))[0]), abs=1e-6)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mercer.runtime.gaussian import (
+from mercer.runtime.engines.gaussian import (
     Affine,
     Dense,
     Gaussian,

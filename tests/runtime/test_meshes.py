@@ -11,10 +11,10 @@ from scipy.stats import multivariate_normal
 
 import mercer
 from mercer.dsl.diagnostic import MercerError
+from mercer.runtime.data.readers import read_file
 from mercer.runtime.geometry.manifold import Manifold
 from mercer.runtime.geometry.mesh import Mesh, mesh
 from mercer.runtime.geometry.triangles import nearest_on_surface
-from mercer.runtime.readers import read_file
 from mercer.stdlib.kernels import RBF, Heat, Matern32
 from mercer.stdlib.points import Points, covariance
 from mercer.stdlib.waves import wave_sd

@@ -14,12 +14,12 @@ from scipy.integrate import dblquad
 from scipy.stats import norm
 
 import mercer
-from mercer.runtime.checkpoint import Checkpoint, begin
-from mercer.runtime.factors import Message, Moments, Product, Shape, grouped
-from mercer.runtime.infer import arguments_of
-from mercer.runtime.mode import Finite, placed, solved
-from mercer.runtime.passing import Passing, best_of
-from mercer.runtime.terms import Affine, Factor, RandomFunction, Site, Term, Weights
+from mercer.runtime.engines.factors import Message, Moments, Product, Shape, grouped
+from mercer.runtime.engines.mode import Finite, placed, solved
+from mercer.runtime.engines.terms import Affine, Factor, RandomFunction, Site, Term, Weights
+from mercer.runtime.methods.checkpoint import Checkpoint, begin
+from mercer.runtime.methods.infer import arguments_of
+from mercer.runtime.methods.passing import Passing, best_of
 from mercer.stdlib.kernels import Matern32
 from mercer.stdlib.points import Points, covariance
 

@@ -12,10 +12,10 @@ from numpyro.infer.util import log_density
 from scipy import stats
 
 import mercer
-from mercer.runtime.density import arguments_of
-from mercer.runtime.gaussian import Affine, Dense, Gaussian, RandomFunction, Site, Term
-from mercer.runtime.posterior import one_draw
-from mercer.runtime.sites import rows
+from mercer.runtime.engines.gaussian import Affine, Dense, Gaussian, RandomFunction, Site, Term
+from mercer.runtime.engines.sites import rows
+from mercer.runtime.methods.density import arguments_of
+from mercer.runtime.posterior.groups import one_draw
 from mercer.runtime.statements import observed_rows
 from mercer.stdlib.kernels import RBF
 from mercer.stdlib.points import Points

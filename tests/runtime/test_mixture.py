@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mercer.runtime import mixture
-from mercer.runtime.mixture import mixture_quantile
+from mercer.runtime.posterior import mixture
+from mercer.runtime.posterior.mixture import mixture_quantile
 
 
 @pytest.mark.parametrize("level", [0.001, 0.025, 0.5, 0.9, 0.975])

@@ -12,7 +12,7 @@ from scipy import optimize, stats
 from scipy.special import gammaln
 
 import mercer
-from mercer.runtime.density import Density, arguments_of
+from mercer.runtime.methods.density import Density, arguments_of
 
 X = np.array([0.0, 0.4, 1.1, 1.9, 2.5, 3.1])
 COUNTS = np.array([1.0, 0.0, 2.0, 4.0, 1.0, 3.0])

@@ -10,8 +10,8 @@ import pytest
 from scipy.linalg import lapack
 
 import mercer
-from mercer.runtime.greedy import greedy_choice
-from mercer.runtime.terms import RandomFunction
+from mercer.runtime.engines.greedy import greedy_choice
+from mercer.runtime.engines.terms import RandomFunction
 from mercer.stdlib.kernels import RBF, Linear, Matern32
 from mercer.stdlib.points import Points
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mercer.runtime.ranks import bins_of, ecdf_band, ecdf_counts, rank, strayed, uneven
+from mercer.runtime.recovery.ranks import bins_of, ecdf_band, ecdf_counts, rank, strayed, uneven
 
 
 def uniform(rows: int, simulations: int, kept: int) -> np.ndarray:

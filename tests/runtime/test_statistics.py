@@ -13,14 +13,14 @@ from scipy.special import logsumexp
 import mercer
 from mercer.compiler.rowwise import rowwise
 from mercer.report import report_of
-from mercer.runtime import checkpoint, posterior
-from mercer.runtime.batches import over_draws
-from mercer.runtime.checkpoint import begin
-from mercer.runtime.containers import group_names
-from mercer.runtime.drawn import drawn
-from mercer.runtime.fit import Fit
-from mercer.runtime.pit import foretold_ranks
-from mercer.runtime.reduce import LogMoments, Moments, Shares
+from mercer.runtime.methods import checkpoint
+from mercer.runtime.methods.checkpoint import begin
+from mercer.runtime.posterior.batches import over_draws
+from mercer.runtime.posterior.containers import group_names
+from mercer.runtime.posterior.drawn import drawn
+from mercer.runtime.posterior.fit import Fit
+from mercer.runtime.posterior.pit import foretold_ranks
+from mercer.runtime.posterior.reduce import LogMoments, Moments, Shares
 from tests.runtime.fits import fitted, regression, regression_data
 
 LABELS = """index kind = ["a", "b", "c"]
@@ -74,7 +74,7 @@ def test_statistics_are_those_of_the_draws(count: int) -> None:
 def test_batches_of_draws_give_what_single_draws_give(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on an accelerator, where several draws are computed at once."""
     _, single = folded(600)
-    monkeypatch.setattr("mercer.runtime.batches.jax.default_backend", lambda: "gpu")
+    monkeypatch.setattr("mercer.runtime.posterior.batches.jax.default_backend", lambda: "gpu")
     every, found = folded(600)
     np.testing.assert_allclose(found["a"]["sd"], every["a"].std(0), rtol=1e-9)
     for name, statistics in found.items():

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mercer.runtime import batches, threads
+from mercer.runtime import threads
+from mercer.runtime.posterior import batches
 from tests.runtime.fits import child_data, fitted
 
 

@@ -14,14 +14,14 @@ from scipy import integrate, stats
 import mercer
 from mercer.compiler import variational
 from mercer.dsl.diagnostic import MercerError
-from mercer.runtime.bound import Sample, natural_target
-from mercer.runtime.cholesky import EXACT
-from mercer.runtime.density import Density, arguments_of
-from mercer.runtime.evidence import expected_evidence
-from mercer.runtime.expectation import curvature, positive_part, quadrature
-from mercer.runtime.minibatch import Minibatches, shuffled
-from mercer.runtime.natural import Natural, divergence, mixed, solved, standard
-from mercer.runtime.stochastic import Stochastic
+from mercer.runtime.engines.cholesky import EXACT
+from mercer.runtime.engines.evidence import expected_evidence
+from mercer.runtime.methods.bound import Sample, natural_target
+from mercer.runtime.methods.density import Density, arguments_of
+from mercer.runtime.methods.expectation import curvature, positive_part, quadrature
+from mercer.runtime.methods.minibatch import Minibatches, shuffled
+from mercer.runtime.methods.natural import Natural, divergence, mixed, solved, standard
+from mercer.runtime.methods.stochastic import Stochastic
 
 RNG = np.random.default_rng(8)
 GAUSSIAN = """
@@ -374,7 +374,7 @@ def test_a_saved_fit_knows_its_law_and_a_new_group_has_its_prior(tmp_path):
 
 
 def test_predictions_in_blocks_are_those_at_once(monkeypatch):
-    from mercer.runtime import manyrows, posterior
+    from mercer.runtime.posterior import manyrows, posterior
 
     fit = mercer.compile(f"{GAUSSIAN}\ninfer SVI(batch = 30, steps = 200)").fit(_rows(), seed=2)
     whole = fit.predict()
@@ -391,9 +391,9 @@ def test_predictions_in_blocks_are_those_at_once(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("room", [1e9, 1e4])
 def test_a_fit_has_its_pictures_whether_it_keeps_values_at_its_rows_or_not(monkeypatch, room):
-    from mercer.runtime import manyrows, posterior
-    from mercer.runtime.drawn import drawn
     from mercer.runtime.pictures import pictures
+    from mercer.runtime.posterior import manyrows, posterior
+    from mercer.runtime.posterior.drawn import drawn
 
     monkeypatch.setattr(posterior, "KEPT_BYTES", room)
     monkeypatch.setattr(manyrows, "_LEAST", 25)

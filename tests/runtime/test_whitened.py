@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpyro.handlers import seed, substitute, trace
 
-from mercer.runtime import whitened
-from mercer.runtime.gaussian import (
+from mercer.runtime.engines import whitened
+from mercer.runtime.engines.gaussian import (
     Affine,
     Dense,
     Gaussian,

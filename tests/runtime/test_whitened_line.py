@@ -8,9 +8,9 @@ from numpyro.handlers import seed, substitute
 
 from mercer.compiler.emit import emit
 from mercer.model import Model
-from mercer.runtime import whitened
-from mercer.runtime.gaussian import Affine, RandomFunction, Site, Term
-from mercer.runtime.timeline import Reading, timeline
+from mercer.runtime.engines import whitened
+from mercer.runtime.engines.gaussian import Affine, RandomFunction, Site, Term
+from mercer.runtime.engines.timeline import Reading, timeline
 from mercer.stdlib.kernels import Constant, Matern32, Matern52
 from mercer.stdlib.points import PerLabel, Points, covariance
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpyro
 from numpyro import distributions as dist
 
-from mercer.runtime.gaussian import Affine, Dense, Gaussian, Site, Term, Weights, observe
+from mercer.runtime.engines.gaussian import Affine, Dense, Gaussian, Site, Term, Weights, observe
 from mercer.runtime.inference import Inference
 from mercer.runtime.statements import observed_rows
 

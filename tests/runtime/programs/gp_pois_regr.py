@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpyro
 from numpyro import distributions as dist
 
-from mercer.runtime.gaussian import Affine, RandomFunction, Site, Term
+from mercer.runtime.engines.gaussian import Affine, RandomFunction, Site, Term
 from mercer.runtime.inference import Inference
 from mercer.runtime.statements import observe_each, observed_rows, sample_whitened
 from mercer.stdlib.kernels import RBF

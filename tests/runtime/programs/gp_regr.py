@@ -4,7 +4,15 @@ import jax.numpy as jnp
 import numpyro
 from numpyro import distributions as dist
 
-from mercer.runtime.gaussian import Affine, Dense, Gaussian, RandomFunction, Site, Term, observe
+from mercer.runtime.engines.gaussian import (
+    Affine,
+    Dense,
+    Gaussian,
+    RandomFunction,
+    Site,
+    Term,
+    observe,
+)
 from mercer.runtime.inference import Inference
 from mercer.runtime.statements import observed_rows
 from mercer.stdlib.kernels import RBF
