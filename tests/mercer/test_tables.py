@@ -74,7 +74,7 @@ def test_a_fit_to_a_file_on_disk_is_that_of_the_table(
     first: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("columns", "read_parquet"):
-        monkeypatch.setattr(f"mercer.runtime.{module}.ROWS", 7)
+        monkeypatch.setattr(f"mercer.runtime.data.{module}.ROWS", 7)
     _rows().to_parquet(tmp_path / "rows.parquet", row_group_size=10)
     table = read_file(tmp_path / "rows.parquet", large=0)
     assert all(isinstance(table.columns[name], np.memmap) for name in ("t", "y"))

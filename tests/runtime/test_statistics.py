@@ -15,6 +15,7 @@ from mercer.compiler.rowwise import rowwise
 from mercer.report import report_of
 from mercer.runtime.methods import checkpoint
 from mercer.runtime.methods.checkpoint import begin
+from mercer.runtime.posterior import groups
 from mercer.runtime.posterior.batches import over_draws
 from mercer.runtime.posterior.containers import group_names
 from mercer.runtime.posterior.drawn import drawn
@@ -34,14 +35,14 @@ y ~ Categorical(logits = b * x)
 @pytest.fixture
 def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Room for the draws of a hundred numbers."""
-    monkeypatch.setattr(posterior, "KEPT_BYTES", 1e5)
+    monkeypatch.setattr(groups, "KEPT_BYTES", 1e5)
 
 
 @pytest.fixture(scope="module")
 def bounded() -> Fit:
     """The fit of `regression()`, but for its draws."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(posterior, "KEPT_BYTES", 1e5)
+        patch.setattr(groups, "KEPT_BYTES", 1e5)
         return fitted("gp_regr", regression_data())
 
 
@@ -237,7 +238,7 @@ def whole(rows: dict[str, np.ndarray]) -> Fit:
 def few(rows: dict[str, np.ndarray]) -> Fit:
     """The same fit with statistics in place of the draws of its rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(posterior, "KEPT_BYTES", 2e5)
+        patch.setattr(groups, "KEPT_BYTES", 2e5)
         return mercer.compile(CURVE).fit(rows, "map", chains=2, draws=40, progress=False)
 
 
@@ -273,7 +274,7 @@ def test_rows_that_are_free_are_drawn_without_the_others(
     text = text.replace("Normal(mu, s)", "StudentT(4, mu, s)")
     model, found = mercer.compile(text), []
     for room in (1e9, 2e5):
-        monkeypatch.setattr(posterior, "KEPT_BYTES", room)
+        monkeypatch.setattr(groups, "KEPT_BYTES", room)
         found.append(model.fit(rows, "map", chains=2, draws=40, progress=False))
     cells = np.array([0, 17, 18, 399])
     for outcome in ("y", "yes", "kind"):
@@ -303,7 +304,7 @@ def test_a_prediction_in_blocks_is_that_in_one_piece(
     new["g"][::7] = "new"
     one = whole.predict(new)
     table = one.table(quantiles=(0.1, 0.5))
-    monkeypatch.setattr(posterior, "KEPT_BYTES", 1e6)
+    monkeypatch.setattr(groups, "KEPT_BYTES", 1e6)
     blocks = whole.predict(new)
     seen = new["g"] != "new"  # at a new label each block draws anew
     for name in ("y", "yes", "kind"):
@@ -323,7 +324,7 @@ def test_a_prediction_in_blocks_is_that_in_one_piece(
 def test_draws_of_too_many_rows_are_refused_with_what_to_do(
     whole: Fit, rows: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(posterior, "KEPT_BYTES", 1e5)
+    monkeypatch.setattr(groups, "KEPT_BYTES", 1e5)
     found = whole.predict({name: np.tile(rows[name], 4) for name in ("x", "g")})
     assert "y" not in found.samples and len(found.samples) == 0
     for asked in (lambda: found.draws, lambda: found.samples["y"]):

@@ -374,11 +374,11 @@ def test_a_saved_fit_knows_its_law_and_a_new_group_has_its_prior(tmp_path):
 
 
 def test_predictions_in_blocks_are_those_at_once(monkeypatch):
-    from mercer.runtime.posterior import manyrows, posterior
+    from mercer.runtime.posterior import groups, manyrows
 
     fit = mercer.compile(f"{GAUSSIAN}\ninfer SVI(batch = 30, steps = 200)").fit(_rows(), seed=2)
     whole = fit.predict()
-    monkeypatch.setattr(posterior, "KEPT_BYTES", 1e4)
+    monkeypatch.setattr(groups, "KEPT_BYTES", 1e4)
     monkeypatch.setattr(manyrows, "_LEAST", 25)
     parts = fit.predict()
     np.testing.assert_allclose(parts.means["y"], whole.means["y"], rtol=1e-9)
@@ -392,10 +392,10 @@ def test_predictions_in_blocks_are_those_at_once(monkeypatch):
 @pytest.mark.parametrize("room", [1e9, 1e4])
 def test_a_fit_has_its_pictures_whether_it_keeps_values_at_its_rows_or_not(monkeypatch, room):
     from mercer.runtime.pictures import pictures
-    from mercer.runtime.posterior import manyrows, posterior
+    from mercer.runtime.posterior import groups, manyrows
     from mercer.runtime.posterior.drawn import drawn
 
-    monkeypatch.setattr(posterior, "KEPT_BYTES", room)
+    monkeypatch.setattr(groups, "KEPT_BYTES", room)
     monkeypatch.setattr(manyrows, "_LEAST", 25)
     fit = mercer.compile(f"{GAUSSIAN}\ninfer SVI(batch = 30, steps = 300)").fit(_rows(), seed=2)
     assert fit.keeps_rows == ("f(x)" in fit.idata["posterior"]) == (room > 1e5)
