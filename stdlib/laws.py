@@ -29,10 +29,6 @@ from mercer.stdlib.wrapped import (
 
 Shape = tuple[int, ...]
 
-# Laws around `loc` whose truncation NumPyro writes with care for far tails. (Not StudentT: its
-# draws would need TensorFlow Probability.)
-_BY_NUMPYRO = (dist.Cauchy, dist.Laplace, dist.Logistic, dist.Normal)
-
 _COUNTS = {"Multinomial": Counts, "DirichletMultinomial": DirichletCounts}
 
 _EVENT_DIMS = {"Ordered": 1, "ZeroSum": 1, "Simplex": 1, "Correlation": 2, "Covariance": 2}
@@ -85,10 +81,6 @@ def truncated(law: dist.Distribution, low: Any = None, high: Any = None) -> dist
             return dist.HalfNormal(law.scale)
         if isinstance(law, dist.Cauchy):
             return dist.HalfCauchy(law.scale)
-    if isinstance(law, _BY_NUMPYRO):
-        if low is not None and high is not None and jnp.shape(low) != jnp.shape(high):
-            low, high = jnp.broadcast_arrays(low, high)
-        return dist.TruncatedDistribution(law, low=low, high=high)
     _need_distribution_function(law, "truncated")
     return TruncatedLaw(law, low, high)
 
