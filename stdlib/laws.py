@@ -25,6 +25,7 @@ from mercer.stdlib.wrapped import (
     ShareLaw,
     TruncatedLaw,
     WeightedLaw,
+    ZeroSumLaw,
 )
 
 Shape = tuple[int, ...]
@@ -57,7 +58,8 @@ def conditioned(
                 raise ValueError(
                     f"only a Normal is known given that its sum is 0, not {_name(law)}"
                 )
-            return dist.ZeroSumNormal(base.scale, (shape[-1],))
+            scale = jnp.broadcast_to(jnp.asarray(base.scale), shape[:-1])
+            return ZeroSumLaw(dist.Normal(0.0, scale), shape[-1])
         case "Simplex" | "Correlation" | "Covariance":
             raise ValueError(f"{_name(law)} is no distribution on {space}")
         case _:

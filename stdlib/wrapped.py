@@ -7,7 +7,7 @@ the distribution function of the law that it wraps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -114,6 +114,35 @@ class OrderedLaw(Wrapped):
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         draws = self.base.sample(key, (self.size, *sample_shape))
         return jnp.sort(jnp.moveaxis(draws, 0, -1), axis=-1)
+
+
+class ZeroSumLaw(Wrapped):
+    """`size` draws of a Normal around 0 given that they add to zero; one for each of its batch.
+
+    NumPyro's own has no batches. The density is that along the plane of sum 0.
+    """
+
+    pytree_aux_fields = ("size",)
+
+    def __init__(self, base: dist.Normal, size: int) -> None:
+        self.base, self.size = base, size
+        dist.Distribution.__init__(self, base.batch_shape, (size,))
+
+    @property
+    def support(self) -> Any:
+        return constraints.zero_sum(1)
+
+    def log_prob(self, value: Any) -> Array:
+        scale = jnp.asarray(cast(Any, self.base).scale)
+        each = self.size - 1
+        squares = jnp.sum(value**2, axis=-1) / scale**2
+        return -0.5 * squares - each * (jnp.log(scale) + 0.5 * jnp.log(2.0 * jnp.pi))
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        shape = sample_shape + self.batch_shape + (self.size,)
+        drawn = jax.random.normal(key, shape)
+        scale = jnp.asarray(cast(Any, self.base).scale)[..., None]
+        return scale * (drawn - jnp.mean(drawn, axis=-1, keepdims=True))
 
 
 class CensoredLaw(Wrapped):

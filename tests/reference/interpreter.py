@@ -249,6 +249,10 @@ class Reference(Evaluator):
         if space and space[0] == "Ordered" and word != "Flat":
             copies = value.size // self.size(space[1])
             total += copies * lgamma(self.size(space[1]) + 1)
+        if space and space[0] == "ZeroSum":
+            # Of independent Normals the density along the subspace of sum 0: one dimension less.
+            scale = flat["scale"].reshape(-1, self.size(space[1]))[:, 0]
+            total += float(np.sum(np.log(scale) + 0.5 * np.log(2 * np.pi)))
         return total
 
     def _vectors(

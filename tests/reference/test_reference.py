@@ -29,10 +29,15 @@ ON_BETALN = ("BetaBinomial", "GammaPoisson", "NegativeBinomial2")
 
 
 def direction_of(values: dict[str, Any], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """A change of all values that stays within their spaces: a correlation keeps its diagonal."""
+    """A change of all values that stays within their spaces: a correlation keeps its diagonal, a
+    covariance its symmetry, effects that add to zero their sum."""
     change = {k: rng.normal(size=np.shape(v)) for k, v in values.items()}
     if "Omega" in change:
         change["Omega"] = np.array([[0.0, 1.0], [1.0, 0.0]]) * change["Omega"][0, 1]
+    if "Sigma" in change:
+        change["Sigma"] = change["Sigma"] + change["Sigma"].T
+    if "even" in change:
+        change["even"] = change["even"] - change["even"].mean(-1, keepdims=True)
     length = np.sqrt(sum(np.sum(c**2) for c in change.values()))
     return {k: c / length for k, c in change.items()}
 
