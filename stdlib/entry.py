@@ -16,9 +16,9 @@ Default = float | str | None
 """What an argument left out becomes: a number, the name of a default prior
 (see `mercer.stdlib.defaults`: "lengthscale", "scale", ...), or None where it must be given."""
 
-States = Callable[[dict[str, float]], tuple[int, bool]]
+States = Callable[[dict[str, float]], tuple[int, bool] | None]
 """The arguments of a kernel that are constants into the size of its state on the line, and whether
-that state never changes."""
+that state never changes; None where it has no finite one."""
 
 
 @dataclass(frozen=True)

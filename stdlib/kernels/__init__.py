@@ -15,12 +15,12 @@ from mercer.stdlib.kernels.shapes import (
     CommuteTime,
     Heat,
     Intrinsic,
-    Matern,
     RegularisedLaplacian,
 )
 from mercer.stdlib.kernels.stationary import (
     RBF,
     Cosine,
+    Matern,
     Matern12,
     Matern32,
     Matern52,
@@ -35,6 +35,7 @@ WORDS: tuple[Word | GroupMean, ...] = (
     Matern12,
     Matern32,
     Matern52,
+    Matern,
     RationalQuadratic,
     Periodic,
     Cosine,
@@ -53,7 +54,6 @@ WORDS: tuple[Word | GroupMean, ...] = (
 """The kernels that run, in the order in which a manual should show them."""
 
 SHAPE_WORDS: tuple[Word, ...] = (
-    Matern,
     Heat,
     Intrinsic,
     CommuteTime,

@@ -14,6 +14,7 @@ from mercer.stdlib.kernels.word import Spectrum, Wound, kernel, lengthscale
 from mercer.stdlib.lazy import LazyModule, jnp
 
 distance: Any = LazyModule("mercer.stdlib.distance")
+bessel: Any = LazyModule("mercer.stdlib.bessel")
 line: Any = LazyModule("mercer.stdlib.line")
 homogeneous: Any = LazyModule("mercer.stdlib.homogeneous")
 waves: Any = LazyModule("mercer.stdlib.waves")
@@ -103,6 +104,48 @@ def Matern32(a: Any, b: Any) -> Any:
 def Matern52(a: Any, b: Any) -> Any:
     """Functions with two derivatives."""
     return distance.matern52(5.0 * distance.squared(a.x / a.lengthscale, b.x / b.lengthscale))
+
+
+_ORDERS = {0.5: 0, 1.5: 1, 2.5: 2}
+
+
+def _matern_smoothness(constants: dict[str, float]) -> float:
+    # Mean-square differentiable k times if and only if nu > k (Stein 1999, section 2.7).
+    return float(max(math.ceil(constants["nu"]) - 1, 0))
+
+
+def _wound_matern(a: Any, gap: Any, period: float) -> Any:
+    order = _ORDERS.get(float(a.nu))
+    return None if order is None else wound_matern(order)(a, gap, period)
+
+
+def _matern_states(constants: dict[str, float]) -> tuple[int, bool] | None:
+    order = _ORDERS.get(constants["nu"])
+    return None if order is None else (order + 1, False)
+
+
+@kernel(
+    Parameter("nu", "Positive", None, True, structural=True, doc="smoothness"),
+    lengthscale(),
+    formula="scale^2 * 2^(1 - nu) / Gamma(nu) * (sqrt(2 nu) r)^nu * K_nu(sqrt(2 nu) r)",
+    smoothness=0,
+    gram=True,
+    line=lambda a: line.matern(a.lengthscale, _ORDERS[float(a.nu)]),
+    spectrum=lambda a, frequencies, roughness: waves.log_matern(
+        frequencies, roughness, a["lengthscale"], a["nu"]
+    ),
+    wound=_wound_matern,
+    states=_matern_states,
+    smoothness_of=_matern_smoothness,
+)
+def Matern(a: Any, b: Any) -> Any:
+    """Functions of any smoothness: nu = 1/2, 3/2, 5/2 are Matern12, Matern32, Matern52.
+
+    On a graph, nu = 1 is the regularised Laplacian.
+    """
+    nu = float(a.nu)
+    r2 = distance.squared(a.x / a.lengthscale, b.x / b.lengthscale)
+    return bessel.matern(2.0 * nu * r2, nu)
 
 
 @kernel(
