@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# By Poisson's sum the rule's error at t = 0 is 2 |Gamma(nu + 2 pi i / step)| / Gamma(nu), below 1e-14
-# for every nu up to 20.
+# By Poisson's sum the rule's error at t = 0 is 2 |Gamma(nu + 2 pi i / step)| / Gamma(nu): below
+# 1e-14 for every nu up to 20.
 _STEP = 0.15
 _DIGITS = 38.0  # exp(-38) is below the rounding of 1
 

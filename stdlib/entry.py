@@ -29,6 +29,7 @@ class Parameter:
     `structural` arguments are constants of the program (a degree, a rank), never unknown.
     `per_coordinate`: may carry the coordinate dim of the input (`lengthscale[d]`).
     `per_label`: has one value for each label of the kernel's input, always (`Coregion`).
+    `count`: the structural argument that says how many values it has, in each of those places.
     `least`: the smallest value, where the space allows smaller ones.
     `choices`: all that it may be, as written, where those are few.
     """
@@ -40,6 +41,7 @@ class Parameter:
     structural: bool = False
     per_coordinate: bool = False
     per_label: bool = False
+    count: str = ""
     least: float | None = None
     choices: tuple[str, ...] = ()
     doc: str = ""

@@ -8,7 +8,6 @@ from mercer.stdlib.kernels.flows import CurlFree, DivergenceFree, FieldWord, Hel
 from mercer.stdlib.kernels.infinite import NNGP, NTK, ArcCosine, NormalisedGaussian
 from mercer.stdlib.kernels.invariant import GroupMean, Invariant
 from mercer.stdlib.kernels.labels import Coregion
-from mercer.stdlib.kernels.promised import PROMISED
 from mercer.stdlib.kernels.shapes import (
     NO_COVARIANCES,
     Communicability,
@@ -26,6 +25,7 @@ from mercer.stdlib.kernels.stationary import (
     Matern52,
     Periodic,
     RationalQuadratic,
+    SpectralMixture,
     White,
 )
 from mercer.stdlib.kernels.word import Word
@@ -39,6 +39,7 @@ WORDS: tuple[Word | GroupMean, ...] = (
     RationalQuadratic,
     Periodic,
     Cosine,
+    SpectralMixture,
     Linear,
     Polynomial,
     White,
@@ -70,7 +71,6 @@ __all__ = [
     "NNGP",
     "NO_COVARIANCES",
     "NTK",
-    "PROMISED",
     "RBF",
     "SHAPE_WORDS",
     "WORDS",
@@ -98,6 +98,7 @@ __all__ = [
     "Polynomial",
     "RationalQuadratic",
     "RegularisedLaplacian",
+    "SpectralMixture",
     "White",
     "Word",
 ]

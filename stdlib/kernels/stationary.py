@@ -194,6 +194,34 @@ def Cosine(a: Any, b: Any) -> Any:
     )
 
 
+def _of_wave(name: str, default: str, doc: str) -> Parameter:
+    return Parameter(name, "Positive", default, False, count="q", doc=f"{doc}; one for each wave")
+
+
+@kernel(
+    Parameter("q", "Count", None, True, structural=True, least=1, doc="number of waves"),
+    _of_wave("weights", "scale", "standard deviation of the wave"),
+    _of_wave("period", "period", "in units of the input"),
+    _of_wave("lengthscale", "lengthscale", "distance over which the wave keeps its phase"),
+    Parameter("scale", "Positive", 1.0, False, doc="1: the weights carry the magnitude"),
+    formula="scale^2 * sum_k weights_k^2 exp(-(x - z)^2 / (2 lengthscale_k^2)) "
+    "* cos(2 pi (x - z) / period_k)",
+    smoothness=math.inf,
+    input="number",
+    scaled=False,
+)
+def SpectralMixture(a: Any, b: Any) -> Any:
+    """A sum of q waves whose phases drift: any stationary covariance, as q grows.
+
+    Its spectral density is a mixture of q Gaussians, of mean 1 / period and standard deviation
+    1 / (2 pi lengthscale) (Wilson & Adams 2013). On several coordinates, multiply one for each.
+    """
+    gap = jnp.subtract(*distance.columns(a.x, b.x))[..., None]
+    waves_of_gap = jnp.cos(2.0 * math.pi * gap / a.period)
+    each = jnp.exp(-0.5 * (gap / a.lengthscale) ** 2) * waves_of_gap
+    return a.scale**2 * jnp.sum(jnp.asarray(a.weights) ** 2 * each, axis=-1)
+
+
 @kernel(formula="scale^2 where x = z, else 0", smoothness=0, curved=True)
 def White(a: Any, b: Any) -> Any:
     """Independent values at distinct inputs; the same value at the same input."""
