@@ -102,7 +102,8 @@ def main() -> None:
         for name, row in table.iterrows():
             ratio = beside.get(str(name).split("[")[0])
             cells = [f"{row['in 50 %']:.2f}", f"{row['in 90 %']:.2f}", f"{row.iloc[0]:.2g}"]
-            print(f"| {engine} | {name} | {' | '.join(cells)} | {np.nan if ratio is None else ratio:.2f} |", flush=True)
+            cells.append("" if ratio is None else f"{ratio:.2f}")
+            print(f"| {engine} | {name} | {' | '.join(cells)} |", flush=True)
         print(f"{engine}: {time.process_time() - start:.0f} CPU s", file=sys.stderr, flush=True)
 
 

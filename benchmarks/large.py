@@ -1,10 +1,10 @@
 """Two million rows with labels, from a file to a fit and its predictions: seconds and peak memory.
 
 A function of three inputs through 200 inducing points, a level for each of 100 groups by a text
-label, Normal noise or counts; synthetic, of seed 0. The rows lie in a Parquet file, which the fit reads in parts, keeping its
-columns on disk. In one process on at most two cores: peak of the resident size as the kernel tells
-it, pages of files that the system keeps included; what Python, JAX and Mercer take before any data
-are read is told apart. That the peak does not grow with the rows is what the smaller file is for.
+label, Normal noise or counts; synthetic, of seed 0. The rows lie in a Parquet file, which the fit
+reads in parts, keeping its columns on disk. In one process on at most two cores: peak of the
+resident size as the kernel tells it, pages of files that the system keeps included; what Python,
+JAX and Mercer take before any data are read is told apart. That the peak does not grow with the rows is what the smaller file is for.
 The truth is known: root mean square error of the function and of the levels, in units of the
 outcome (of the log rate for counts); the noise is 0.5.
 
@@ -144,8 +144,8 @@ def main() -> None:
                 size = path.stat().st_size / 2**20
                 print(
                     f"| {outcome} | {rows:,} | {size:.0f} | {r['steps']:.0f} | {r['seconds']:.0f} "
-                    f"| {r['cpu']:.0f} | {r['predicting']:.1f} | {r['before']:.0f} | {r['peak']:.0f} "
-                    f"| {r['function']:.3f} | {r['levels']:.3f} |",
+                    f"| {r['cpu']:.0f} | {r['predicting']:.1f} | {r['before']:.0f} "
+                    f"| {r['peak']:.0f} | {r['function']:.3f} | {r['levels']:.3f} |",
                     flush=True,
                 )
                 path.unlink()

@@ -30,8 +30,8 @@ class Engine:
     """One engine. `name`: its class. `asked_by`: the word for it after `infer NAME by`.
 
     `refuses(structure, sizes)` says why it cannot serve a block, or None. `flops` and `bytes` are
-    those of one log density with its gradient. `sentence` is what `explain` says, after the names of
-    what is integrated out and "they are integrated out"; `detail` adds a sentence of its own.
+    those of one log density with its gradient. `sentence` is what `explain` says, after the names
+    of what is integrated out and "they are integrated out"; `detail` adds a sentence of its own.
     """
 
     name: str

@@ -534,8 +534,8 @@ def _as_arrays(values: Mapping[str, Any]) -> dict[str, Array]:
 
 def _notes(state: State, bound: float, steps: int, follows: bool) -> tuple[str, ...]:
     others = (
-        "the other unknowns have a Normal law in unconstrained space, by the curvature of the bound "
-        "when that law follows them (linear response)."
+        "the other unknowns have a Normal law in unconstrained space, by the curvature of the "
+        "bound when that law follows them (linear response)."
         if follows
         else "each of the other unknowns has a Normal law of its own in unconstrained space, which "
         "knows no correlation and is too narrow where there is one."
