@@ -4,9 +4,9 @@ A function of three inputs through 200 inducing points, a level for each of 100 
 label, Normal noise or counts; synthetic, of seed 0. The rows lie in a Parquet file, which the fit
 reads in parts, keeping its columns on disk. In one process on at most two cores: peak of the
 resident size as the kernel tells it, pages of files that the system keeps included; what Python,
-JAX and Mercer take before any data are read is told apart. That the peak does not grow with the rows is what the smaller file is for.
-The truth is known: root mean square error of the function and of the levels, in units of the
-outcome (of the log rate for counts); the noise is 0.5.
+JAX and Mercer take before any data are read is told apart. That the peak does not grow with the
+rows is what the smaller file is for. The truth is known: root mean square error of the function and
+of the levels, in units of the outcome (of the log rate for counts); the noise is 0.5.
 
     python benchmarks/large.py [--rows 2000000] [--outcome normal count] [--folder DIR]
 """

@@ -23,9 +23,7 @@ from mercer.dsl.spaces import INFINITE, Dim, Image, Label, Shape, Space, Vector,
 from mercer.stdlib import catalog
 
 
-def process_text(
-    body: Body, declared: ir.Unknown | ir.Function, *, is_joint: bool = False
-) -> str:
+def process_text(body: Body, declared: ir.Unknown | ir.Function, *, is_joint: bool = False) -> str:
     """`RandomFunction(kernel)` or `Weights(sd)`. `is_joint`: all copies of it in one state."""
     if isinstance(declared, ir.Unknown):
         assert isinstance(declared.prior, ir.Distribution)

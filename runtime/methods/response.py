@@ -46,9 +46,7 @@ class Follower:
     """Differences of one bound over the same rows. `functions`: those of the optimisation;
     `samples`: all rows, with their weights."""
 
-    def __init__(
-        self, functions: Any, bound: Bound, samples: Sequence[Sample], key: Array
-    ) -> None:
+    def __init__(self, functions: Any, bound: Bound, samples: Sequence[Sample], key: Array) -> None:
         self.functions, self.samples, self.key = functions, samples, key
         self.is_closed: bool = functions.is_closed
 
