@@ -288,7 +288,13 @@ class _Emitter(DataFunctions):
         model = self.model
         owners = {use.owner for use in self.structure.sites.values()} - self.apart()
         return {
-            name: process_text(body, model.unknowns.get(name) or model.functions[name])
+            name: process_text(
+                body,
+                model.unknowns.get(name) or model.functions[name],
+                is_joint=self.line is not None
+                and self.line.is_joint
+                and name in self.structure.block,
+            )
             for name in model.order
             if name in owners
         }

@@ -17,14 +17,16 @@ from jax import Array
 _pytree = jax.tree_util.register_dataclass
 
 
-@partial(_pytree, data_fields=("kernel", "outputs"), meta_fields=())
+@partial(_pytree, data_fields=("kernel", "outputs"), meta_fields=("copies",))
 @dataclass(frozen=True)
 class RandomFunction:
     """A zero-mean Gaussian process. `outputs`: covariance [k, k] between the coordinates of its
-    codomain, or None: they are independent."""
+    codomain, or None: they are independent. `copies`: how many one state along a line holds, of a
+    function with labels whose copies are seen together; None: each is a chain of its own."""
 
     kernel: Any
     outputs: Array | None = None
+    copies: int | None = None
 
 
 @partial(_pytree, data_fields=("sd", "covariance"), meta_fields=())

@@ -95,7 +95,8 @@ def complete(
                 groups.setdefault(group + SHARES, {})[name] = value["shares"]
             else:
                 groups.setdefault(group + STATISTICS, {})[name] = np.stack([*value.values()])
-    sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items()}
+    own = {program.NAMES[word] for word in getattr(program, "POSTERIOR", ())}
+    sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items() if k not in own}
     groups["posterior"] = {**sampled, **groups["posterior"]}
     groups["sample_stats"] = {**draws.stats, **groups["sample_stats"]}
     if draws.traces:
