@@ -148,6 +148,15 @@ def design(part: Part, n: int) -> Array:
 
 def weighted_design(processes: Processes, name: str, quantity: Rows) -> Array:
     """Coefficients [n, p] of the whitened weights `name`: design times the prior's root."""
+    total = plain_design(processes, name, quantity)
+    process = processes[name]
+    assert isinstance(process, Weights)
+    root = weights_root(process, total.shape[1])
+    return total * root if root.ndim == 1 else total @ root
+
+
+def plain_design(processes: Processes, name: str, quantity: Rows) -> Array:
+    """Coefficients [n, p] of the weights `name` themselves."""
     n = len(quantity.constant)
     process = processes[name]
     assert isinstance(process, Weights)
@@ -157,9 +166,7 @@ def weighted_design(processes: Processes, name: str, quantity: Rows) -> Array:
         design(p, n) if p.site.features is None else apply(p, _feature_design(p.site, count))
         for p in parts
     ]
-    total = sum(blocks[1:], blocks[0])
-    root = weights_root(process, count)
-    return total * root if root.ndim == 1 else total @ root
+    return sum(blocks[1:], blocks[0])
 
 
 def _feature_design(site: Site, count: int) -> Array:
