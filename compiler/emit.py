@@ -29,6 +29,7 @@ from mercer.compiler.plan import Plan
 from mercer.compiler.preparing import TIMELINE, DataFunctions, indented, keywords
 from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.shapes import weights_name
+from mercer.compiler.tangents import frames_name, tangential
 from mercer.compiler.walk import imputed
 from mercer.compiler.waves import shapes_shown
 from mercer.dsl.spaces import Field
@@ -367,7 +368,7 @@ class _Emitter(DataFunctions):
 
     def outcomes(self, body: Body) -> dict[str, str]:
         entries = {}
-        along = ""
+        along, arrows = "", tangential(self.model)
         if self.line is not None:
             text = self.order_text(body, TIMELINE, self.line.local)
             body.lines.append(f"order = {text}")
@@ -386,9 +387,12 @@ class _Emitter(DataFunctions):
                 mean = affine_text(body, self.structure.locations[name], dims)
                 scale = law.arguments.get("scale")
                 noise = "1.0" if scale is None else self._noise(body, scale, dims)
-                entries[name] = f"Gaussian({mean}, noise={noise}{along})"
+                own = f", frames={body.read(frames_name(name))}" if name in arrows else ""
+                entries[name] = f"Gaussian({mean}, noise={noise}{along}{own})"
             else:
-                entries[name] = law_text(body, law, dims, observation.type, is_whole=True)
+                text = law_text(body, law, dims, observation.type, is_whole=True)
+                frames = body.read(frames_name(name)) if name in arrows else ""
+                entries[name] = f"tangential({text}, {frames})" if frames else text
         return entries
 
     def _noise(self, body: Body, scale: ir.Expr, dims: tuple[str, ...]) -> str:

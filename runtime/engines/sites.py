@@ -19,6 +19,9 @@ from mercer.runtime.engines.cholesky import factor
 from mercer.runtime.engines.terms import Affine, Process, RandomFunction, Site, Weights
 from mercer.stdlib.points import covariance, variance
 
+_DESIGN = 1 << 24
+"""Entries of a matrix of coefficients that may be formed."""
+
 Processes = Mapping[str, Process]
 Sites = Mapping[str, Site]
 
@@ -124,7 +127,8 @@ def apply(part: Part, matrix: Array) -> Array:
     if index.ndim == 1:
         c = c[:, 0] if c.ndim == 2 else c
         return (c[:, None] if wide and jnp.ndim(c) else c) * matrix[index]
-    if index.shape[1] > 4:  # one matrix product is then cheaper than the gathers
+    # One matrix product is then cheaper than the gathers.
+    if index.shape[1] > 4 and index.shape[0] * part.site.size <= _DESIGN:
         return design(part, index.shape[0]) @ matrix
     c = jnp.broadcast_to(c[:, None] if jnp.ndim(c) == 1 else c, index.shape)
     columns = [

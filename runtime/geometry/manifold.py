@@ -154,6 +154,10 @@ class Manifold:
         """The waves of tangent vectors at points [n, D], in the surrounding space: [n * D, k]."""
         return self.extension(points).vectors(self.tangents.values, self.frames)
 
+    def frames_at(self, points: Any) -> np.ndarray:
+        """The tangent frames at points [n, D], as `tangents_at` has them: [n, D, d]."""
+        return self.extension(points).frames
+
     def tangential(self, points: Any, vectors: Any) -> np.ndarray:
         """The tangential part of vectors [n, D] at points [n, D]."""
         frames = self.extension(points).frames

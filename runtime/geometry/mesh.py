@@ -187,6 +187,10 @@ class Mesh:
         """The waves of tangent vectors at points [n, 3], in space: [n * 3, k]."""
         return self.extension(points).vectors(self.tangents.values, self.frames)
 
+    def frames_at(self, points: Any) -> np.ndarray:
+        """The tangent frames at points [n, D], as `tangents_at` has them: [n, D, d]."""
+        return self.extension(points).frames
+
 
 def _frames(normals: np.ndarray) -> np.ndarray:
     """Two unit vectors [n, 3, 2] across each of `normals` [n, 3], the smaller coordinates of which
