@@ -31,7 +31,7 @@ from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.shapes import weights_name
 from mercer.compiler.tangents import frames_name, tangential
 from mercer.compiler.walk import imputed
-from mercer.compiler.waves import shapes_shown
+from mercer.compiler.waves import shapes_made, shapes_shown
 from mercer.dsl.spaces import Field
 
 Write = Callable[[Body], str | None]
@@ -61,7 +61,7 @@ class _Emitter(DataFunctions):
             *([self.function("factors", self.factors)] if self.contraction else []),
             *([self.maps_function()] if self.layers else []),
         ]
-        functions += [self.function("shapes", shapes_shown)] if self.waves else []
+        functions += [self.function("shapes", shapes_made)] if self.waves else []
         return "\n\n\n".join([self.head("\n".join(functions)), *functions]) + "\n"
 
     def head(self, body: str) -> str:
@@ -82,6 +82,7 @@ class _Emitter(DataFunctions):
             f"ENGINE = {engine or None}",
             *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
             *([f"PREPARED = {self.prepared()!r}"] if self.waves else []),
+            *([f"SHOWN = {shapes_shown(self.structure)!r}"] if self.waves else []),
             *self.variational(),
             *self.inner_said(),
             *self.passed(),

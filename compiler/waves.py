@@ -73,22 +73,27 @@ def write_waves(body: Body) -> None:
         body.lines.append(f"{body.identifiers[frames_name(outcome)]} = {text}")
 
 
-def shapes_shown(body: Body) -> dict[str, str]:
-    """Of each value of a function on a surface at a column of points: the shape and the column."""
-    made: dict[str, None] = {}
+def shapes_made(body: Body) -> dict[str, str]:
+    """Each shape that a function sees, by its name."""
     entries = {}
-    for use, function, _ in _sites(body.structure):
+    for function in functions_seeing_shapes(body.structure).values():
+        for _, shape in shapes_seen(function):
+            entries[shape.name] = _shape_text(body, body.model.shapes[shape.name])
+    body.lines += [f"{body.identifiers[f'{n} shape']} = {text}" for n, text in entries.items()]
+    return {name: body.identifiers[f"{name} shape"] for name in entries}
+
+
+def shapes_shown(structure: Structure) -> dict[str, tuple[str, str]]:
+    """Of each value of a function on a surface at a column of points: the shape and the column."""
+    entries = {}
+    for use, function, _ in _sites(structure):
         shape = shape_of(function)
         assert use.apply is not None
         if shape is None or shape.ambient is None or not isinstance(use.apply.point[0], ir.Ref):
             continue
         column = use.apply.point[0].name
-        if column not in body.model.data or function.type.dims:
-            continue
-        word = body.identifiers[f"{shape} shape"]
-        made[f"{word} = {_shape_text(body, body.model.shapes[shape.name])}"] = None
-        entries[use.key] = f"({word}, {column!r})"
-    body.lines += made
+        if column in structure.model.data and not function.type.dims:
+            entries[use.key] = (shape.name, column)
     return entries
 
 
