@@ -9,8 +9,8 @@ walk of the connection Laplacian, measured at 119 of them with noise of 1 % of i
 error are those of the field at the other 189; intervals are those of a new measurement there, noise
 included. `torus`: an analytic field, measured at 40 % of the points with noise of 5 %; cosine at
 the others. `hole`: a field on a sphere of which a cap is not measured, and what became of its
-singularities. Fits are MAP, with 100 draws. Nothing is kept from one call
-to the next: programs and waves go to a folder of the call's own.
+singularities. Fits are MAP, with 100 draws. For `torus` nothing is kept
+from one call to the next: programs and waves go to a folder of the call's own.
 """
 
 from __future__ import annotations
@@ -132,6 +132,8 @@ def bunny(path: Path, seeds: int, durations: list[float]) -> None:
                 near = data["arrow"][nearest[:, :count]].mean(axis=1)
                 found = scores(near, np.full(near.shape, np.nan), field[test])
                 rows.setdefault(name, []).append(found)
+            told = ", ".join(f"{name} {found[-1][0]:.4f}" for name, found in rows.items())
+            print(f"time {duration:g}, seed {seed}: {told}", file=sys.stderr, flush=True)
         for name, found in rows.items():
             cosine, error, cover = np.mean(found, axis=0)
             covers = "" if name.endswith(("neighbour", "neighbours")) else f"{cover:.3f}"
@@ -237,18 +239,14 @@ def main() -> None:
     cap = what.add_parser("hole")
     cap.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["MERCER_CACHE_DIR"] = folder
-        measure(asked)
-
-
-def measure(asked: argparse.Namespace) -> None:
     if asked.what == "bunny":
         bunny(asked.path, asked.seeds, asked.time)
     elif asked.what == "hole":
         hole(asked.seeds)
     else:
-        torus(asked.counts)
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["MERCER_CACHE_DIR"] = folder
+            torus(asked.counts)
 
 
 if __name__ == "__main__":
