@@ -162,9 +162,7 @@ def one_draw(
     for number, (name, outcome) in enumerate(law.laws.items()):
         own_key = jax.random.fold_in(noise_key, number)
         if isinstance(outcome, Gaussian):
-            mean = values[f"mean of {name}"]
-            noise = jnp.reshape(jnp.broadcast_to(outcome.noise, (mean.size,)), mean.shape)
-            predictive[name] = mean + noise * jax.random.normal(own_key, mean.shape)
+            predictive[name] = values[f"mean of {name}"] + outcome.draw_noise(own_key)
             log_likelihood[name] = scores[name].log_density
         else:
             if isinstance(outcome, Linked):
