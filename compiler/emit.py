@@ -30,6 +30,7 @@ from mercer.compiler.preparing import TIMELINE, DataFunctions, indented, keyword
 from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.shapes import weights_name
 from mercer.compiler.tangents import frames_name, tangential
+from mercer.compiler.training import settings_before
 from mercer.compiler.walk import imputed
 from mercer.compiler.waves import shapes_made, shapes_shown
 from mercer.dsl.spaces import Field
@@ -162,7 +163,10 @@ class _Emitter(DataFunctions):
             outcomes = tuple(self.model.observations)
             image = image_of(self.model, next(iter(self.layers.values())))
             word = self.identifiers[image.name] if isinstance(image, ir.Ref) else None
-            lines.append(f"TRAINING = Training({training.rows!r}, {outcomes!r}, {word!r})")
+            words = f"{training.rows!r}, {outcomes!r}, {word!r}"
+            if training.is_before:
+                words += f", before={settings_before(training, self.structure)!r}"
+            lines.append(f"TRAINING = Training({words})")
         return lines
 
     def inducing(self) -> dict[str, tuple[int, tuple[str, ...]]]:
