@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from mercer.runtime.engines.cholesky import solve_triangular
-from mercer.runtime.engines.evidence import Moments, expected_evidence
+from mercer.runtime.engines.evidence import Arrays, Moments, expected_evidence
 from mercer.runtime.engines.sites import Rows, rows, spread
 from mercer.runtime.engines.terms import Affine, Gaussian
 from mercer.runtime.engines.variational import Variational
@@ -168,15 +168,17 @@ class Bound:
         apart: Pairs,
     ) -> Natural:
         """`natural_target`, on average over the draws of the layers."""
+        closed = {name: look for name, look in looks.items() if isinstance(look, Moments)}
+        opened = {name: look for name, look in looks.items() if name not in closed}
 
         def of(looks: Any, slopes: Any) -> Natural:
-            return natural_target(looks, slopes, weights, scale, law, apart)
+            return natural_target({**looks, **closed}, slopes, weights, scale, law, apart)
 
-        if not self.samples:
-            return of(looks, slopes)
+        if not (self.samples and opened):
+            return of(opened, slopes)
         # The expectation is a mean over draws, so that its slopes are shares of theirs.
         each = jax.tree.map(lambda leaf: leaf * self.samples, dict(slopes))
-        found = jax.vmap(of)(dict(looks), each)
+        found = jax.vmap(of)(opened, each)
         return jax.tree.map(lambda leaf: leaf.mean(axis=0), found)
 
     def _expected(
@@ -187,19 +189,26 @@ class Bound:
         weights: Array,
         key: Array,
     ) -> tuple[Array, dict[str, Look | Moments]]:
-        """The same given the layers, on average over draws of them; looks of each draw."""
+        """The same given the layers, on average over draws of them: moments over all of these,
+        other looks of each."""
         if not self.samples:
             through = Drawn(self.program, known)
             every = passed(self.program, known, through)
-            return self._given_layers(every, probes, law, weights, key)
+            total, looks, grams, closed = self._given_layers(every, probes, law, weights, key)
+            return _with_closed(total, looks, grams, closed, law)
 
         def at_draw(key: Array, probes: Mapping[str, Probe]) -> Any:
             first, second = jax.random.split(key)
             every = passed(self.program, known, Drawn(self.program, known, first))
             return self._given_layers(every, probes, law, weights, second)
 
-        total, looks = jax.vmap(at_draw)(jax.random.split(key, self.samples), dict(probes))
-        return total.mean(), looks
+        # Inducing points do not depend on draws, so that of Normal outcomes each draw is but more
+        # rows of one regression.
+        keys = jax.random.split(key, self.samples)
+        over = jax.vmap(at_draw, out_axes=(0, 0, None, 0))
+        total, looks, grams, closed = over(keys, dict(probes))
+        closed = {name: _one_regression(seen) for name, seen in closed.items()}
+        return _with_closed(total.mean(), looks, grams, closed, law)
 
     def _given_layers(
         self,
@@ -208,7 +217,9 @@ class Bound:
         law: Normal,
         weights: Array,
         key: Array,
-    ) -> tuple[Array, dict[str, Look | Moments]]:
+    ) -> tuple[Array, dict[str, Look | Moments], Arrays, dict[str, _Regression]]:
+        """The expectation of the outcomes that are not Normal, and their looks; of the others the
+        regressions that they are, with the covariances of inducing values."""
         program = self.program
         block = Variational(program.processes(**known), program.sites(**known), law)
         quantities = program.quantities(**known)
@@ -218,7 +229,7 @@ class Bound:
             for k in keys
         }
         means = {k: view.mean.reshape(quantities[k].shape) for k, view in views.items()}
-        total, looks = jnp.zeros(()), {}
+        total, looks, closed = jnp.zeros(()), {}, {}
         for number, (name, outcome) in enumerate(program.outcomes(means, **known).items()):
             value, _ = observed_value(program, known, name)
             axis = program.DIMS[name].index(program.ROWS)
@@ -228,8 +239,7 @@ class Bound:
                 each = jnp.broadcast_to(
                     _along(weights, axis, outcome.mean.shape), outcome.mean.shape
                 )
-                density, looks[name] = _closed(block, outcome, value, each.reshape(-1))
-                total += density
+                closed[name] = _regression(block, outcome, value, each.reshape(-1))
                 continue
             if name not in program.PREDICTORS:
                 density, look = seen_density(outcome, value), None
@@ -249,7 +259,7 @@ class Bound:
             total += jnp.sum(each.reshape(len(weights), -1) * weights[:, None])
             if look is not None:
                 looks[name] = look
-        return total, looks
+        return total, looks, block.grams if closed else (), closed
 
 
 def moved(shifts: Mapping[str, Array], sample: Sample) -> dict[str, Array]:
@@ -335,10 +345,17 @@ def _viewed(block: Variational, affine: Affine) -> _View:
     )
 
 
-def _closed(
-    block: Variational, outcome: Gaussian, value: Any, weights: Array
-) -> tuple[Array, Moments]:
-    """The sum over rows, without their variances one by one: `mercer.runtime.engines.evidence`."""
+class _Regression(NamedTuple):
+    """A Normal outcome in units of its noise: covariances with inducing values [n, m], features of
+    finite unknowns [n, q], residuals [n]; and what does not depend on the law."""
+
+    crosses: Arrays
+    design: Array
+    residual: Array
+    constant: Array
+
+
+def _regression(block: Variational, outcome: Gaussian, value: Any, weights: Array) -> _Regression:
     noise, target = spread(outcome.noise, outcome.mean.shape), rows(outcome.mean, block.sites)
     value = jnp.reshape(value, -1)
     seen = jnp.isfinite(value)
@@ -348,13 +365,33 @@ def _closed(
     residual = (jnp.where(seen, value, 0.0) - target.constant - mean) * scale
     crosses, design = block.columns(target)
     crosses = tuple(cross * scale[:, None] for cross in crosses)
-    law = block.law
-    found, moments = expected_evidence(
-        block.grams, crosses, design * scale[:, None], residual, law.mean, law.covariance
-    )
     constant = jnp.log(noise) + 0.5 * math.log(2 * math.pi)
     constant += 0.5 * (block.prior_variance(target) + variance) / noise**2
-    return found - weights @ constant, moments
+    return _Regression(crosses, design * scale[:, None], residual, -(weights @ constant))
+
+
+def _one_regression(each: _Regression) -> _Regression:
+    """The mean over several, the leading axis, as one of all their rows."""
+    draws, size = each.residual.shape
+    crosses, design, residual = jax.tree.map(
+        lambda leaf: leaf.reshape(draws * size, *leaf.shape[2:]) / math.sqrt(draws), each[:3]
+    )
+    return _Regression(crosses, design, residual, each.constant.mean())
+
+
+def _with_closed(
+    total: Array,
+    looks: dict[str, Look | Moments],
+    grams: Arrays,
+    closed: Mapping[str, _Regression],
+    law: Normal,
+) -> tuple[Array, dict[str, Look | Moments]]:
+    """An expectation with that of Normal outcomes: the sum over rows, without their variances one
+    by one (`mercer.runtime.engines.evidence`)."""
+    for name, seen in closed.items():
+        found, looks[name] = expected_evidence(grams, *seen[:3], law.mean, law.covariance)
+        total += found + seen.constant
+    return total, looks
 
 
 def _along(weights: Array, axis: int, shape: tuple[int, ...]) -> Array:

@@ -161,7 +161,7 @@ class Stochastic:
 
     def _anew(self, flat: Array, points: dict[str, Array]) -> State:
         shifts = {k: jnp.zeros_like(points[k]) for k in self.widths}
-        free = Free(flat, jnp.full(flat.shape, _LOG_SD), shifts)
+        free = Free(flat, jnp.full_like(flat, _LOG_SD), shifts)
         q, nothing = self.functions.prior, np.zeros(0)
         law = standard_law(len(q.shift), self.functions.apart)
         # Behind layers the points are moved with them, and not chosen again.
