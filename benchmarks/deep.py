@@ -103,11 +103,11 @@ def mercer(clock: Clock, rows: dict[str, np.ndarray]) -> None:
     import jax.numpy as jnp
 
     import mercer as own
+    from mercer.runtime.engines.variational import Variational
     from mercer.runtime.inner import passed
     from mercer.runtime.methods.bound import _viewed, moved
     from mercer.runtime.methods.minibatch import Minibatches
     from mercer.runtime.methods.stochastic import Stochastic
-    from mercer.runtime.engines.variational import Variational
     from mercer.runtime.through import Drawn
 
     model = own.compile(DEEP)

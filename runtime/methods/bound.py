@@ -17,7 +17,7 @@ from mercer.runtime.engines.evidence import Arrays, Moments, expected_evidence
 from mercer.runtime.engines.sites import Rows, rows, spread
 from mercer.runtime.engines.terms import Affine, Gaussian
 from mercer.runtime.engines.variational import Variational
-from mercer.runtime.inner import divergences, is_drawn, passed
+from mercer.runtime.inner import divergences, has_drawn_grams, is_drawn, passed
 from mercer.runtime.methods.expectation import (
     curvature,
     in_cells,
@@ -124,7 +124,7 @@ class Bound:
         unknowns: what free is moved by; the divergence of q does not depend on it."""
         known, prior = self.known(free, sample)
         law = law._replace(apart=apart)
-        value, looks = self._expected(known, probes, law, sample.weights, key)
+        value, looks = self._expected(known, probes, law, sample.weights, key, is_learning=True)
         return scale * value + prior + free.entropy, looks
 
     def predictors(self, known: Mapping[str, Any]) -> list[Affine]:
@@ -188,9 +188,11 @@ class Bound:
         law: Normal,
         weights: Array,
         key: Array,
+        *,
+        is_learning: bool = False,
     ) -> tuple[Array, dict[str, Look | Moments]]:
         """The same given the layers, on average over draws of them: moments over all of these,
-        other looks of each."""
+        other looks of each. `is_learning`: Gram matrices that are drawn about themselves are."""
         if not self.samples:
             through = Drawn(self.program, known)
             every = passed(self.program, known, through)
@@ -199,8 +201,12 @@ class Bound:
 
         def at_draw(key: Array, probes: Mapping[str, Probe]) -> Any:
             first, second = jax.random.split(key)
-            every = passed(self.program, known, Drawn(self.program, known, first))
+            through = Drawn(self.program, known, first, is_learning=is_learning)
+            every = passed(self.program, known, through)
             return self._given_layers(every, probes, law, weights, second)
+
+        if is_learning and has_drawn_grams(self.program):
+            return self._by_draws_of_grams(at_draw, probes, law, key)
 
         # Inducing points do not depend on draws, so that of Normal outcomes each draw is but more
         # rows of one regression.
@@ -209,6 +215,22 @@ class Bound:
         total, looks, grams, closed = over(keys, dict(probes))
         closed = {name: _one_regression(seen) for name, seen in closed.items()}
         return _with_closed(total.mean(), looks, grams, closed, law)
+
+    def _by_draws_of_grams(
+        self, at_draw: Any, probes: Mapping[str, Probe], law: Normal, key: Array
+    ) -> tuple[Array, dict[str, Look | Moments]]:
+        """The mean over draws of which each has inducing points of its own."""
+
+        def one(key: Array, probes: Mapping[str, Probe]) -> Any:
+            return _with_closed(*at_draw(key, probes), law)
+
+        total, looks = jax.vmap(one)(jax.random.split(key, self.samples), dict(probes))
+        means = {
+            name: jax.tree.map(lambda leaf: leaf.mean(axis=0), look)
+            for name, look in looks.items()
+            if isinstance(look, Moments)
+        }
+        return total.mean(), {**looks, **means}
 
     def _given_layers(
         self,

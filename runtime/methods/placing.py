@@ -41,6 +41,10 @@ _CANDIDATES = 10_000
 
 _FIRST, _THEN = 50, 200  # steps with the points held, and with them
 _INNER = 3000  # at most, with Gram matrices, of which a bound is the smooth function
+_SETTLED = (
+    100,
+    0.1,
+)  # steps in which the bound rises by so little, in nats, that it is near its top
 
 Arrays = Mapping[str, Any]
 
@@ -119,7 +123,11 @@ def place(
         return Placed(arguments, flat, counts, widths)
     density = Density(program, arguments, seed=seed)
     if layered:
-        start, moved = _climbed(density, flat, widths, _INNER, report)
+        # With all rows as inducing points the optimum itself is wanted, as it is known to be one.
+        is_whole = not any(
+            word in widths for own in facts_of(program).values() for word in own.points
+        )
+        start, moved = _climbed(density, flat, widths, _INNER, report, is_exact=is_whole)
         return Placed(_with(arguments, moved), start, counts, widths)
     if density.has_unknowns:
         start = _climbed(density, flat, {}, _FIRST, report)[0]
@@ -291,11 +299,18 @@ def _plain(points: Points) -> Points:
 
 
 def _climbed(
-    density: Density, start: np.ndarray, widths: Mapping[str, Any], steps: int, report: Report
+    density: Density,
+    start: np.ndarray,
+    widths: Mapping[str, Any],
+    steps: int,
+    report: Report,
+    *,
+    is_exact: bool = False,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """The unknowns, and the points of `widths`, at the mode that L-BFGS reaches from a start.
 
     A step of one is the width of the data for a point, and an unconstrained unit for the rest.
+    With Gram matrices, and not `is_exact`, it ends where the bound has settled.
     """
     arrays = dict(density.arguments.arrays)
     shifts = {name: jnp.zeros_like(arrays[name]) for name in widths}
@@ -326,6 +341,20 @@ def _climbed(
     is_fine = steps == _INNER
     ends = {"ftol": 1e-13, "gtol": 1e-7} if is_fine else {"ftol": 1e-8, "gtol": 1e-4}
     options = {"maxiter": steps, "maxfun": 2 * steps, "maxcor": 20, **ends}
-    result: Any = minimize(told, np.asarray(zero), jac=True, method="L-BFGS-B", options=options)
+    values: list[float] = []
+
+    def settled(intermediate_result: Any) -> None:
+        values.append(float(intermediate_result.fun))
+        if len(values) > _SETTLED[0] and values[-1 - _SETTLED[0]] - values[-1] < _SETTLED[1]:
+            raise StopIteration
+
+    result: Any = minimize(
+        told,
+        np.asarray(zero),
+        jac=True,
+        method="L-BFGS-B",
+        options=options,
+        callback=settled if is_fine and not is_exact else None,
+    )
     flat, shifts = unravel(jnp.asarray(result.x))
     return np.asarray(flat, float), moved(arrays, widths, shifts)

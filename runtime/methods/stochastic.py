@@ -55,6 +55,7 @@ _CHUNK = 10  # steps in a call
 _LOG_SD = -3.0  # of unconstrained unknowns at the start: close to a point
 _LEAST_DRAWS = 32  # of the unknowns, over all rows
 _WINDOW = (50, 500)  # steps, at least and at most; about one pass over the rows in between
+_DEEP = 300  # at least, where layers are learned: their laws move far slower than the outer one
 _PASS = 8  # batches at a time, where nothing is moved
 _BOUND_ROWS = 2**18  # rows that the bound is taken from, where it has no closed form
 _SETTLING = 3  # passes over all rows at the end, where entries stand apart from the joint law
@@ -141,7 +142,8 @@ class Stochastic:
         self.is_whole = self.batch == self.batches.count
         self.is_closed = not program.PREDICTORS
         count = self.batches.count
-        self.window = int(np.clip(math.ceil(count / self.batch), *_WINDOW))
+        least = _DEEP if has_laws(program) else _WINDOW[0]
+        self.window = int(np.clip(math.ceil(count / self.batch), least, _WINDOW[1]))
         some = shuffled(count, 0, min(count, _CANDIDATES), seed)
         self.candidates = self.batches.arguments(np.sort(some))
 
