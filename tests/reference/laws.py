@@ -52,6 +52,14 @@ ARGUMENTS: dict[str, dict[str, float | None]] = {
     },
     "Dirichlet": {"concentration": None},
     "LKJ": {"concentration": 1.0},
+    "Multinomial": {"total_count": 1.0, "probs": None, "logits": None},
+    "DirichletMultinomial": {"concentration": None, "total_count": 1.0},
+    "Wishart": {
+        "concentration": None,
+        "scale_matrix": None,
+        "rate_matrix": None,
+        "scale_tril": None,
+    },
     "Flat": {},
 }
 """Arguments of each law in NumPyro's order, with their defaults."""
@@ -68,7 +76,10 @@ SUPPORT = {
 }
 """The space of an unknown without a signature; `Real` where it is not named here."""
 
-VECTORS = {"MultivariateNormal": 1, "Dirichlet": 1, "LKJ": 2}
+VECTORS = {
+    **dict.fromkeys(("MultivariateNormal", "Dirichlet", "Multinomial", "DirichletMultinomial"), 1),
+    **dict.fromkeys(("LKJ", "Wishart"), 2),
+}
 """Laws over vectors and matrices, with the number of their own dims."""
 
 
@@ -207,6 +218,16 @@ def log_vector(name: str, a: dict[str, Any], y: np.ndarray) -> float:
                 covariance = a["scale_tril"] @ a["scale_tril"].T
             mean = np.broadcast_to(a["loc"], (size,))
             return float(stats.multivariate_normal(mean, covariance).logpdf(y))
+        case "Multinomial":
+            shares = a.get("probs")
+            shares = special.softmax(a["logits"]) if shares is None else shares
+            return float(stats.multinomial(int(a["total_count"]), shares).logpmf(y))
+        case "DirichletMultinomial":
+            alpha = np.broadcast_to(a["concentration"], (size,))
+            return float(stats.dirichlet_multinomial(alpha, int(a["total_count"])).logpmf(y))
+        case "Wishart":
+            scale = a["scale_matrix"]
+            return float(stats.wishart(float(a["concentration"]), scale).logpdf(y))
     raise NotImplementedError(f"no law {name}")
 
 
