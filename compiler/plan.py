@@ -272,17 +272,18 @@ def _of_grams(structure: Structure, sizes: Mapping[str, int] | None, asked: str)
         return _in_batches(*found, sizes)
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
     inducing = inducing_of(structure, sizes)
-    left = f"{listed(sampled)} and the Gram matrices" if sampled else "The Gram matrices"
+    unknown = [*(f"gram({layer.owner})" for layer in structure.layers), *sampled]
     about = (
-        ", with the uncertainty of the unknowns around it by Laplace's approximation, the Gram "
-        "matrices held."
+        ", and the uncertainty of the others around it by Laplace's approximation, the Gram "
+        "matrices held"
     )
     sentences = [
         *layer_sentences(structure),
         of_linear(structure, engine),
         of_inducing(inducing, sizes, is_deep=True),
         *([f"One bound takes about {flops:.1e} operations."] if flops else []),
-        f"{left} are found at the highest mode, by L-BFGS{about if sampled else '.'}",
+        f"Left to inference: {listed(unknown)}, which are found at the highest mode by L-BFGS"
+        f"{about if sampled else ''}.",
         *of_defaults(model),
     ]
     steps = steps_of(structure, sizes)

@@ -172,8 +172,8 @@ def batch_sentences(
     if sampled:
         names = ", ".join(sampled)
         yield (
-            f"{names}: each has a Normal law of its own in unconstrained space, which knows no "
-            "correlation with the others."
+            f"Left to inference: {names}: each has a Normal law of its own in unconstrained "
+            "space, which knows no correlation with the others."
         )
 
 

@@ -123,11 +123,13 @@ def place(
         return Placed(arguments, flat, counts, widths)
     density = Density(program, arguments, seed=seed)
     if layered:
-        # With all rows as inducing points the optimum itself is wanted, as it is known to be one.
+        # With all rows as inducing points and nothing else unknown there is one optimum.
         is_whole = not any(
             word in widths for own in facts_of(program).values() for word in own.points
         )
-        start, moved = _climbed(density, flat, widths, _INNER, report, is_exact=is_whole)
+        start, moved = _climbed(
+            density, flat, widths, _INNER, report, is_exact=is_whole and not density.has_unknowns
+        )
         return Placed(_with(arguments, moved), start, counts, widths)
     if density.has_unknowns:
         start = _climbed(density, flat, {}, _FIRST, report)[0]
