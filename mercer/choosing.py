@@ -57,7 +57,6 @@ def fit_chosen(
             fit = model.at(number).fit(fitted, infer, seed=seed, **options)
             scores[f"{number:g}"] = np.asarray(held_out_density(fit, tested))
             kept.save("scores", dict(scores))
-            kept.write()
     best = max(model.choice.numbers, key=lambda number: float(scores[f"{number:g}"]))
     if not math.isfinite(scores[f"{best:g}"]):
         raise ValueError("data: no held-out row has an outcome, so that nothing can be chosen by")
