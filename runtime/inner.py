@@ -177,6 +177,13 @@ def unpacked(root: Array) -> Array:
     return jnp.tril(root, -1) + diagonal[..., None] * jnp.eye(root.shape[-1])
 
 
+def trace_names(program: ModuleType) -> list[str]:
+    """The names of what is kept of a bound over the iterations: their numbers, it and its parts."""
+    owners = [facts.owner for facts in facts_of(program).values()]
+    parts = ["bound", "log likelihood", *(f"divergence of {owner}" for owner in owners)]
+    return ["iteration", *(f"{part} over iterations" for part in parts)]
+
+
 class Seen(NamedTuple):
     """One output of a function through its inducing points: features [n, m] at the rows, what they
     leave of the prior variance [n], and the root of the covariance of inducing values."""

@@ -24,7 +24,7 @@ from jax import Array
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.engines.evidence import Moments
 from mercer.runtime.engines.inducing import Inducing
-from mercer.runtime.inner import divergences, facts_of, has_laws, is_drawn
+from mercer.runtime.inner import divergences, facts_of, has_laws, is_drawn, trace_names
 from mercer.runtime.kept import Kept
 from mercer.runtime.methods.bound import Bound, Free, Look, Probe, Sample, moved
 from mercer.runtime.methods.checkpoint import Checkpoint
@@ -278,10 +278,7 @@ class Stochastic:
         """The bound and its parts over the steps, by name."""
         if not state.trace.shape[1]:
             return {}
-        owners = [facts.owner for facts in facts_of(self.program).values()]
-        parts = ["bound", "log likelihood", *(f"divergence of {owner}" for owner in owners)]
-        names = ["iteration", *(f"{part} over iterations" for part in parts)]
-        return dict(zip(names, state.trace.T, strict=True))
+        return dict(zip(trace_names(self.program), state.trace.T, strict=True))
 
     def _settled(self, state: State) -> State:
         """q where all rows lead it."""

@@ -295,6 +295,10 @@ def test_a_reopened_machine_predicts_the_same(tmp_path):
     model = mercer.compile(MACHINE.replace("scale = 1)", "scale ~ HalfNormal(1))"))
     fit = model.fit(_rows(20), seed=1, draws=20, chains=2, progress=False)
     new = {"x": np.random.default_rng(0).normal(size=(5, 4))}
+    stats = fit.idata["sample_stats"]
+    bound, fell = (stats[f"{n} over iterations"].values for n in ("bound", "divergence of h"))
+    assert bound[-1] > bound[0]
+    assert fell[-1] == pytest.approx(stats["divergence of h"].values.mean(), rel=1e-6)
     again = mercer.open(fit.save(tmp_path / "machine.nc"))
     np.testing.assert_array_equal(fit.predict(new).means["y"], again.predict(new).means["y"])
     np.testing.assert_array_equal(
