@@ -13,11 +13,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from mercer.runtime.engines.cholesky import solve_triangular
-from mercer.runtime.engines.evidence import Arrays, Moments, expected_evidence
-from mercer.runtime.engines.sites import Rows, rows, spread
+from mercer.runtime.engines.evidence import Arrays, Moments
+from mercer.runtime.engines.sites import Rows, rows
 from mercer.runtime.engines.terms import Affine, Gaussian
 from mercer.runtime.engines.variational import Variational
 from mercer.runtime.inner import divergences, has_drawn_grams, is_drawn, passed
+from mercer.runtime.methods.closed import Look, Regressed, as_one, regressed, with_closed
 from mercer.runtime.methods.expectation import (
     curvature,
     in_cells,
@@ -58,19 +59,6 @@ class Sample(NamedTuple):
     widths: Mapping[str, Array]
     weights: Array
     white: Array
-
-
-class Look(NamedTuple):
-    """How one outcome looks at the whitened coordinates: R predictor cells, K of each row. An
-    outcome that is Normal says all by its `Moments`.
-
-    `curvature` [B, K, K] where draws give it; None: minus twice the derivative in the variance.
-    """
-
-    features: Array  # [R, p]
-    linear: Array  # [R], features times mean
-    variance: Array  # [R]
-    curvature: Array | None
 
 
 class Probe(NamedTuple):
@@ -197,7 +185,7 @@ class Bound:
             through = Drawn(self.program, known)
             every = passed(self.program, known, through)
             total, looks, grams, closed = self._given_layers(every, probes, law, weights, key)
-            return _with_closed(total, looks, grams, closed, law)
+            return with_closed(total, looks, grams, closed, law)
 
         def at_draw(key: Array, probes: Mapping[str, Probe]) -> Any:
             first, second = jax.random.split(key)
@@ -213,8 +201,8 @@ class Bound:
         keys = jax.random.split(key, self.samples)
         over = jax.vmap(at_draw, out_axes=(0, 0, None, 0))
         total, looks, grams, closed = over(keys, dict(probes))
-        closed = {name: _one_regression(seen) for name, seen in closed.items()}
-        return _with_closed(total.mean(), looks, grams, closed, law)
+        closed = {name: as_one(seen) for name, seen in closed.items()}
+        return with_closed(total.mean(), looks, grams, closed, law)
 
     def _by_draws_of_grams(
         self, at_draw: Any, probes: Mapping[str, Probe], law: Normal, key: Array
@@ -222,7 +210,7 @@ class Bound:
         """The mean over draws of which each has inducing points of its own."""
 
         def one(key: Array, probes: Mapping[str, Probe]) -> Any:
-            return _with_closed(*at_draw(key, probes), law)
+            return with_closed(*at_draw(key, probes), law)
 
         total, looks = jax.vmap(one)(jax.random.split(key, self.samples), dict(probes))
         means = {
@@ -239,7 +227,7 @@ class Bound:
         law: Normal,
         weights: Array,
         key: Array,
-    ) -> tuple[Array, dict[str, Look | Moments], Arrays, dict[str, _Regression]]:
+    ) -> tuple[Array, dict[str, Look | Moments], Arrays, dict[str, Regressed]]:
         """The expectation of the outcomes that are not Normal, and their looks; of the others the
         regressions that they are, with the covariances of inducing values."""
         program = self.program
@@ -261,7 +249,7 @@ class Bound:
                 each = jnp.broadcast_to(
                     _along(weights, axis, outcome.mean.shape), outcome.mean.shape
                 )
-                closed[name] = _regression(block, outcome, value, each.reshape(-1))
+                closed[name] = regressed(block, outcome, value, each.reshape(-1))
                 continue
             if name not in program.PREDICTORS:
                 density, look = seen_density(outcome, value), None
@@ -365,55 +353,6 @@ def _viewed(block: Variational, affine: Affine) -> _View:
         variance(block.law, features) + rest,
         rest,
     )
-
-
-class _Regression(NamedTuple):
-    """A Normal outcome in units of its noise: covariances with inducing values [n, m], features of
-    finite unknowns [n, q], residuals [n]; and what does not depend on the law."""
-
-    crosses: Arrays
-    design: Array
-    residual: Array
-    constant: Array
-
-
-def _regression(block: Variational, outcome: Gaussian, value: Any, weights: Array) -> _Regression:
-    noise, target = spread(outcome.noise, outcome.mean.shape), rows(outcome.mean, block.sites)
-    value = jnp.reshape(value, -1)
-    seen = jnp.isfinite(value)
-    weights = jnp.where(seen, weights, 0.0)
-    scale = jnp.sqrt(weights) / noise
-    mean, variance = block.of_apart(target)
-    residual = (jnp.where(seen, value, 0.0) - target.constant - mean) * scale
-    crosses, design = block.columns(target)
-    crosses = tuple(cross * scale[:, None] for cross in crosses)
-    constant = jnp.log(noise) + 0.5 * math.log(2 * math.pi)
-    constant += 0.5 * (block.prior_variance(target) + variance) / noise**2
-    return _Regression(crosses, design * scale[:, None], residual, -(weights @ constant))
-
-
-def _one_regression(each: _Regression) -> _Regression:
-    """The mean over several, the leading axis, as one of all their rows."""
-    draws, size = each.residual.shape
-    crosses, design, residual = jax.tree.map(
-        lambda leaf: leaf.reshape(draws * size, *leaf.shape[2:]) / math.sqrt(draws), each[:3]
-    )
-    return _Regression(crosses, design, residual, each.constant.mean())
-
-
-def _with_closed(
-    total: Array,
-    looks: dict[str, Look | Moments],
-    grams: Arrays,
-    closed: Mapping[str, _Regression],
-    law: Normal,
-) -> tuple[Array, dict[str, Look | Moments]]:
-    """An expectation with that of Normal outcomes: the sum over rows, without their variances one
-    by one (`mercer.runtime.engines.evidence`)."""
-    for name, seen in closed.items():
-        found, looks[name] = expected_evidence(grams, *seen[:3], law.mean, law.covariance)
-        total += found + seen.constant
-    return total, looks
 
 
 def _along(weights: Array, axis: int, shape: tuple[int, ...]) -> Array:

@@ -26,8 +26,9 @@ from mercer.runtime.engines.evidence import Moments
 from mercer.runtime.engines.inducing import Inducing
 from mercer.runtime.inner import divergences, facts_of, has_laws, is_drawn, trace_names
 from mercer.runtime.kept import Kept
-from mercer.runtime.methods.bound import Bound, Free, Look, Probe, Sample, moved
+from mercer.runtime.methods.bound import Bound, Free, Probe, Sample, moved
 from mercer.runtime.methods.checkpoint import Checkpoint
+from mercer.runtime.methods.closed import Look
 from mercer.runtime.methods.density import Arguments
 from mercer.runtime.methods.draws import Draws
 from mercer.runtime.methods.minibatch import Minibatches, shuffled
