@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from examples.grams import grams
 from examples.moved import moved
 from mercer.runtime.data.tables import read
 
@@ -245,6 +246,7 @@ KINDS: dict[str, Callable[[Any, Path, Settings], Figure]] = {
         surface,
         network,
         moved,
+        grams,
     )
 }
 
