@@ -149,7 +149,7 @@ class Passing:
         )
         own, self.groups = shapes_of(program, given)
         self.counts = {k: shape.count for k, shape in own.items()}
-        self.shapes = filled_up(own, self._structures(given))
+        self.shapes = filled_up(own, self._structures())
         self.spread = float(np.std(value[self.keep])) if self.keep.size else 1.0
         arrays = {k: jnp.asarray(v) for k, v in arguments.arrays.items()}
         codes = {
@@ -177,10 +177,11 @@ class Passing:
         self.functions: Functions = _FUNCTIONS.get(key, made)
         self.data = self.data._replace(places=self.functions.places(self.data))
 
-    def _structures(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _structures(self) -> dict[str, Any]:
         """What the kernel of each process is made of, numbers apart."""
 
         def made() -> Any:
+            given = self.arguments.arrays
             values, _ = self.unknowns.values(self.unknowns.zero, given)
             return self.program.processes(**self.unknowns.known(values, given))
 
