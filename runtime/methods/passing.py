@@ -1,4 +1,4 @@
-"""A program whose outcome is one product of Gaussian factors into the law of each of them.
+"""A program whose outcome is a sum of products of Gaussian factors into the law of each of them.
 
 Variational message passing (Winn & Bishop 2005): the law of each factor is the best Normal one
 given those of the others, in turn. For a sweep with all else held the bound
@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -26,43 +25,39 @@ import numpy as np
 from jax import Array
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.runtime.engines.factors import Groups, Message, Moments, Product, Shape, grouped
-from mercer.runtime.engines.mode import Placed, placed, solved
-from mercer.runtime.engines.sites import spread
-from mercer.runtime.engines.terms import Factor, Process
+from mercer.runtime.engines.factors import Groups, Message, Moments, Shape, grouped
+from mercer.runtime.engines.terms import Factor
 from mercer.runtime.kept import Kept
 from mercer.runtime.methods.checkpoint import Checkpoint
 from mercer.runtime.methods.density import Arguments, identifiers, keeps
 from mercer.runtime.methods.draws import Draws
 from mercer.runtime.methods.map import inverse_root
 from mercer.runtime.methods.stochastic import Fitted
+from mercer.runtime.methods.sweeping import Data, Functions, Rows, filled_up
 from mercer.runtime.methods.unknowns import Unknowns
 from mercer.runtime.progress import Report, silent
-from mercer.runtime.threads import side_by_side
 
 SCOUTING = 30
 """Sweeps of each start before the best by the bound goes on alone."""
 
 _WINDOW = 10  # sweeps over which the bound must still rise
 _RISE = (0.02, 1e-7)  # nats, and a share of the bound: what counts as rising
-_GROW, _FALL, _STEPS = 1.3, 0.5, (1e-6, 0.7)  # of steps by signs of slopes
-_SHORT = (-4.0, -2.0)
-"""Logarithms of what lengthscales are multiplied by at a start. From short ones the bound rises as
-they grow; from long ones, which see no detail, it rises too slowly to get anywhere."""
+_SHORT, _ALL_SHORT = -4.0, -2.0
+"""Logarithms of what lengthscales are multiplied by at a start, in one factor or in all. Where one
+is long that should be short, the bound rises too slowly to get anywhere; where all are short, each
+factor explains what others should, and the fit stays there."""
 
-_MODE = "mode"
-"""The name of every factor's process, so that factors of one kind share what is compiled."""
-
-_ALIKE = 4096
-"""Points of a mode, at most, that others are filled up to."""
+_HELD, _FEWEST = 10, 500
+"""Each of so many rows is held out while starts are compared, where there are at least so many. The
+bounds of laws that are far apart say little of which predicts best."""
 
 _COLLAPSED = 0.05  # share of the outcome's variance that a fit which found nothing explains
 _DIFFERENCE = 1e-3  # of slopes, in unconstrained units
 
 
 class State(NamedTuple):
-    """All that the next sweep follows from. `slopes`, `steps`: of the unknowns; `weight`, `target`
-    [N]: what each row says, given the unknowns of the rows."""
+    """All that the next sweep follows from. `slopes`, `steps`: of the unknowns; `rows`: what each
+    row says, given the unknowns of the rows."""
 
     sweep: int
     flat: Array
@@ -70,8 +65,7 @@ class State(NamedTuple):
     steps: Array
     laws: dict[str, Moments]
     messages: dict[str, Message]
-    weight: Array
-    target: Array
+    rows: Rows
     bounds: np.ndarray
 
 
@@ -107,25 +101,32 @@ def best_of(
     report: Report = silent,
     checkpoint: Checkpoint | None = None,
 ) -> State:
-    """The state that the start with the highest bound after some sweeps leads to."""
+    """The state that the start which predicts best after some sweeps leads to.
+
+    It predicts rows held out until then; where rows are few, the highest bound counts.
+    """
     kept, count = checkpoint or Checkpoint(), max(1, restarts)
     begun = passing.begin(seed, 0)
-    best = kept.load("best", like=begun)
+    state = kept.load("best", like=begun)
     least = min(SCOUTING, steps) if count > 1 else 0
-    for number in range(count if best is None or best.sweep <= least else 0):
-        state = passing.begin(seed, number)
-        state = kept.load(f"start {number}", like=begun) or state
-        while state.sweep < least:
-            state = passing.sweep(state)
-            kept.save(f"start {number}", state)
-            report(_told(state, number, count), state.sweep / least)
-        best = state if best is None or _bound(state) > _bound(best) else best
-    assert best is not None
-    while best.sweep < steps and passing.is_rising(best):
-        best = passing.sweep(best)
-        kept.save("best", best)
-        report(_told(best, None, count), best.sweep / steps)
-    return passing.settled(best)
+    if state is None:
+        state, data, highest = begun, passing.scouting(seed), -math.inf
+        for number in range(count if least else 0):
+            one = passing.begin(seed, number)
+            one = kept.load(f"start {number}", like=begun) or one
+            while one.sweep < least:
+                one = passing.sweep(one, data=data)
+                kept.save(f"start {number}", one)
+                report(_told(one, number, count), one.sweep / least)
+            score = passing.score(one, data)
+            state, highest = (one, score) if score > highest else (state, highest)
+        # With all rows the bound is another.
+        state = state._replace(bounds=np.zeros(0))
+    while state.sweep < steps and passing.is_rising(state):
+        state = passing.sweep(state)
+        kept.save("best", state)
+        report(_told(state, None, count), state.sweep / steps)
+    return passing.settled(state)
 
 
 class Passing:
@@ -162,7 +163,8 @@ class Passing:
                 g.reader, np.repeat(g.reader[-1:], self.shapes[k].count - self.counts[k])
             )
             groups[k] = Groups(*map(jnp.asarray, (g.code, reader, g.chain)))
-        self.data = Data(arrays, groups, codes, self.value, jnp.asarray(self.keep), {})
+        share = jnp.ones(self.keep.size)
+        self.data = Data(arrays, groups, codes, self.value, jnp.asarray(self.keep), share, {})
         key = (
             program,
             arguments.key,
@@ -191,14 +193,18 @@ class Passing:
         """All functions compiled, side by side."""
         report("compiling")
         state = self.begin(0, 0)
-        self.functions.compile(state, self.data)
+        given = (state.flat, state.laws, state.messages, state.rows)
+        self.functions.compile(*given, self.data)
 
     def begin(self, seed: int, number: int) -> State:
-        """Start `number`: positive levels, so that no factor is held at zero by the others."""
+        """Start `number`: positive levels, so that no factor is held at zero by the others; one
+        function in turn has a short lengthscale, that with the most points first, and then all."""
         rng = np.random.default_rng((seed, number))
         flat = np.asarray(self.functions.start(self.data)).copy()
-        for places in self.functions.short:
-            flat[places] += _SHORT[number % len(_SHORT)]
+        short = [places for key in self.shapes if len(places := self.functions.short[key])]
+        turn = number % (len(short) + 1)
+        for place, places in enumerate(sorted(short, key=lambda own: -self._points(own))):
+            flat[places] += _ALL_SHORT if turn == len(short) else _SHORT * (place == turn)
         if number:  # the first start has the most probable scales
             flat += np.where(self.functions.is_of_factors, 0.5 * rng.normal(size=flat.shape), 0.0)
         laws = {k: _first_law(rng, shape) for k, shape in self.shapes.items()}
@@ -207,27 +213,52 @@ class Passing:
             for k, law in laws.items()
         }
         at = jnp.asarray(flat)
-        _, _, weight, target, _ = self.functions.rows(at, laws, jnp.zeros(()), self.data)
+        rows = self.functions.rows(at, laws, jnp.zeros(()), self.data)[2]
+        rows = rows._replace(
+            means=jnp.zeros_like(rows.means)
+        )  # each product begins on what is left
         still, steps = jnp.zeros(at.shape), jnp.full(at.shape, 0.1)
-        return State(0, at, still, steps, laws, messages, weight, target, np.zeros(0))
+        return State(0, at, still, steps, laws, messages, rows, np.zeros(0))
 
-    def sweep(self, state: State, *, is_learning: bool = True) -> State:
-        """The state after each factor got its law anew."""
+    def _points(self, places: np.ndarray) -> int:
+        """How many the function has whose lengthscales stand there."""
+        own = (k for k, short in self.functions.short.items() if np.array_equal(short, places))
+        return max(self.counts[key] for key in own)
+
+    def scouting(self, seed: int) -> Data:
+        """The data with some rows held out, where there are enough."""
+        rows = len(self.value)
+        if rows < _FEWEST:
+            return self.data
+        held = np.random.default_rng(seed).choice(rows, rows // _HELD, replace=False)
+        return self.data._replace(share=self.data.share.at[held].set(0.0))
+
+    def score(self, state: State, data: Data) -> float:
+        """The mean log density of the rows held out in `data`; the bound where there are none."""
+        out = np.asarray(data.share) == 0
+        if not np.any(out):
+            return _bound(state)
+        return float(np.mean(np.asarray(self.functions.told(state.flat, state.laws, data)[1])[out]))
+
+    def sweep(self, state: State, *, is_learning: bool = True, data: Data | None = None) -> State:
+        """The state after each factor got its law anew, from `data` or all the rows."""
+        data = self.data if data is None else data
         laws, messages, slopes = dict(state.laws), dict(state.messages), {}
-        flat, steps = state.flat, state.steps
-        priors, total = self.functions.priors(flat, self.data)
+        flat, steps, rows = state.flat, state.steps, state.rows
+        priors, total = self.functions.priors(flat, data)
         for key in self.shapes:
-            message = self.functions.message(key, laws, state.weight, state.target, self.data)
+            rows = self.functions.left(key, laws, rows, data)
+            message = self.functions.message(key, laws, rows, data)
             if self.damping and state.sweep:
                 message = jax.tree.map(
                     lambda new, old: (1 - self.damping) * new + self.damping * old,
                     message,
                     messages[key],
                 )
-            own, slopes[key], laws[key] = self.functions.solve(key, priors[key], message, self.data)
+            own, slopes[key], laws[key] = self.functions.solve(key, priors[key], message, data)
             total, messages[key] = total + own, message
         rate = jnp.asarray(float(is_learning), self.value.dtype)
-        seen, moved, weight, target, _ = self.functions.rows(flat, laws, rate, self.data)
+        seen, moved, rows, _ = self.functions.rows(flat, laws, rate, data)
         bound = float(total + seen)
         if not math.isfinite(bound):
             problem = "message passing ran into a bound that is not a number"
@@ -235,7 +266,7 @@ class Passing:
             raise MercerError([Diagnostic("M604", problem, mend=mend)])
         slope = state.slopes
         if is_learning:
-            slope = self.functions.pulled(flat, slopes, self.data)
+            slope = self.functions.pulled(flat, slopes, data)
             moved, slope, steps = self.functions.climbed(moved, slope, state.slopes, steps)
         return State(
             state.sweep + 1,
@@ -244,14 +275,13 @@ class Passing:
             steps,
             laws,
             messages,
-            weight,
-            target,
+            rows,
             np.append(state.bounds, bound),
         )
 
     def is_rising(self, state: State) -> bool:
         """Whether the bound still rose over the last sweeps."""
-        if state.sweep < 2 * _WINDOW:
+        if len(state.bounds) < 2 * _WINDOW:
             return True
         rise = state.bounds[-1] - state.bounds[-1 - _WINDOW]
         return bool(rise > max(_RISE[0], _RISE[1] * abs(state.bounds[-1])))
@@ -293,7 +323,7 @@ class Passing:
         every = {
             k: np.asarray(v).reshape(chains, draws, *np.shape(v)[1:]) for k, v in values.items()
         }
-        residual = np.asarray(self.functions.residual(state.flat, state.laws, self.data))
+        residual = np.asarray(self.functions.told(state.flat, state.laws, self.data)[0])
         share = 1.0 - float(np.var(residual)) / max(self.spread**2, 1e-300)
         stats = {"bound": np.full((chains, draws), state.bounds[-1])}
         return Draws(every, chains, draws, stats, _notes(state, share, steps, self))
@@ -314,231 +344,20 @@ class Passing:
         return 0.5 * (hessian + hessian.T)
 
 
-class Data(NamedTuple):
-    """The arguments of every compiled function."""
-
-    arrays: dict[str, Array]
-    groups: dict[str, Groups]
-    codes: dict[str, Array]
-    value: Array
-    keep: Array
-    places: dict[str, Placed]
-
-
-class Prior(NamedTuple):
-    """A factor before any row is seen: its process, and its mean [count, rank] at its groups."""
-
-    process: Process
-    mean: Array
-
-
-class Functions:
-    """The compiled functions of a program for data of one shape."""
-
-    def __init__(
-        self, program: ModuleType, unknowns: Unknowns, shapes: Mapping[str, Shape], rows: int
-    ) -> None:
-        self.program, self.unknowns, self.shapes = program, unknowns, shapes
-        self.product = Product(shapes, rows)
-        positions = self.unknowns.positions()
-        self.own = {key: _places(positions, names) for key, names in program.PRIORS.items()}
-        every = np.arange(len(self.unknowns.zero))
-        taken = np.concatenate([np.zeros(0, int), *self.own.values()])
-        self.rest = np.setdiff1d(every, taken)
-        self.is_of_factors = jnp.asarray(np.isin(every, taken))
-        self.short = [_places(positions, (name,)) for name in program.SHORT]
-        self._message: dict[str, Any] = {}
-        self._solve: dict[str, Any] = {}
-        self.rows = jax.jit(self._rows)
-        self.residual = jax.jit(self._residual)
-        self.places = jax.jit(self._places)
-        self.priors = jax.jit(self._priors)
-        self.pulled = jax.jit(self._pulled)
-        self.climbed = jax.jit(climbed)
-        self.constrained = jax.jit(
-            jax.vmap(lambda flat, data: self.unknowns.values(flat, data.arrays)[0], (0, None))
-        )
-
-    def compile(self, state: State, data: Data) -> None:
-        """What each factor needs, traced one after the other, and compiled side by side; once for
-        all factors of the same kind and size."""
-        if self._solve:
-            return
-        lowered: dict[Any, Any] = {}
-        priors, _ = self.priors(state.flat, data)
-        kinds = {}
-        for key, shape in self.shapes.items():
-            others = _without(state.laws, key)
-            message = jax.jit(partial(self._message_of, key))
-            lowered["message", key] = message.lower(others, state.weight, state.target, data.codes)
-            given = (data.groups[key].chain, data.places[key], priors[key], state.messages[key])
-            kind = _kind(shape)
-            kinds[key] = (kind, jax.tree.structure(given), str(jax.tree.map(jnp.shape, given)))
-            if kinds[key] not in lowered:
-                lowered[kinds[key]] = jax.jit(partial(_solved, kind)).lower(*given)
-        made = side_by_side(lambda each: each.compile(), list(lowered.values()))
-        compiled = dict(zip(lowered, made, strict=True))
-        self._message = {key: compiled["message", key] for key in self.shapes}
-        self._solve = {key: compiled[kind] for key, kind in kinds.items()}
-
-    def start(self, data: Data) -> Array:
-        """The unknowns at the medians of their priors."""
-        if not len(self.unknowns.zero):
-            return jnp.zeros(0, data.value.dtype)
-        return self.unknowns.medians(data.arrays)
-
-    def message(self, key: str, laws: Any, weight: Array, target: Array, data: Data) -> Message:
-        found: Message = self._message[key](_without(laws, key), weight, target, data.codes)
-        return found
-
-    def _message_of(self, key: str, laws: Any, weight: Array, target: Array, codes: Any) -> Message:
-        return self.product.message(key, laws, codes, weight, target)
-
-    def solve(
-        self, key: str, prior: Prior, message: Message, data: Data
-    ) -> tuple[Array, Prior, Moments]:
-        """log Z of a factor less the expected log of its messages, the slope of log Z by its prior,
-        and the law of its groups."""
-        found: tuple[Array, Prior, Moments] = self._solve[key](
-            data.groups[key].chain, data.places[key], prior, message
-        )
-        return found
-
-    # --- priors ---
-
-    def _known(self, flat: Array, data: Data) -> tuple[dict[str, Any], Array]:
-        values, density = self.unknowns.values(flat, data.arrays)
-        return self.unknowns.known(values, data.arrays), density
-
-    def _places(self, data: Data) -> dict[str, Placed]:
-        """Where the groups of each factor are, which no unknown moves."""
-        known, _ = self._known(self.unknowns.zero, data)
-        return {key: self._placed(key, known, data) for key in self.shapes}
-
-    def _placed(self, key: str, known: Mapping[str, Any], data: Data) -> Placed:
-        factor, site = self.program.factors(**known)[key], self.program.sites(**known)[key]
-        quantity = self.program.quantities(**known)[key]
-        at = placed(data.groups[key], site, factor.index, quantity)
-        return at._replace(site=replace(at.site, process=_MODE))
-
-    def _priors(self, flat: Array, data: Data) -> tuple[dict[str, Prior], Array]:
-        """The law of each factor before any row, and the log density of the unknowns."""
-        known, density = self._known(flat, data)
-        processes = self.program.processes(**known)
-        found = {
-            key: Prior(
-                jax.tree.map(_as_number, processes[shape.process]),
-                self._placed(key, known, data).mean,
-            )
-            for key, shape in self.shapes.items()
-        }
-        return found, density
-
-    def _pulled(self, flat: Array, slopes: dict[str, Prior], data: Data) -> Array:
-        """Slopes by the priors of factors, and that of the density, by the unknowns of factors."""
-        (_, density), pull = jax.vjp(partial(self._priors, data=data), flat)
-        return jnp.where(self.is_of_factors, pull((slopes, jnp.ones_like(density)))[0], 0.0)
-
-    # --- rows ---
-
-    def _law(self, flat: Array, data: Data) -> tuple[Array, Array, Array]:
-        """Offset, scale and weight c of each row that was seen."""
-        known, _ = self._known(flat, data)
-        quantities = self.program.quantities(**known)
-        nothing = {k: jnp.zeros(q.shape) for k, q in quantities.items()}
-        (law,) = self.program.outcomes(nothing, **known).values()
-        shape = jnp.broadcast_shapes(jnp.shape(law.loc), jnp.shape(law.scale))
-        weight = self.program.factors(**known).get("weight", 1.0)
-        every = [spread(x, shape) for x in (law.loc, law.scale)]
-        size = every[0].size
-        every.append(jnp.broadcast_to(jnp.asarray(weight, float), (size,)))
-        offset, scale, weight = (x[data.keep] for x in every)
-        return offset, scale, weight
-
-    def _rows(self, flat: Array, laws: Any, rate: Array, data: Data) -> Any:
-        """E log p(y | u, theta); the unknowns after a step; what each row says at these; and the
-        curvature of minus the first, with the prior, by the unknowns of rows."""
-        mean, variance = self.product.values(laws, data.codes)
-
-        def expected_density(flat: Array) -> Array:
-            offset, scale, weight = self._law(flat, data)
-            square = (data.value - offset - weight * mean) ** 2 + weight**2 * variance
-            return -jnp.sum(jnp.log(scale) + 0.5 * square / scale**2 + 0.5 * _LOG_TWO_PI)
-
-        def climb(part: Array) -> Array:
-            whole = flat.at[self.rest].set(part)
-            return expected_density(whole) + self.unknowns.values(whole, data.arrays)[1]
-
-        seen = expected_density(flat)
-        hessian = jnp.zeros((0, 0))
-        if self.rest.size:
-            part = flat[self.rest]
-            slope, hessian = jax.grad(climb)(part), -jax.hessian(climb)(part)
-            flat = flat.at[self.rest].set(part + rate * _newton(slope, hessian))
-        offset, scale, weight = self._law(flat, data)
-        precision = weight / scale**2
-        return seen, flat, precision * weight, precision * (data.value - offset), hessian
-
-    def _residual(self, flat: Array, laws: Any, data: Data) -> Array:
-        mean, _ = self.product.values(laws, data.codes)
-        offset, _, weight = self._law(flat, data)
-        return data.value - offset - weight * mean
-
-
 _FUNCTIONS: Kept[Any] = Kept(8)
 _UNKNOWNS: Kept[Any] = Kept(8)
-_LOG_TWO_PI = math.log(2 * math.pi)
-
-
-def _kind(shape: Shape) -> Shape:
-    """A shape without its names."""
-    return replace(shape, key="", process=_MODE, letters="")
-
-
-def _solved(
-    shape: Shape, chain: Array, at: Placed, prior: Prior, message: Message
-) -> tuple[Array, Prior, Moments]:
-    groups = Groups(jnp.zeros(0, int), jnp.zeros(0, int), chain)
-
-    def climb(prior: Prior) -> Any:
-        return solved(shape, groups, at._replace(mean=prior.mean), prior.process, message)
-
-    (log_z, law), slope = jax.value_and_grad(climb, has_aux=True)(prior)
-    return log_z - expected(message, law), slope, law
-
-
-def _as_number(leaf: Any) -> Any:
-    return jnp.asarray(leaf, float) if isinstance(leaf, int | float) else leaf
-
-
-def _without(laws: Mapping[str, Moments], key: str) -> dict[str, Moments]:
-    return {k: law for k, law in laws.items() if k != key}
-
-
-def expected(message: Message, law: Moments) -> Array:
-    """The expected log of a message under a law."""
-    square = law.covariance + law.mean[:, :, None] * law.mean[:, None, :]
-    return jnp.sum(message.shift * law.mean) - 0.5 * jnp.sum(message.precision * square)
-
-
-def climbed(flat: Array, slopes: Array, before: Array, steps: Array) -> tuple[Array, Array, Array]:
-    """A step of each unknown by the sign of its slope: longer while it stays, shorter where it
-    turns, and none at a turn."""
-    turn = slopes * before
-    grown = jnp.where(turn > 0, _GROW, jnp.where(turn < 0, _FALL, 1.0))
-    steps = jnp.clip(steps * grown, *_STEPS)
-    slopes = jnp.where(turn < 0, 0.0, slopes)
-    return flat + jnp.sign(slopes) * steps, slopes, steps
 
 
 def shapes_of(
     program: ModuleType, given: Mapping[str, Any]
 ) -> tuple[dict[str, Shape], dict[str, Groups]]:
-    """The factors of a program in the order of a sweep, functions first, and where they stand."""
+    """The factors of a program in the order of a sweep, product by product, functions first, and
+    where they stand."""
     sites, found = program.sites(**given), program.factors(**given)
     factors = {k: f for k, f in found.items() if isinstance(f, Factor)}
-    functions = [k for k in reversed(factors) if sites[k].points is not None]
-    order = [*functions, *(k for k in reversed(factors) if k not in functions)]
+    is_core = {k: sites[k].points is None for k in factors}
+    backwards = list(factors)[::-1]
+    order = sorted(backwards, key=lambda k: (factors[k].product, is_core[k]))
     shapes, groups = {}, {}
     for key in order:
         shapes[key], groups[key] = grouped(key, sites[key], factors[key])
@@ -557,42 +376,6 @@ def _first_law(rng: np.random.Generator, shape: Shape) -> Moments:
     return Moments(jnp.asarray(mean), jnp.asarray(covariance))
 
 
-def filled_up(shapes: Mapping[str, Shape], structures: Mapping[str, Any]) -> dict[str, Shape]:
-    """Shapes with as many groups as the longest of those that differ in nothing else, so that they
-    share what is compiled: a point that no row reads costs microseconds, a compilation seconds."""
-
-    def kind(shape: Shape) -> Any:
-        return replace(_kind(shape), count=0), structures[shape.process]
-
-    longest: dict[Any, int] = {}
-    for shape in shapes.values():
-        longest[kind(shape)] = max(shape.count, longest.get(kind(shape), 0))
-    found = {}
-    for key, shape in shapes.items():
-        count = longest[kind(shape)]
-        is_filled = shape.kind == "line" and count <= _ALIKE
-        found[key] = replace(shape, count=count) if is_filled else shape
-    return found
-
-
-def _newton(slope: Array, hessian: Array) -> Array:
-    """A step up, by a curvature that is made positive, no further than one unit."""
-    values, vectors = jnp.linalg.eigh(0.5 * (hessian + hessian.T))
-    values = jnp.maximum(jnp.abs(values), 1e-6)
-    step = vectors @ ((vectors.T @ slope) / values)
-    return step / jnp.maximum(1.0, jnp.max(jnp.abs(step)))
-
-
-def _places(positions: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray:
-    """Where unknowns stand, which may be drawn by way of others: `b.standard`."""
-    found = [
-        place
-        for site, place in positions.items()
-        if any(site == name or site.startswith(f"{name}.") for name in names)
-    ]
-    return np.sort(np.concatenate([np.zeros(0, int), *found]))
-
-
 def _bound(state: State) -> float:
     return float(state.bounds[-1]) if state.bounds.size else -math.inf
 
@@ -604,7 +387,7 @@ def _told(state: State, number: int | None, count: int) -> str:
 
 def _notes(state: State, share: float, steps: int, passing: Passing) -> tuple[str, ...]:
     notes = [
-        "The posterior is approximate: the factors of the product have Normal laws that are "
+        "The posterior is approximate: the factors of products have Normal laws that are "
         "independent of one another, and the other unknowns Normal laws about their most probable "
         f"values. The lower bound of the log evidence is {state.bounds[-1]:.2f}, after "
         f"{state.sweep} sweeps."
