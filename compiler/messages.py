@@ -215,8 +215,8 @@ def sentences_of_messages(
         yield _of_factor(model, factor, sizes)
     if sampled:
         yield (
-            f"Left to inference: {_listed(sampled)}, at the highest bound, with a Normal law about it "
-            "in unconstrained space."
+            f"Left to inference: {_listed(sampled)}, at the highest bound, with a Normal law about "
+            "it in unconstrained space."
         )
     yield "Several starts are compared by the bound; the draws are of the best one."
 
