@@ -370,11 +370,13 @@ class _Emitter(DataFunctions):
             letters = "".join(letter[d] for d in body.order(factor.over))
             sizes = body.shape(body.order(factor.over))
             along = ", is_along=True" if along_line(self.model, factor) else ""
-            entries[factor.key] = f"Factor({letters!r}, {sizes}, {index}{along})"
-        for weight in self.contraction.weights:
-            code = body.arranged(body.value(weight), dims)
-            word = flat_text(body, code, dims, full=True)
-            entries["weight"] = f"{entries['weight']} * {word}" if "weight" in entries else word
+            own = f", product={factor.product}" if factor.product else ""
+            entries[factor.key] = f"Factor({letters!r}, {sizes}, {index}{along}{own})"
+        for number, weights in enumerate(self.contraction.weights):
+            codes = (body.arranged(body.value(weight), dims) for weight in weights)
+            words = [flat_text(body, code, dims, full=True) for code in codes]
+            if words:
+                entries[f"weight of product {number}"] = " * ".join(words)
         return entries
 
     def outcomes(self, body: Body) -> dict[str, str]:

@@ -160,9 +160,10 @@ class Factor:
     """One factor of a product that is summed over shared positions: row i reads the entries
     `index[i]` [N, R] ([1, R]: all rows the same) of its site, one for each of R positions, which
     `letters` name as in an `einsum` and `sizes` count. `index` [N]: one position. `is_along`: the
-    site is that of a function with states along a line."""
+    site is that of a function with states along a line. `product`: the number of the product."""
 
     letters: str
     sizes: tuple[int, ...]
     index: Array
     is_along: bool = False
+    product: int = 0
