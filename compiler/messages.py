@@ -16,6 +16,7 @@ from mercer.compiler.overrides import Overrides
 from mercer.compiler.shapes import shape_of
 from mercer.compiler.sizes import Sizes, count_of
 from mercer.compiler.structure import Structure, applies_of, gaussian_candidates, owner_of
+from mercer.compiler.tangents import tangential
 from mercer.compiler.walk import imputed, in_order, names_below, nodes
 from mercer.dsl.diagnostic import Diagnostic
 
@@ -39,6 +40,8 @@ def messages_structure(model: ir.TypedModel, asked: Overrides, sizes: Sizes | No
         raise NoContraction(f"`{name}` is not Normal")
     if name in imputed(model):
         raise NoContraction(f"`{name}` is imputed")
+    if name in tangential(model):
+        raise NoContraction(f"`{name}` is taken in the frames of its points")
     if asked.engines or asked.apart or asked.approximated:
         directives = (*asked.engines.values(), *asked.apart.values(), *asked.approximated.values())
         raise NoContraction(f"`{directives[0].name}` is asked for by {directives[0].method}")

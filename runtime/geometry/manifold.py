@@ -13,7 +13,6 @@ manifold, in units of its coordinates.
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +27,7 @@ from mercer.runtime.geometry.proximity import (
     proximity,
     symmetric,
 )
+from mercer.runtime.geometry.stored import digest, stored
 from mercer.runtime.geometry.tangents import tangent_frames, turns
 from mercer.runtime.geometry.waves import Waves, lowest_waves
 from mercer.runtime.kept import Kept
@@ -47,6 +47,11 @@ class Manifold:
     ) -> None:
         self.cloud, self.name = np.asarray(cloud, float), name
         self.neighbours, self.modes, self._dim = neighbours, modes, dim
+
+    @cached_property
+    def key(self) -> str:
+        """What its waves are known by, wherever they are kept."""
+        return digest("Manifold", self.cloud, self._dim, self.neighbours, self.modes)
 
     @cached_property
     def graph(self) -> Proximity:
@@ -120,20 +125,27 @@ class Manifold:
     @cached_property
     def numbers(self) -> Waves:
         """The waves of numbers."""
-        return lowest_waves(
-            self.laplacian().tocsc(), self.masses, self.modes, roughness=self.dim / 2
-        )
+
+        def make() -> Waves:
+            laplacian = self.laplacian().tocsc()
+            return lowest_waves(laplacian, self.masses, self.modes, roughness=self.dim / 2)
+
+        return stored(self.key, "numbers", len(self.cloud), make)
 
     @cached_property
     def tangents(self) -> Waves:
         """The waves of tangent vectors, in the frames."""
-        return lowest_waves(
-            self.connection_laplacian().tocsc(),
-            self.masses,
-            self.modes,
-            width=self.dim,
-            roughness=self.dim / 2,
-        )
+
+        def make() -> Waves:
+            return lowest_waves(
+                self.connection_laplacian().tocsc(),
+                self.masses,
+                self.modes,
+                width=self.dim,
+                roughness=self.dim / 2,
+            )
+
+        return stored(self.key, "tangents", len(self.cloud) * self.dim, make)
 
     def extension(self, points: np.ndarray) -> Extension:
         """Points [n, D] by those of the cloud."""
@@ -154,6 +166,10 @@ class Manifold:
         """The waves of tangent vectors at points [n, D], in the surrounding space: [n * D, k]."""
         return self.extension(points).vectors(self.tangents.values, self.frames)
 
+    def frames_at(self, points: Any) -> np.ndarray:
+        """The tangent frames at points [n, D], as `tangents_at` has them: [n, D, d]."""
+        return self.extension(points).frames
+
     def tangential(self, points: Any, vectors: Any) -> np.ndarray:
         """The tangential part of vectors [n, D] at points [n, D]."""
         frames = self.extension(points).frames
@@ -169,7 +185,7 @@ def manifold(
     """The manifold of a cloud; of the same points and settings, the one made before."""
     points = np.ascontiguousarray(cloud, float)
     settings = (None if dim is None else int(dim), int(neighbours), int(modes), name)
-    key = (hashlib.sha256(points.tobytes()).hexdigest(), points.shape, settings)
+    key = (digest(points), settings)
     return _KEPT.get(
         key,
         lambda: Manifold(
