@@ -19,6 +19,7 @@ from mercer.compiler.deep import (
     layer_sentences,
     no_deep_batches,
     wrong_for_layers,
+    wrong_options,
 )
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of, unfit_for_inducing
@@ -34,7 +35,14 @@ from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.refusals import refusals
 from mercer.compiler.sampling import Step, steps_of
 from mercer.compiler.structure import Structure, analyse, owner_of
-from mercer.compiler.telling import duration, listed, of_defaults, of_inducing, sentences_of_plan
+from mercer.compiler.telling import (
+    duration,
+    listed,
+    of_defaults,
+    of_inducing,
+    of_linear,
+    sentences_of_plan,
+)
 from mercer.compiler.training import (
     HEAD_DRAWS,
     Training,
@@ -129,7 +137,10 @@ def plan(
     if refused := refusals(model):
         raise MercerError(refused, model.sources)
     asked = structure.asked.method if method == "auto" else method.lower()
-    if structure.layers and (wrong := wrong_for_layers(structure, asked)):
+    wrong = wrong_options(structure, asked)
+    if structure.layers and wrong is None:
+        wrong = wrong_for_layers(structure, asked)
+    if wrong is not None:
         raise MercerError([wrong], model.sources)
     if layers_of(model) and (asked != "nuts" or samples_head(structure, asked)):
         return _trained(structure, "map" if asked == "auto" else asked, sizes)
@@ -267,15 +278,18 @@ def _of_grams(structure: Structure, sizes: Mapping[str, int] | None, asked: str)
         return _in_batches(*found, sizes)
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
     inducing = inducing_of(structure, sizes)
-    block = listed(n for n in model.order if n in structure.block)
+    unknown = [*(f"gram({layer.owner})" for layer in structure.layers), *sampled]
+    about = (
+        ", and the uncertainty of the others around it by Laplace's approximation, the Gram "
+        "matrices held"
+    )
     sentences = [
         *layer_sentences(structure),
-        f"{block} enter {listed(structure.locations)} linearly and are Gaussian: they are "
-        f"integrated out {engine.sentence}.",
+        of_linear(structure, engine),
         of_inducing(inducing, sizes, is_deep=True),
         *([f"One bound takes about {flops:.1e} operations."] if flops else []),
-        f"{listed(sampled)}: found with the Gram matrices at the highest mode by L-BFGS, and the "
-        "uncertainty around it, the Gram matrices held, by Laplace's approximation.",
+        f"Left to inference: {listed(unknown)}, which are found at the highest mode by L-BFGS"
+        f"{about if sampled else ''}.",
         *of_defaults(model),
     ]
     steps = steps_of(structure, sizes)

@@ -92,8 +92,12 @@ class SupportRules(FunctionRules):
     def check_outcome(
         self, law: ir.Law, outcome: ir.Expr, declared: Space, span: Span, name: str
     ) -> None:
-        """The space of an outcome lies in the support of its distribution."""
-        support, discrete = self.support(law)
+        """The space of an outcome lies in the support of its distribution.
+
+        Where it is truncated says how data were collected: a `Real` may be what is above -2 of a
+        Normal, and a value below has no density, which the start of a fit tells with its row.
+        """
+        support, discrete = self.support(untruncated(law))
         if isinstance(outcome, ir.Constant):
             fits = Bounds(outcome.value, outcome.value).within(bounds_of(support))
             declared = outcome.type.space
@@ -151,6 +155,10 @@ def show_law(law: ir.Law) -> str:
             return show_law(base)
         case _:
             return "this distribution"
+
+
+def untruncated(law: ir.Law) -> ir.Law:
+    return untruncated(law.base) if isinstance(law, ir.Truncated) else law
 
 
 def is_flat(law: ir.Law) -> bool:

@@ -25,13 +25,10 @@ from mercer.stdlib.wrapped import (
     ShareLaw,
     TruncatedLaw,
     WeightedLaw,
+    ZeroSumLaw,
 )
 
 Shape = tuple[int, ...]
-
-# Laws around `loc` whose truncation NumPyro writes with care for far tails. (Not StudentT: its
-# draws would need TensorFlow Probability.)
-_BY_NUMPYRO = (dist.Cauchy, dist.Laplace, dist.Logistic, dist.Normal)
 
 _COUNTS = {"Multinomial": Counts, "DirichletMultinomial": DirichletCounts}
 
@@ -61,7 +58,8 @@ def conditioned(
                 raise ValueError(
                     f"only a Normal is known given that its sum is 0, not {_name(law)}"
                 )
-            return dist.ZeroSumNormal(base.scale, (shape[-1],))
+            scale = jnp.broadcast_to(jnp.asarray(base.scale), shape[:-1])
+            return ZeroSumLaw(dist.Normal(0.0, scale), shape[-1])
         case "Simplex" | "Correlation" | "Covariance":
             raise ValueError(f"{_name(law)} is no distribution on {space}")
         case _:
@@ -85,10 +83,6 @@ def truncated(law: dist.Distribution, low: Any = None, high: Any = None) -> dist
             return dist.HalfNormal(law.scale)
         if isinstance(law, dist.Cauchy):
             return dist.HalfCauchy(law.scale)
-    if isinstance(law, _BY_NUMPYRO):
-        if low is not None and high is not None and jnp.shape(low) != jnp.shape(high):
-            low, high = jnp.broadcast_arrays(low, high)
-        return dist.TruncatedDistribution(law, low=low, high=high)
     _need_distribution_function(law, "truncated")
     return TruncatedLaw(law, low, high)
 

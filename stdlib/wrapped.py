@@ -12,13 +12,13 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import gammaincc, gammaln
+from jax.scipy.special import gammaln
 from jax.typing import ArrayLike
 from numpyro import distributions as dist
 from numpyro.distributions import constraints
 from numpyro.util import is_prng_key
 
-_TINY = 1e-300  # a probability below is taken as this: its logarithm stays finite, its slope 0
+from mercer.stdlib.tails import bisected, draw_between, log_between, log_cdf, log_survival
 
 
 class Wrapped(dist.Distribution):
@@ -59,31 +59,18 @@ class TruncatedLaw(Wrapped):
         return _bounded(self.base, self.low, self.high)
 
     def log_prob(self, value: Any) -> Array:
-        below, above = self._limits()
         inside = jnp.ones(jnp.shape(value), bool)
         if self.low is not None:
             inside = inside & (value >= self.low)
         if self.high is not None:
             inside = inside & (value <= self.high)
-        density = self.base.log_prob(value) - jnp.log(jnp.maximum(above - below, _TINY))
+        density = self.base.log_prob(value) - log_between(self.base, self.low, self.high)
         return jnp.where(inside, density, -jnp.inf)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         assert is_prng_key(key)
-        below, above = self._limits()
-        uniform = jax.random.uniform(key, sample_shape + self.batch_shape)
-        drawn = quantile(self.base, below + uniform * (above - below))
-        return jnp.clip(drawn, self.low, self.high)
-
-    def _limits(self) -> tuple[Any, Any]:
-        step = 1 if self.base.is_discrete else 0
-        below = 0.0 if self.low is None else self.base.cdf(self.low - step)
-        lowest = getattr(self.base.support, "lower_bound", None)
-        if self.low is not None and lowest is not None:
-            # Below its support a distribution function may be anything in NumPyro.
-            below = jnp.where(self.low - step < lowest, 0.0, below)
-        above = 1.0 if self.high is None else self.base.cdf(self.high)
-        return below, above
+        shape = sample_shape + self.batch_shape
+        return draw_between(self.base, self.low, self.high, jax.random.uniform(key, shape), shape)
 
 
 class ShareLaw(Wrapped):
@@ -129,6 +116,35 @@ class OrderedLaw(Wrapped):
         return jnp.sort(jnp.moveaxis(draws, 0, -1), axis=-1)
 
 
+class ZeroSumLaw(Wrapped):
+    """`size` draws of a Normal around 0 given that they add to zero; one for each of its batch.
+
+    NumPyro's own has no batches. The density is that along the plane of sum 0.
+    """
+
+    pytree_aux_fields = ("size",)
+
+    def __init__(self, base: dist.Normal, size: int) -> None:
+        self.base, self.size = base, size
+        dist.Distribution.__init__(self, base.batch_shape, (size,))
+
+    @property
+    def support(self) -> Any:
+        return constraints.zero_sum(1)
+
+    def log_prob(self, value: Any) -> Array:
+        scale = jnp.asarray(cast(Any, self.base).scale)
+        each = self.size - 1
+        squares = jnp.sum(value**2, axis=-1) / scale**2
+        return -0.5 * squares - each * (jnp.log(scale) + 0.5 * jnp.log(2.0 * jnp.pi))
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        shape = sample_shape + self.batch_shape + (self.size,)
+        drawn = jax.random.normal(key, shape)
+        scale = jnp.asarray(cast(Any, self.base).scale)[..., None]
+        return scale * (drawn - jnp.mean(drawn, axis=-1, keepdims=True))
+
+
 class CensoredLaw(Wrapped):
     """What was recorded of a draw: itself, or (`below`, `above`) a bound that it lies beyond.
 
@@ -145,7 +161,7 @@ class CensoredLaw(Wrapped):
         density = self.base.log_prob(value)
         if self.below is not None:
             step = 1 if self.base.is_discrete else 0
-            tail = jnp.log(jnp.maximum(self.base.cdf(value - step), _TINY))
+            tail = log_cdf(self.base, value - step)
             density = jnp.where(jnp.asarray(self.below, bool), tail, density)
         if self.above is not None:
             tail = log_survival(self.base, value)
@@ -213,45 +229,11 @@ class PushedLaw(Wrapped):
             y = jax.lax.stop_gradient(self.forward(jnp.minimum(x, highest)))
             return jnp.where(rises, y >= frozen, y <= frozen) | (x >= highest)
 
-        before = jax.lax.stop_gradient(_bisected(is_beyond, shape, lowest))
+        before = jax.lax.stop_gradient(bisected(is_beyond, shape, lowest))
         for _ in range(2):
             image, slope = _with_slope(self.forward, before)
             before = before - (image - value) / slope
         return before
-
-
-def log_survival(law: dist.Distribution, value: Any) -> Array:
-    """log P(draw > value), without cancellation where the law allows it."""
-    own = cast(Any, law)  # its parameters, whose types NumPyro leaves open
-    match law:
-        case dist.Normal() | dist.Cauchy() | dist.StudentT() | dist.Laplace() | dist.Logistic():
-            if isinstance(law, dist.Normal):
-                return jax.scipy.special.log_ndtr((own.loc - value) / own.scale)
-            return jnp.log(jnp.maximum(own.cdf(2.0 * own.loc - value), _TINY))
-        case dist.LogNormal():
-            return jax.scipy.special.log_ndtr((own.loc - jnp.log(value)) / own.scale)
-        case dist.Weibull():
-            return -((value / own.scale) ** own.concentration)
-        case dist.Exponential():
-            return -own.rate * value
-        case dist.Gamma():
-            return jnp.log(jnp.maximum(gammaincc(own.concentration, own.rate * value), _TINY))
-        case _:
-            largest = 1.0 - jnp.finfo(jnp.result_type(float)).eps
-            return jnp.log1p(-jnp.clip(own.cdf(value), 0.0, largest))
-
-
-def quantile(law: dist.Distribution, probability: Array) -> Array:
-    """The inverse of the distribution function, by bisection where NumPyro has none."""
-    try:
-        return law.icdf(probability)
-    except (NotImplementedError, ImportError):  # NumPyro's own may need TensorFlow Probability
-        pass
-    lowest = getattr(law.support, "lower_bound", -jnp.inf)
-    shape = jnp.broadcast_shapes(jnp.shape(probability), law.batch_shape)
-    start = lowest - 0.5 if law.is_discrete else lowest
-    found = _bisected(lambda x: law.cdf(jnp.maximum(x, lowest)) >= probability, shape, start)
-    return jnp.round(found).astype(int) if law.is_discrete else found
 
 
 def _inside(low: Any, high: Any) -> tuple[Array, Array]:
@@ -261,25 +243,6 @@ def _inside(low: Any, high: Any) -> tuple[Array, Array]:
     start = jnp.where(has_low, low, jnp.where(has_high, high - 3.0, -2.0))
     width = jnp.where(has_low & has_high, high - low, 3.0)
     return start + width / 3.0, start + 2.0 * width / 3.0
-
-
-def _bisected(is_beyond: Callable[[Array], Array], shape: tuple[int, ...], lowest: Any) -> Array:
-    """The number from which on `is_beyond` holds; 100 halvings, numbers up to 1e26 either way."""
-
-    def number(v: Array) -> Array:
-        # Dense near the start (or 0), wide at the ends.
-        finite = jnp.isfinite(lowest)
-        start = jnp.where(finite, lowest, 0.0)
-        return start + jnp.where(finite, jnp.expm1(60.0 * v), jnp.sinh(60.0 * (2.0 * v - 1.0)))
-
-    def halve(_: Any, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = bounds
-        middle = (low + high) / 2.0
-        beyond = is_beyond(number(middle))
-        return jnp.where(beyond, low, middle), jnp.where(beyond, middle, high)
-
-    ends = (jnp.zeros(shape), jnp.ones(shape))
-    return number(jax.lax.fori_loop(0, 100, halve, ends)[1])
 
 
 def _with_slope(function: Callable[[Any], Any], x: Array) -> tuple[Array, Array]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
 import mercer
+from examples.spec import example
 from mercer.stdlib import catalog
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -152,3 +156,26 @@ def test_every_script_and_folder_that_a_page_names_is_there(path: Path) -> None:
     text = path.read_text("utf-8")
     for name in re.findall(r"(?:python |`)((?:benchmarks|examples|tests|docs)/[\w/.]+\w)", text):
         assert (ROOT / name).exists(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_python_on_a_page_runs_as_it_stands(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the model and a hundred rows of its data."""
+    block = re.search(r"^( *)```python\n(.*?)^\1```", (ROOT / page).read_text("utf-8"), re.S | re.M)
+    assert block is not None
+    co2 = example("co2")
+    co2.write_data(tmp_path)
+    table = pd.read_csv(tmp_path / "co2.csv")
+    table.iloc[:: len(table) // 100].to_csv(tmp_path / "co2.csv", index=False)
+    shutil.copy(co2.model, tmp_path / "co2.mercer")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(textwrap.dedent(block[2]), found)
+    assert (tmp_path / "co2.nc").is_file()
+    rows = mercer.open(tmp_path / "co2.nc").predict({"t": [2002.0, 2002.5]})
+    pd.testing.assert_frame_equal(
+        rows.table(), found["fit"].predict({"t": [2002.0, 2002.5]}).table()
+    )

@@ -111,16 +111,17 @@ def infer(
         )
     placed = place(program, arguments, seed=seed, report=report)
     if (left := kept.load("draws")) is not None:
-        return Fitted(draws_of(left), placed.arguments)
+        return Fitted(replace(draws_of(left), traces=placed.traces), placed.arguments)
     density = Density(program, placed.arguments, seed=seed)
     if placed.start is not None:
         density.start = placed.start
     if not density.has_unknowns:
-        return Fitted(Draws({}, settings["chains"], settings["draws"]), placed.arguments)
+        nothing = Draws({}, settings["chains"], settings["draws"], traces=placed.traces)
+        return Fitted(nothing, placed.arguments)
     runner = _RUNNERS[method]
     draws = runner(density, seed=seed, report=report, checkpoint=kept, **settings)
     kept.save("draws", draws.state(), alone=True)
-    return Fitted(draws, placed.arguments)
+    return Fitted(replace(draws, traces=placed.traces), placed.arguments)
 
 
 def at_all_rows(

@@ -249,6 +249,10 @@ class Reference(Evaluator):
         if space and space[0] == "Ordered" and word != "Flat":
             copies = value.size // self.size(space[1])
             total += copies * lgamma(self.size(space[1]) + 1)
+        if space and space[0] == "ZeroSum":
+            # Of independent Normals the density along the subspace of sum 0: one dimension less.
+            scale = flat["scale"].reshape(-1, self.size(space[1]))[:, 0]
+            total += float(np.sum(np.log(scale) + 0.5 * np.log(2 * np.pi)))
         return total
 
     def _vectors(
@@ -698,7 +702,7 @@ class Reference(Evaluator):
 
     def _applied(self, node: Any) -> set[str]:
         """The functions whose values an expression adds up: not those inside another one, whose
-        scale is no outcome's, but those that a multilinear map multiplies."""
+        scale is no outcome's, but those that a linear or multilinear map multiplies."""
         if isinstance(node, tuple):
             return {name for part in node for name in self._applied(part)}
         if isinstance(node, syntax.Name) and node.id in self.defines:
@@ -710,7 +714,7 @@ class Reference(Evaluator):
             known = _words(node.function, self.defines) & self.tildes.keys()
             found = {name for name in known if self._is_function(self.tildes[name])}
             words = {_word(self.tildes[name].prior) for name in found}
-            if found and "Multilinear" not in words:
+            if found and not words & {"Multilinear", "Linear"}:
                 return found
         return found | self._applied(tuple(getattr(node, f.name) for f in dataclasses.fields(node)))
 

@@ -52,6 +52,14 @@ ARGUMENTS: dict[str, dict[str, float | None]] = {
     },
     "Dirichlet": {"concentration": None},
     "LKJ": {"concentration": 1.0},
+    "Multinomial": {"total_count": 1.0, "probs": None, "logits": None},
+    "DirichletMultinomial": {"concentration": None, "total_count": 1.0},
+    "Wishart": {
+        "concentration": None,
+        "scale_matrix": None,
+        "rate_matrix": None,
+        "scale_tril": None,
+    },
     "Flat": {},
 }
 """Arguments of each law in NumPyro's order, with their defaults."""
@@ -68,7 +76,10 @@ SUPPORT = {
 }
 """The space of an unknown without a signature; `Real` where it is not named here."""
 
-VECTORS = {"MultivariateNormal": 1, "Dirichlet": 1, "LKJ": 2}
+VECTORS = {
+    **dict.fromkeys(("MultivariateNormal", "Dirichlet", "Multinomial", "DirichletMultinomial"), 1),
+    **dict.fromkeys(("LKJ", "Wishart"), 2),
+}
 """Laws over vectors and matrices, with the number of their own dims."""
 
 
@@ -159,6 +170,9 @@ def log_probability(name: str, a: dict[str, Any], y: Any) -> Any:
         case "ZeroInflatedPoisson":
             gate, plain = a["gate"], stats.poisson(a["rate"]).pmf(y)
             return np.log(gate * (np.asarray(y) == 0) + (1 - gate) * plain)
+        case "Pareto":  # SciPy takes the logarithm of a power that may be rounded to 0
+            tail, least = a["alpha"], a["scale"]
+            return np.log(tail) + tail * np.log(least) - (tail + 1) * np.log(y)
         case "Kumaraswamy":
             p, q = a["concentration1"], a["concentration0"]
             return np.log(p * q) + (p - 1) * np.log(y) + (q - 1) * np.log1p(-(y**p))
@@ -207,6 +221,16 @@ def log_vector(name: str, a: dict[str, Any], y: np.ndarray) -> float:
                 covariance = a["scale_tril"] @ a["scale_tril"].T
             mean = np.broadcast_to(a["loc"], (size,))
             return float(stats.multivariate_normal(mean, covariance).logpdf(y))
+        case "Multinomial":
+            shares = a.get("probs")
+            shares = special.softmax(a["logits"]) if shares is None else shares
+            return float(stats.multinomial(int(a["total_count"]), shares).logpmf(y))
+        case "DirichletMultinomial":
+            alpha = np.broadcast_to(a["concentration"], (size,))
+            return float(stats.dirichlet_multinomial(alpha, int(a["total_count"])).logpmf(y))
+        case "Wishart":
+            scale = a["scale_matrix"]
+            return float(stats.wishart(float(a["concentration"]), scale).logpdf(y))
     raise NotImplementedError(f"no law {name}")
 
 

@@ -118,7 +118,7 @@ class Terms(Pieces):
         name, law = self.fresh("rate"), self.positive()
         self.lines.append(f"{name} : Real -> Real ~ GP(RBF(lengthscale ~ {law}, scale = 0.8))")
         self.values[f"{name}.lengthscale"] = self.rng.uniform(0.8, 1.6)
-        return f"Integral({name}, 0, {self.number()}) * {self.column('w')}"
+        return f"Integral({name}, 0, {float(self.number())}) * {self.column('w')}"
 
     def defaulted(self) -> str:
         """A random function whose hyperparameters have the priors of the library."""

@@ -22,11 +22,22 @@ LONG_STEP = 5e-4
 more, which a step ten times longer divides by ten; its fifth derivative still leaves 1e-7."""
 
 
+BETALN = 2e-6
+"""What JAX's logarithm of the Beta function is off by at most (1.3e-6 where its larger argument
+is just above 8), twice in each of eight rows of these laws; its gradient is no worse."""
+ON_BETALN = ("BetaBinomial", "GammaPoisson", "NegativeBinomial2")
+
+
 def direction_of(values: dict[str, Any], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """A change of all values that stays within their spaces: a correlation keeps its diagonal."""
+    """A change of all values that stays within their spaces: a correlation keeps its diagonal, a
+    covariance its symmetry, effects that add to zero their sum."""
     change = {k: rng.normal(size=np.shape(v)) for k, v in values.items()}
     if "Omega" in change:
         change["Omega"] = np.array([[0.0, 1.0], [1.0, 0.0]]) * change["Omega"][0, 1]
+    if "Sigma" in change:
+        change["Sigma"] = change["Sigma"] + change["Sigma"].T
+    if "even" in change:
+        change["even"] = change["even"] - change["even"].mean(-1, keepdims=True)
     length = np.sqrt(sum(np.sum(c**2) for c in change.values()))
     return {k: c / length for k, c in change.items()}
 
@@ -63,7 +74,8 @@ def check(text: str, data: dict[str, Any], values: dict[str, Any], seed: int) ->
     given = {name: start(name, shape, values, rng) for name, shape in program.sampled().items()}
     found, gradient = program.value_and_gradient(given)
     expected = reference_log_density(program, given)
-    assert found == pytest.approx(expected, rel=1e-8, abs=1e-8), text
+    beyond = 16 * BETALN if any(law in text for law in ON_BETALN) else 0.0
+    assert found == pytest.approx(expected, rel=1e-8, abs=1e-8 + beyond), text
     if not given:
         return
     change = direction_of(given, rng)

@@ -14,7 +14,7 @@ KINDS = (
     "network deep_kernel inside_out latent_inputs imputed imputed_input ends each_end several "
     "location_and_scale labels_of_several heteroskedastic correlated overdispersed vectors "
     "shares heavy truncated real_laws censored positive_laws weighted count_laws transformed "
-    "unit_laws"
+    "unit_laws counts_of_labels zero_sum covariances"
 ).split()
 
 REAL_LAWS = (
@@ -241,6 +241,47 @@ class _Wide(Terms):
         self.data_lines["y"] = "data y[n] : Simplex(part)"
         self.data["y"] = self.rng.dirichlet(np.full(3, 3.0), self.n)
         self.lines.append(f"y ~ Dirichlet(exp(0.4 * f({t})))")
+
+    def counts_of_labels(self) -> None:
+        self.lines.append("index part = 1..3")
+        self.lines.append(f"f : Real -> Real^part ~ GP({self.kernel('f', smooth=True)})")
+        predictor = f"0.4 * f({self.column('t')})"
+        self.data_lines["y"] = "data y[n] : Count^part"
+        self.data["y"] = self.rng.multinomial(9, [0.2, 0.3, 0.5], self.n).astype(float)
+        laws = (
+            f"Multinomial(9, logits = {predictor})",
+            f"DirichletMultinomial(exp({predictor}), 9)",
+        )
+        self.lines.append(f"y ~ {self.law(laws)}")
+
+    def zero_sum(self) -> None:
+        """Effects that add to zero, alone or for each group."""
+        self.column("g")
+        copies = self.pick(["", "c"])
+        scale = self.positive_number("spread")
+        self.lines.append("index kind = 1..3")
+        self.lines.append(f"{f'even[{copies}]' if copies else 'even'} : ZeroSum(kind) ~ "
+                          f"Normal(0, {scale})")  # fmt: skip
+        even = self.rng.normal(size=(GROUPS, 3) if copies else (3,))
+        self.values["even"] = even - even.mean(-1, keepdims=True)
+        own = "even[g]" if copies else "even"
+        self.lines.append(f"own = {own}")
+        y = self.outcome("y", "Real", self.rng.normal(size=self.n))
+        terms = " + ".join([f"own[2] * {self.column('w')}", *self.terms(1)])
+        self.lines.append(f"{y} ~ {self.pick(['Normal', 'Laplace'])}({terms}, {self.noise()})")
+
+    def covariances(self) -> None:
+        self.lines += ["index part = 1..2", "Omega : Correlation(part) ~ LKJ(2)"]
+        r = self.rng.uniform(-0.6, 0.6)
+        self.values["Omega"] = np.array([[1, r], [r, 1]])
+        self.lines.append("Sigma : Covariance(part) ~ Wishart(5, Omega)")
+        root = np.tril(self.rng.uniform(0.5, 1.5, (2, 2)))
+        self.values["Sigma"] = root @ root.T
+        self.lines.append(f"f : Real -> Real^part ~ GP({self.kernel('f', smooth=True)})")
+        t = self.column("t")
+        self.data_lines["y"] = "data y[n] : Real^part"
+        self.data["y"] = self.rng.normal(size=(self.n, 2))
+        self.lines.append(f"y ~ MultivariateNormal(f({t}), Sigma)")
 
     # --- every law ---
 

@@ -57,11 +57,22 @@ def log_density(
     step = 1 if hasattr(known.dist, "pmf") else 0  # a bound of whole numbers is inside
     if word == "Truncated":
         low, high = around.get("low"), around.get("high")
-        above = 1.0 if high is None else known.cdf(high)
-        below = 0.0 if low is None else known.cdf(low - step)
-        return np.asarray(inside - np.log(above - below))
+        low = -np.inf if low is None else low - step
+        return np.asarray(inside - _log_between(known, low, np.inf if high is None else high))
     below_, above_ = (around.get(k, np.zeros(y.shape)) != 0 for k in ("below", "above"))
     return np.select([below_, above_], [known.logcdf(y - step), known.logsf(y)], inside)
+
+
+def _log_between(known: Any, low: Any, high: Any) -> np.ndarray:
+    """log P(low < draw <= high), as a difference in the nearer tail."""
+
+    def difference(more: Any, less: Any) -> Any:
+        return more + np.log(-np.expm1(less - more))
+
+    with np.errstate(divide="ignore", invalid="ignore"):  # in the tail that is not taken
+        upper = difference(known.logsf(low), known.logsf(high))
+        lower = difference(known.logcdf(high), known.logcdf(low))
+    return np.asarray(np.where(known.logsf(low) < known.logcdf(high), upper, lower))
 
 
 def _pushed(
