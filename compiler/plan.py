@@ -43,7 +43,13 @@ from mercer.compiler.telling import (
     of_linear,
     sentences_of_plan,
 )
-from mercer.compiler.training import Training, training_of, training_sentences
+from mercer.compiler.training import (
+    HEAD_DRAWS,
+    Training,
+    samples_head,
+    training_of,
+    training_sentences,
+)
 from mercer.compiler.variational import (
     DRAWS,
     Batches,
@@ -103,7 +109,7 @@ class Plan:
     def settings(self) -> Mapping[str, float]:
         """What the model says of the method that was chosen, and the plan where it is silent."""
         own = {} if self.draws is None else {"draws": float(self.draws)}
-        if self.training is not None:
+        if self.training is not None and not self.training.is_before:
             own |= dict(self.training.settings)
         if self.batches is not None:
             own |= {"batch": float(self.batches.size), "steps": float(self.batches.steps)}
@@ -136,7 +142,7 @@ def plan(
         wrong = wrong_for_layers(structure, asked)
     if wrong is not None:
         raise MercerError([wrong], model.sources)
-    if asked != "nuts" and layers_of(model):
+    if layers_of(model) and (asked != "nuts" or samples_head(structure, asked)):
         return _trained(structure, "map" if asked == "auto" else asked, sizes)
     wanting = asks_for_batches(structure, asked)
     if wanting is not None:
@@ -323,7 +329,6 @@ def _trained(structure: Structure, asked: str, sizes: Mapping[str, int] | None) 
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
     steps = steps_of(structure, sizes)
     training = training_of(structure, asked, engine is not None or bool(latent), sizes)
-    assert training is not None
     inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
     sentences = [*sentences_of_plan(structure, engine, latent, {}, sampled, sizes, None, steps)]
     if inducing:
@@ -335,9 +340,10 @@ def _trained(structure: Structure, asked: str, sizes: Mapping[str, int] | None) 
         latent,
         sampled,
         steps,
-        "svi" if asked == "svi" else "map",
+        "svi" if asked == "svi" else "nuts" if training.is_before else "map",
         tuple(sentences),
         inducing,
+        draws=HEAD_DRAWS if training.is_before else None,
         training=training,
     )
 

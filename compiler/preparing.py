@@ -14,6 +14,7 @@ from mercer.compiler.messages import message_names
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.shapes import functions_on_shapes
+from mercer.compiler.tangents import tangential
 from mercer.compiler.walk import names_below, responses
 from mercer.compiler.waves import waves_arguments, write_waves
 from mercer.dsl.spaces import Label
@@ -117,7 +118,7 @@ class DataFunctions:
                     text = f"None if {missing} else {text}"
                 body.lines.append(f"{word} = {text}  # line {observation.span.line}")
                 entries.append(word)
-            body.lines.append(f"{keep} = observed_rows({word}{_missing(observation)})")
+            body.lines.append(f"{keep} = observed_rows({word}{self.missing(observation)})")
             entries.append(keep)
         write_waves(body)
         entries += [self.identifiers[n] for n in self.waves]
@@ -135,6 +136,17 @@ class DataFunctions:
         lines.append("    return {" + ", ".join(f'"{w}": {w}' for w in entries) + "}")
         return "\n".join(lines)
 
+    def missing(self, observation: ir.Observation) -> str:
+        """How an outcome says what is missing."""
+        if isinstance(observation.type.space, Label):
+            return ", is_label=True"
+        law = observation.law
+        entry = catalog.distributions()[law.entry] if isinstance(law, ir.Distribution) else None
+        is_whole = entry is not None and entry.event and entry.name != "MultivariateNormal"
+        if observation.name in tangential(self.model):
+            return f", whole={observation.name!r}, is_tangent=True"
+        return f", whole={observation.name!r}" if is_whole else ""
+
     def write_orders(self, body: Body) -> None:
         """The statements of `prepare` that sort rows along a line."""
         sites, block = self.structure.sites, self.structure.block
@@ -148,19 +160,21 @@ class DataFunctions:
                 words += ["is_own=True"] if is_own else []
                 readings.append(f"({self.identifiers[name]}, Reading({', '.join(words)}))")
             keys = [k for k, use in sites.items() if use.apply and use.owner in block]
-            self.write_order(body, keys, readings, TIMELINE, self.line.apart)
+            chains = "is_joint" if self.line.is_joint else "apart"
+            is_so = self.line.is_joint or self.line.apart
+            self.write_order(body, keys, readings, TIMELINE, f"{chains}={is_so}")
         for key, names in self.orders.items():
-            self.write_order(body, [key], [f"({key!r}, Reading({key!r}))"], names, True)
+            self.write_order(body, [key], [f"({key!r}, Reading({key!r}))"], names, "apart=True")
 
     def write_order(
-        self, body: Body, keys: list[str], readings: list[str], names: list[str], apart: bool
+        self, body: Body, keys: list[str], readings: list[str], names: list[str], chains: str
     ) -> None:
         places = [f"{key!r}: {site_text(body, self.structure.sites[key])}" for key in keys]
         body.lines += [
             "order = timeline(",
             f"    {{{', '.join(places)}}},",
             f"    [{', '.join(readings)}],",
-            f"    apart={apart},",
+            f"    {chains},",
             ")",
             *(f"{self.identifiers[n]} = order.{n.split()[-1]}" for n in names),
         ]
@@ -194,13 +208,3 @@ def keywords(words: list[str], star: bool = True) -> str:
 
 def indented(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
-
-
-def _missing(observation: ir.Observation) -> str:
-    """How an outcome says what is missing."""
-    if isinstance(observation.type.space, Label):
-        return ", is_label=True"
-    law = observation.law
-    entry = catalog.distributions()[law.entry] if isinstance(law, ir.Distribution) else None
-    is_whole = entry is not None and entry.event and entry.name != "MultivariateNormal"
-    return f", whole={observation.name!r}" if is_whole else ""

@@ -125,7 +125,7 @@ class PriorRules(MapRules):
                 elif isinstance(argument.value, syntax.List):
                     settings[word] = self.one_of(entry, word, argument.value)
                 else:
-                    settings[word] = self.setting(entry, word, argument)
+                    settings[word] = self.function_setting(entry, word, argument)
             except Failed:
                 failed = True
         if failed:
@@ -135,7 +135,7 @@ class PriorRules(MapRules):
             name, span, tilde.doc, kind, entry, kernel, mean, formal, outputs, settings
         )
 
-    def setting(self, entry: str, word: str, argument: syntax.Argument) -> ir.Expr:
+    def function_setting(self, entry: str, word: str, argument: syntax.Argument) -> ir.Expr:
         """A setting of a function prior: a value of its space, or `inf`."""
         if _is_inf(argument):
             return ir.Constant(ValueType(Positive()), argument.value.span, float("inf"))
@@ -149,7 +149,7 @@ class PriorRules(MapRules):
         """The numbers of which a fit chooses one."""
         found = []
         for item in node.items:
-            value = self.setting(entry, word, syntax.Argument(item, span=item.span))
+            value = self.function_setting(entry, word, syntax.Argument(item, span=item.span))
             if not isinstance(value, ir.Constant):
                 raise self.problems.report(
                     "M249", f"what `{word}` is chosen among must be numbers written here", item.span

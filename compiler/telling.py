@@ -49,7 +49,7 @@ def sentences_of_plan(
         yield of_linear(structure, engine)
         if engine.detail is not None:
             yield engine.detail(structure, sizes)
-    if engine is not None and (why := why_not_along(structure)):
+    if engine is not None and (why := why_not_along(structure, sizes)):
         yield f"Not along the line, in linear time, though its functions are: {why}."
     yield from waves_sentences(structure, sizes)
     yield from dict.fromkeys(curved_sentences(model))

@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from examples.grams import grams
+from examples.modes import days, modes
 from examples.moved import moved
 from mercer.runtime.data.tables import read
 
@@ -245,6 +246,8 @@ KINDS: dict[str, Callable[[Any, Path, Settings], Figure]] = {
         arrows,
         surface,
         network,
+        modes,
+        days,
         moved,
         grams,
     )

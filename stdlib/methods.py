@@ -72,6 +72,7 @@ METHODS = (
         _setting("rate", "Positive", 0.02, "size of the first steps"),
         _setting("batch", "Count", None, "rows at a time; asks for minibatches"),
         _setting("samples", "Count", 5.0, "draws of the functions inside others, at each step"),
+        _setting("rank", "Count", None, "directions in which all unknowns are correlated"),
         *_TRAINING[1:],
     ),
     _method(

@@ -95,7 +95,8 @@ def complete(
                 groups.setdefault(group + SHARES, {})[name] = value["shares"]
             else:
                 groups.setdefault(group + STATISTICS, {})[name] = np.stack([*value.values()])
-    sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items()}
+    own = {program.NAMES[word] for word in getattr(program, "POSTERIOR", ())}
+    sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items() if k not in own}
     groups["posterior"] = {**sampled, **groups["posterior"]}
     groups["sample_stats"] = {**draws.stats, **groups["sample_stats"]}
     if draws.traces:
@@ -161,9 +162,7 @@ def one_draw(
     for number, (name, outcome) in enumerate(law.laws.items()):
         own_key = jax.random.fold_in(noise_key, number)
         if isinstance(outcome, Gaussian):
-            mean = values[f"mean of {name}"]
-            noise = jnp.reshape(jnp.broadcast_to(outcome.noise, (mean.size,)), mean.shape)
-            predictive[name] = mean + noise * jax.random.normal(own_key, mean.shape)
+            predictive[name] = values[f"mean of {name}"] + outcome.draw_noise(own_key)
             log_likelihood[name] = scores[name].log_density
         else:
             if isinstance(outcome, Linked):

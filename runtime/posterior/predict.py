@@ -269,10 +269,10 @@ def _one(
             result[name] = _moments(outcome, own_key)
         elif name in gaussian:
             mean, variance, value, *_ = latent_values[name]
-            noise = jnp.reshape(jnp.broadcast_to(outcome.noise, (mean.size,)), mean.shape)
-            value = value + noise * jax.random.normal(own_key, mean.shape)
-            result[name] = _Law(mean, variance + noise**2, value, None, jnp.asarray(True))
-            outcome = Normal(mean, jnp.sqrt(variance + noise**2))
+            value = value + outcome.draw_noise(own_key)
+            spread = variance + outcome.noise_variance
+            result[name] = _Law(mean, spread, value, None, jnp.asarray(True))
+            outcome = Normal(mean, jnp.sqrt(spread))
         else:
             result[name] = _moments(outcome, own_key)
         seen = place.new.get(words.get(name, name))
