@@ -238,6 +238,23 @@ def test_a_function_beside_products_of_nothing_has_its_exact_law() -> None:
     np.testing.assert_allclose(variance, np.diag(kernel - kernel @ gain), atol=1e-8)
 
 
+def test_a_mode_with_one_distinct_point_is_a_number() -> None:
+    x, y = np.full(12, 0.7), np.random.default_rng(9).normal(1.0, 0.3, 12)
+    text = "data x[n], y[n] : Real\nu : Real -> Real ~ GP(Matern32(lengthscale = 1, scale = 1))\n"
+    numbers = "b ~ Normal(1, 0.2)\ny ~ Normal({} * b, 0.3)\n"
+    of_function = passing_of(text + numbers.format("u(x)"), {"x": x, "y": y})
+    of_number = passing_of(f"data y[n] : Real\na ~ Normal(0, 1)\n{numbers.format('a')}", {"y": y})
+    found = []
+    for passing in (of_function, of_number):
+        passing.compile()
+        state = passing.begin(0, 0)
+        for _ in range(40):
+            state = passing.sweep(state)
+        mean, variance, _ = passing.functions.located(state.flat, state.laws, passing.data)
+        found.append((state.bounds[-1], float(mean[0]), float(variance[0])))
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
 LABELS = """data x[n], y[n] : Real
 data who[n] : Label(g)
 u : Real -> Real^2 ~ GP(Matern12())
