@@ -317,6 +317,20 @@ def test_a_fit_that_was_saved_predicts_the_same(seen: Any, tmp_path: Any) -> Non
         )
 
 
+def test_aligned_factors_of_a_fit_make_the_same_product(seen: Any) -> None:
+    code = np.searchsorted(seen.names, seen.data["who"])
+
+    def product(found: Any) -> np.ndarray:
+        u, core, taste = (found[k].values for k in ("u(x)", "core.weights", "taste"))
+        return np.einsum("cdni,cdij,cdnj->cdn", u, core, taste[:, :, code])
+
+    before, after = seen.fit.idata["posterior"], mercer.align(seen.fit)
+    np.testing.assert_allclose(product(after), product(before), atol=1e-10)
+    u = after["u(x)"].mean(("chain", "draw")).values
+    assert abs(u[:, 0] @ u[:, 1]) < 0.1 * (u[:, 0] @ u[:, 0])  # rotated to principal axes
+    assert after["u(x)"].dims == before["u(x)"].dims
+
+
 def test_a_row_given_twice_says_twice_as_much() -> None:
     found, laws, codes = tucker(6)
     twice = {k: c if not len(c) else jnp.concatenate([c, c]) for k, c in codes.items()}
