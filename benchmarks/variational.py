@@ -370,7 +370,8 @@ def main() -> None:
     for (name, rate), results in runs.items():
         steps = max(r["steps"] for r in results)
         densities = np.min([r["held_out"] for r in results], axis=0)
-        print(f"| {name} | {rate:g} | {steps:.1f} | " + " | ".join(f"{v:.4f}" for v in densities) + " |")
+        cells = " | ".join(f"{v:.4f}" for v in densities)
+        print(f"| {name} | {rate:g} | {steps:.1f} | {cells} |")
         versions.update(results[0]["versions"])
     print("\n" + ", ".join(f"{name} {number}" for name, number in sorted(versions.items())))
 
