@@ -29,8 +29,10 @@ from mercer.compiler.plan import Plan
 from mercer.compiler.preparing import TIMELINE, DataFunctions, indented, keywords
 from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.shapes import weights_name
+from mercer.compiler.tangents import frames_name, tangential
+from mercer.compiler.training import settings_before
 from mercer.compiler.walk import imputed
-from mercer.compiler.waves import shapes_shown
+from mercer.compiler.waves import shapes_made, shapes_shown
 from mercer.dsl.spaces import Field
 
 Write = Callable[[Body], str | None]
@@ -60,7 +62,7 @@ class _Emitter(DataFunctions):
             *([self.function("factors", self.factors)] if self.contraction else []),
             *([self.maps_function()] if self.layers else []),
         ]
-        functions += [self.function("shapes", shapes_shown)] if self.waves else []
+        functions += [self.function("shapes", shapes_made)] if self.waves else []
         return "\n\n\n".join([self.head("\n".join(functions)), *functions]) + "\n"
 
     def head(self, body: str) -> str:
@@ -81,6 +83,7 @@ class _Emitter(DataFunctions):
             f"ENGINE = {engine or None}",
             *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
             *([f"PREPARED = {self.prepared()!r}"] if self.waves else []),
+            *([f"SHOWN = {shapes_shown(self.structure)!r}"] if self.waves else []),
             *self.variational(),
             *self.inner_said(),
             *self.passed(),
@@ -160,7 +163,10 @@ class _Emitter(DataFunctions):
             outcomes = tuple(self.model.observations)
             image = image_of(self.model, next(iter(self.layers.values())))
             word = self.identifiers[image.name] if isinstance(image, ir.Ref) else None
-            lines.append(f"TRAINING = Training({training.rows!r}, {outcomes!r}, {word!r})")
+            words = f"{training.rows!r}, {outcomes!r}, {word!r}"
+            if training.is_before:
+                words += f", before={settings_before(training, self.structure)!r}"
+            lines.append(f"TRAINING = Training({words})")
         return lines
 
     def inducing(self) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -364,16 +370,18 @@ class _Emitter(DataFunctions):
             letters = "".join(letter[d] for d in body.order(factor.over))
             sizes = body.shape(body.order(factor.over))
             along = ", is_along=True" if along_line(self.model, factor) else ""
-            entries[factor.key] = f"Factor({letters!r}, {sizes}, {index}{along})"
-        for weight in self.contraction.weights:
-            code = body.arranged(body.value(weight), dims)
-            word = flat_text(body, code, dims, full=True)
-            entries["weight"] = f"{entries['weight']} * {word}" if "weight" in entries else word
+            own = f", product={factor.product}" if factor.product else ""
+            entries[factor.key] = f"Factor({letters!r}, {sizes}, {index}{along}{own})"
+        for number, weights in enumerate(self.contraction.weights):
+            codes = (body.arranged(body.value(weight), dims) for weight in weights)
+            words = [flat_text(body, code, dims, full=True) for code in codes]
+            if words:
+                entries[f"weight of product {number}"] = " * ".join(words)
         return entries
 
     def outcomes(self, body: Body) -> dict[str, str]:
         entries = {}
-        along = ""
+        along, arrows = "", tangential(self.model)
         if self.line is not None:
             text = self.order_text(body, TIMELINE, self.line.local)
             body.lines.append(f"order = {text}")
@@ -392,9 +400,12 @@ class _Emitter(DataFunctions):
                 mean = affine_text(body, self.structure.locations[name], dims)
                 scale = law.arguments.get("scale")
                 noise = "1.0" if scale is None else self._noise(body, scale, dims)
-                entries[name] = f"Gaussian({mean}, noise={noise}{along})"
+                own = f", frames={body.read(frames_name(name))}" if name in arrows else ""
+                entries[name] = f"Gaussian({mean}, noise={noise}{along}{own})"
             else:
-                entries[name] = law_text(body, law, dims, observation.type, is_whole=True)
+                text = law_text(body, law, dims, observation.type, is_whole=True)
+                frames = body.read(frames_name(name)) if name in arrows else ""
+                entries[name] = f"tangential({text}, {frames})" if frames else text
         return entries
 
     def _noise(self, body: Body, scale: ir.Expr, dims: tuple[str, ...]) -> str:

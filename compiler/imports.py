@@ -25,6 +25,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "held_points",
         "observe",
     ),
+    "mercer.runtime.engines.frames": ("tangential",),
     "mercer.runtime.geometry": ("graph", "manifold", "mesh"),
     "mercer.runtime.inference": ("Inference", "Training"),
     "mercer.runtime.inner": ("Inner",),

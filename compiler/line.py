@@ -176,7 +176,7 @@ def why_no_state(function: ir.Function) -> str | None:
     if not isinstance(function.type.domain, Real | Positive | Unit | Interval | Count):
         return f"`{function.name}` is a function on `{function.type.domain}`, not on a line"
     for node in nodes(function.kernel):
-        if isinstance(node, ir.KernelCall) and catalog.kernels()[node.entry].states is None:
+        if isinstance(node, ir.KernelCall) and _system(node) is None:
             return (
                 f"the kernel `{node.entry}` of `{function.name}` has no state of finite size; "
                 "Matern12, Matern32 and Matern52 have"
@@ -311,6 +311,13 @@ def _states(structure: Structure) -> States:
     return States(tuple(moving), tuple(constant))
 
 
+def _system(kernel: ir.KernelCall) -> tuple[int, bool] | None:
+    """The size of a kernel's state, and whether it never changes; None where it has none."""
+    states = catalog.kernels()[kernel.entry].states
+    constants = {k: v.value for k, v in kernel.arguments.items() if isinstance(v, ir.Constant)}
+    return None if states is None else states(constants)
+
+
 def _systems(kernel: ir.Kernel) -> list[tuple[int, bool]]:
     """Sizes of the systems whose outputs add up to a kernel, and whether they never change."""
     match kernel:
@@ -322,11 +329,10 @@ def _systems(kernel: ir.Kernel) -> list[tuple[int, bool]]:
             return _product([_systems(inner)] * exponent)
         case ir.KernelProduct(_, parts):
             return _product([_systems(part) for part in parts])
-        case ir.KernelCall(_, entry, arguments):
-            states = catalog.kernels()[entry].states
-            assert states is not None
-            constants = {k: v.value for k, v in arguments.items() if isinstance(v, ir.Constant)}
-            return [states(constants)]
+        case ir.KernelCall():
+            system = _system(kernel)
+            assert system is not None
+            return [system]
         case _:
             raise AssertionError(f"no states for {type(kernel).__name__}")
 

@@ -13,7 +13,7 @@ from mercer.compiler import typed as ir
 from mercer.compiler.overrides import Overrides
 from mercer.compiler.walk import imputed, names_below
 from mercer.dsl.diagnostic import Diagnostic
-from mercer.dsl.spaces import Real, ValueType
+from mercer.dsl.spaces import Real, Tangent, ValueType
 from mercer.stdlib import catalog
 
 HOLE = "the predictor"
@@ -38,6 +38,9 @@ def links_of(
     for name, observation in model.observations.items():
         law, columns = observation.law, imputed(model)
         is_normal = isinstance(law, ir.Distribution) and law.entry == "Normal"
+        is_vector = name in model.data and isinstance(model.data[name].space, Tangent)
+        if is_vector:  # a row of its frames is no number of the predictor
+            continue
         if is_normal or name in columns or not names_below(model, law) & block & approximated:
             continue
         if link := _link(model, law, observation.type, block):

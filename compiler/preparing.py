@@ -14,6 +14,7 @@ from mercer.compiler.messages import message_names
 from mercer.compiler.names import identifiers
 from mercer.compiler.plan import Plan
 from mercer.compiler.shapes import functions_on_shapes
+from mercer.compiler.tangents import tangential
 from mercer.compiler.walk import names_below, responses
 from mercer.compiler.waves import waves_arguments, write_waves
 from mercer.dsl.spaces import Label
@@ -117,7 +118,7 @@ class DataFunctions:
                     text = f"None if {missing} else {text}"
                 body.lines.append(f"{word} = {text}  # line {observation.span.line}")
                 entries.append(word)
-            body.lines.append(f"{keep} = observed_rows({word}{_missing(observation)})")
+            body.lines.append(f"{keep} = observed_rows({word}{self.missing(observation)})")
             entries.append(keep)
         write_waves(body)
         entries += [self.identifiers[n] for n in self.waves]
@@ -134,6 +135,17 @@ class DataFunctions:
         lines += indented(body.lines)
         lines.append("    return {" + ", ".join(f'"{w}": {w}' for w in entries) + "}")
         return "\n".join(lines)
+
+    def missing(self, observation: ir.Observation) -> str:
+        """How an outcome says what is missing."""
+        if isinstance(observation.type.space, Label):
+            return ", is_label=True"
+        law = observation.law
+        entry = catalog.distributions()[law.entry] if isinstance(law, ir.Distribution) else None
+        is_whole = entry is not None and entry.event and entry.name != "MultivariateNormal"
+        if observation.name in tangential(self.model):
+            return f", whole={observation.name!r}, is_tangent=True"
+        return f", whole={observation.name!r}" if is_whole else ""
 
     def write_orders(self, body: Body) -> None:
         """The statements of `prepare` that sort rows along a line."""
@@ -196,13 +208,3 @@ def keywords(words: list[str], star: bool = True) -> str:
 
 def indented(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
-
-
-def _missing(observation: ir.Observation) -> str:
-    """How an outcome says what is missing."""
-    if isinstance(observation.type.space, Label):
-        return ", is_label=True"
-    law = observation.law
-    entry = catalog.distributions()[law.entry] if isinstance(law, ir.Distribution) else None
-    is_whole = entry is not None and entry.event and entry.name != "MultivariateNormal"
-    return f", whole={observation.name!r}" if is_whole else ""

@@ -20,6 +20,7 @@ from mercer.compiler.shapes import (
     wrong_points,
 )
 from mercer.compiler.structure import owner_of
+from mercer.compiler.tangents import why_unfit_arrows
 from mercer.compiler.walk import imputed, nodes
 from mercer.dsl.diagnostic import Diagnostic
 from mercer.dsl.spaces import (
@@ -125,13 +126,8 @@ def _finite(model: ir.TypedModel) -> Iterator[Diagnostic]:
 
 
 def _shapes(model: ir.TypedModel) -> Iterator[Diagnostic]:
-    for data in model.data.values():
-        if isinstance(data.space, Tangent) and data.name in model.observations:
-            what = f"an outcome in `{data.space}`"
-            mend = (
-                f"declare it as vectors of the space around `{data.space.shape}`, such as `Real^3`"
-            )
-            yield _refused("M308", what, data.span, mend)
+    for span, what, mend in why_unfit_arrows(model):
+        yield _refused("M308", what, span, mend)
     for node in _expressions(model):
         if isinstance(node, ir.Apply) and (owner := owner_of(node)) in model.functions:
             if shapes_seen(model.functions[owner]) and (wrong := wrong_points(model, node)):

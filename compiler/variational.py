@@ -18,6 +18,7 @@ from mercer.compiler.minibatch import rows_index
 from mercer.compiler.shapes import functions_on_shapes
 from mercer.compiler.sizes import Sizes, count_of, size_of
 from mercer.compiler.structure import Structure, analyse, owner_of
+from mercer.compiler.tangents import tangential
 from mercer.compiler.walk import nodes
 from mercer.dsl.diagnostic import Diagnostic
 from mercer.dsl.spaces import Dim
@@ -85,6 +86,8 @@ def batches_of(structure: Structure, sizes: Sizes | None) -> tuple[Structure, Ba
             return f"`{name}` is applied at several places inside another function"
     if left := [f for f in found.latent if f in used and f not in layered]:
         return f"`{left[0]}` enters an outcome in a way that it has no predictor for"
+    if vectors := next(iter(tangential(model)), None):
+        return f"`{vectors}` is taken in the frames of its points"
     if on_shape := next(iter(functions_on_shapes(found)), None):
         return f"the waves of `{on_shape}`, a function on a shape, are of all rows together"
     if why := unfit_for_inducing(found, is_deep=bool(layered)):
@@ -172,9 +175,9 @@ def batch_sentences(
     if sampled:
         names = ", ".join(sampled)
         yield (
-            f"{names}: each has a Normal law of its own in unconstrained space as it is found; at "
-            "the end, where they are few, one with their correlations, by the curvature of the "
-            "bound, which the joint law follows (linear response)."
+            f"Left to inference: {names}: each has a Normal law of its own in unconstrained space "
+            "as it is found; at the end, where they are few, one with their correlations, by the "
+            "curvature of the bound, which the joint law follows (linear response)."
         )
 
 

@@ -15,6 +15,7 @@ from mercer.compiler.shapes import (
     waves_kind,
 )
 from mercer.compiler.structure import Structure
+from mercer.compiler.tangents import frames_name, place_of, rows_of_arrows, tangential
 from mercer.dsl.spaces import coordinates_of
 
 _WORDS = {"Manifold": "manifold", "Graph": "graph", "Mesh": "mesh"}
@@ -28,7 +29,8 @@ def waves_arguments(structure: Structure) -> list[str]:
             own = wave_names(function, position)
             names |= dict.fromkeys((own.frequencies, own.roughness))
     features = (feature_name(structure, use, place) for use, _, place in _sites(structure))
-    return [*names, *dict.fromkeys(features)]
+    frames = (frames_name(outcome) for outcome in tangential(structure.model))
+    return [*names, *dict.fromkeys(features), *frames]
 
 
 def write_waves(body: Body) -> None:
@@ -59,24 +61,39 @@ def write_waves(body: Body) -> None:
         line = use.apply.span.line if use.apply else 0
         text = f"{word}.{waves_kind(function, position)}_at({points})"
         body.lines.append(f"{body.identifiers[name]} = {text}  # line {line}")
+    for outcome, shape in tangential(body.model).items():
+        place = place_of(body.model, outcome)
+        assert place is not None and shape.ambient is not None
+        rows, inside = rows_of_arrows(body.model, outcome), coordinates_of(shape)
+        points = body.arranged(body.value(place), (*body.order(rows), *inside), full=True).text
+        if len(rows) != 1:
+            points = f"np.reshape({points}, (-1, {body.size(inside[0])}))"
+        word, line = body.identifiers[f"{shape} shape"], body.model.observations[outcome].span.line
+        text = f"{word}.frames_at({points})  # line {line}"
+        body.lines.append(f"{body.identifiers[frames_name(outcome)]} = {text}")
 
 
-def shapes_shown(body: Body) -> dict[str, str]:
-    """Of each value of a function on a surface at a column of points: the shape and the column."""
-    made: dict[str, None] = {}
+def shapes_made(body: Body) -> dict[str, str]:
+    """Each shape that a function sees, by its name."""
     entries = {}
-    for use, function, _ in _sites(body.structure):
+    for function in functions_seeing_shapes(body.structure).values():
+        for _, shape in shapes_seen(function):
+            entries[shape.name] = _shape_text(body, body.model.shapes[shape.name])
+    body.lines += [f"{body.identifiers[f'{n} shape']} = {text}" for n, text in entries.items()]
+    return {name: body.identifiers[f"{name} shape"] for name in entries}
+
+
+def shapes_shown(structure: Structure) -> dict[str, tuple[str, str]]:
+    """Of each value of a function on a surface at a column of points: the shape and the column."""
+    entries = {}
+    for use, function, _ in _sites(structure):
         shape = shape_of(function)
         assert use.apply is not None
         if shape is None or shape.ambient is None or not isinstance(use.apply.point[0], ir.Ref):
             continue
         column = use.apply.point[0].name
-        if column not in body.model.data or function.type.dims:
-            continue
-        word = body.identifiers[f"{shape} shape"]
-        made[f"{word} = {_shape_text(body, body.model.shapes[shape.name])}"] = None
-        entries[use.key] = f"({word}, {column!r})"
-    body.lines += made
+        if column in structure.model.data and not function.type.dims:
+            entries[use.key] = (shape.name, column)
     return entries
 
 

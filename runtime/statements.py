@@ -91,11 +91,14 @@ def _no_number(name: str) -> MercerError:
     return MercerError([Diagnostic("M310", problem, mend=mend)])
 
 
-def observed_rows(value: Any, *, is_label: bool = False, whole: str = "") -> Any:
+def observed_rows(
+    value: Any, *, is_label: bool = False, whole: str = "", is_tangent: bool = False
+) -> Any:
     """The positions of what is not missing, in flat order; None: all, or no outcome.
 
     `is_label`: the values are codes, and -1 is none. `whole`: the name of an outcome whose rows are
-    vectors, each there as a whole or not at all. Raises MercerError where one is there in part.
+    vectors, each there as a whole or not at all; `is_tangent`: to a surface. Raises MercerError
+    where one is there in part.
     """
     if value is None:
         return None
@@ -106,5 +109,8 @@ def observed_rows(value: Any, *, is_label: bool = False, whole: str = "") -> Any
         problem = f"a part of {whole} is missing at row {', '.join(str(i + 1) for i in row)}"
         why = "of its distribution only the density of whole vectors is known"
         mend = "leave out the whole row, or use MultivariateNormal"
+        if is_tangent:
+            why = "its tangential part is known only of the whole vector"
+            mend = "leave out the whole row, or declare it as a vector of the space around"
         raise MercerError([Diagnostic("M405", problem, why=why, mend=mend)])
     return None if seen.all() else np.flatnonzero(seen)

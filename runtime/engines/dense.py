@@ -24,6 +24,7 @@ from mercer.runtime.engines.cholesky import (
     log_normal,
     solve_triangular,
 )
+from mercer.runtime.engines.frames import law_rows, law_values, placed
 from mercer.runtime.engines.sites import (
     Processes,
     Rows,
@@ -34,7 +35,6 @@ from mercer.runtime.engines.sites import (
     rows_variance,
     site_covariance,
     site_values,
-    spread,
     weights_count,
     weights_root,
 )
@@ -66,11 +66,11 @@ def observed(sites: Sites, observations: Observations) -> Observed:
     parts, deviations, noises = [], [], []
     for law, value, keep in observations.values():
         keep = None if keep is None else jnp.asarray(keep)
-        part = rows(law.mean, sites, keep)
-        value, noise = spread(value, law.mean.shape), spread(law.noise, law.mean.shape)
+        part = law_rows(law, sites, keep)
+        value, noise = law_values(law, value, keep)
         parts.append(part)
-        deviations.append((value if keep is None else value[keep]) - part.constant)
-        noises.append(noise if keep is None else noise[keep])
+        deviations.append(value - part.constant)
+        noises.append(noise)
     empty = jnp.zeros(0)
     return Observed(
         tuple(parts),
@@ -83,14 +83,11 @@ def split_rows(observations: Observations, *vectors: Array) -> dict[str, tuple[A
     """Vectors over all observed rows, cut back into outcomes of their shapes; NaN where missing."""
     result, start = {}, 0
     for name, (law, _, keep) in observations.items():
-        shape = law.mean.shape
-        n = math.prod(shape) if keep is None else len(keep)
-        pieces = []
-        for vector in vectors:
-            piece = vector[start : start + n]
-            if keep is not None:
-                piece = jnp.full(math.prod(shape), jnp.nan).at[jnp.asarray(keep)].set(piece)
-            pieces.append(piece.reshape(shape))
+        n = math.prod(law.mean.shape) if keep is None else len(keep)
+        if law.frames is not None:
+            _, space, dim = jnp.shape(law.frames)
+            n = n // space * dim
+        pieces = [placed(law, vector[start : start + n], keep) for vector in vectors]
         result[name] = tuple(pieces)
         start += n
     return result
@@ -164,9 +161,9 @@ class Dense:
         values = _prior_draw(key, self.processes, unique, self.levels)
         if len(self.data.deviation):
             fitted = []
-            for name, (_, _, keep) in self.observations.items():
+            for name, (law, _, keep) in self.observations.items():
                 value = evaluate_at(whole[name], values) - whole[name].constant
-                fitted.append(value if keep is None else value[jnp.asarray(keep)])
+                fitted.append(law_values(law, value, keep)[0])
             jitter = self.factor.jitter + self.data.noise**2
             noise = jnp.sqrt(jitter) * jax.random.normal(noise_key, self.data.noise.shape)
             surprise = self.data.deviation - jnp.concatenate(fitted) - noise

@@ -77,9 +77,16 @@ def regression(
 ) -> Regression:
     """The posterior N(w, S) of the whitened coordinates."""
     features, roots = whitened(grams, crosses, design, levels)
-    precision = jnp.eye(features.shape[1]) + gram(features)
+    return posterior(features, roots, inner=gram(features), shift=features.T @ residual)
+
+
+def posterior(
+    features: Array, roots: tuple[Root, ...], *, inner: Array, shift: Array
+) -> Regression:
+    """The same of features A, given `inner` A'A and `shift` A'r."""
+    precision = jnp.eye(features.shape[1]) + inner
     root = factor(precision, PRECISE)
-    half = solve_triangular(root.lower, features.T @ residual)
+    half = solve_triangular(root.lower, shift)
     mean = solve_triangular(root.lower, half, transposed=True)
     return Regression(features, roots, precision, root, mean)
 
@@ -106,6 +113,29 @@ def whiten(root: Root, cross: Array) -> Array:
     return times_lower_transposed(cross, root.inverse)
 
 
+@jax.custom_jvp
+def log_evidence_of_sums(
+    inner: Array, shift: Array, square: Array, design: Array, residual: Array
+) -> Array:
+    """log N(r; 0, I + A A') of finite unknowns, a function of the sums A'A [p, p], A'r and r'r.
+
+    Its gradient is that in the sums, -(S + w w') / 2, w and -1/2: no product with A. `design` A and
+    `residual` r themselves only make the value precise, |r - A w|^2 being no difference of large
+    numbers.
+    """
+    return evidence_of(posterior(design, (), inner=inner, shift=shift), 0, residual)
+
+
+@log_evidence_of_sums.defjvp
+def _of_sums_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    inner, shift, _, design, residual = primals
+    found = posterior(design, (), inner=inner, shift=shift)
+    covariance = _inverse(found.factor)
+    slope = covariance + jnp.outer(found.mean, found.mean)
+    tangent = found.mean @ tangents[1] - 0.5 * (jnp.sum(slope * tangents[0]) + tangents[2])
+    return evidence_of(found, 0, residual), tangent
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(4,))
 def log_evidence(
     grams: Arrays,
@@ -125,8 +155,7 @@ def _log_evidence_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) ->
     found = regression(grams, crosses, design, residual, levels)
     count, size = _count(crosses), found.features.shape[1]
     eye = jnp.eye(size)
-    half = solve_triangular(found.factor.lower, eye)
-    covariance = solve_triangular(found.factor.lower, half, transposed=True)
+    covariance = _inverse(found.factor)
     error = residual - found.features @ found.mean
     tangent = _tangent(
         found.features,
@@ -237,6 +266,11 @@ def _tangent(
         slope = jnp.outer(error, mean[start:]) - features @ gap[:, start:]
         total += jnp.sum(slope * tangents[2])
     return total
+
+
+def _inverse(root: Factor) -> Array:
+    half = solve_triangular(root.lower, jnp.eye(len(root.lower)))
+    return solve_triangular(root.lower, half, transposed=True)
 
 
 def _less(covariance: Array, count: int) -> Array:

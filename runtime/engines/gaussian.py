@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpyro
 from jax import Array
 
@@ -14,7 +13,7 @@ from mercer.runtime.engines.dense import Dense, LeaveOneOut, Observations
 from mercer.runtime.engines.inducing import Inducing, held_points
 from mercer.runtime.engines.linked import block_of
 from mercer.runtime.engines.markov import Markov
-from mercer.runtime.engines.sites import Processes, Sites, spread
+from mercer.runtime.engines.sites import Processes, Sites
 from mercer.runtime.engines.terms import (
     Affine,
     Factor,
@@ -108,7 +107,5 @@ def simulate(
             own_key = jax.random.fold_in(noise_key, number)
             result[name] = law.law(latent[name]).sample(own_key)
             continue
-        shape = law.mean.shape
-        normal = jax.random.normal(jax.random.fold_in(noise_key, number), shape)
-        result[name] = latent[name] + jnp.reshape(spread(law.noise, shape), shape) * normal
+        result[name] = latent[name] + law.draw_noise(jax.random.fold_in(noise_key, number))
     return result

@@ -19,6 +19,9 @@ from mercer.runtime.engines.cholesky import factor
 from mercer.runtime.engines.terms import Affine, Process, RandomFunction, Site, Weights
 from mercer.stdlib.points import covariance, variance
 
+_DESIGN = 1 << 24
+"""Entries of a matrix of coefficients that may be formed."""
+
 Processes = Mapping[str, Process]
 Sites = Mapping[str, Site]
 
@@ -124,7 +127,8 @@ def apply(part: Part, matrix: Array) -> Array:
     if index.ndim == 1:
         c = c[:, 0] if c.ndim == 2 else c
         return (c[:, None] if wide and jnp.ndim(c) else c) * matrix[index]
-    if index.shape[1] > 4:  # one matrix product is then cheaper than the gathers
+    # One matrix product is then cheaper than the gathers.
+    if index.shape[1] > 4 and index.shape[0] * part.site.size <= _DESIGN:
         return design(part, index.shape[0]) @ matrix
     c = jnp.broadcast_to(c[:, None] if jnp.ndim(c) == 1 else c, index.shape)
     columns = [
@@ -148,6 +152,15 @@ def design(part: Part, n: int) -> Array:
 
 def weighted_design(processes: Processes, name: str, quantity: Rows) -> Array:
     """Coefficients [n, p] of the whitened weights `name`: design times the prior's root."""
+    total = plain_design(processes, name, quantity)
+    process = processes[name]
+    assert isinstance(process, Weights)
+    root = weights_root(process, total.shape[1])
+    return total * root if root.ndim == 1 else total @ root
+
+
+def plain_design(processes: Processes, name: str, quantity: Rows) -> Array:
+    """Coefficients [n, p] of the weights `name` themselves."""
     n = len(quantity.constant)
     process = processes[name]
     assert isinstance(process, Weights)
@@ -157,9 +170,7 @@ def weighted_design(processes: Processes, name: str, quantity: Rows) -> Array:
         design(p, n) if p.site.features is None else apply(p, _feature_design(p.site, count))
         for p in parts
     ]
-    total = sum(blocks[1:], blocks[0])
-    root = weights_root(process, count)
-    return total * root if root.ndim == 1 else total @ root
+    return sum(blocks[1:], blocks[0])
 
 
 def _feature_design(site: Site, count: int) -> Array:

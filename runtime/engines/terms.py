@@ -6,12 +6,14 @@ functions under `jit`, `vmap` and `grad`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 _pytree = jax.tree_util.register_dataclass
@@ -109,15 +111,36 @@ class Affine:
     shape: tuple[int, ...] = ()
 
 
-@partial(_pytree, data_fields=("mean", "noise", "timeline"), meta_fields=())
+@partial(_pytree, data_fields=("mean", "noise", "timeline", "frames"), meta_fields=())
 @dataclass(frozen=True)
 class Gaussian:
     """The law of an outcome: `mean` plus independent noise of standard deviation `noise`
-    (a scalar, or one for each row). `timeline`: for the engine that goes along the line."""
+    (a scalar, or one for each row). `timeline`: for the engine that goes along the line.
+    `frames` [n, D, d]: the outcome is n tangent vectors, taken by their coordinates in these."""
 
     mean: Affine
     noise: Array | float = 0.0
     timeline: Timeline | None = None
+    frames: Array | None = None
+
+    @property
+    def noise_variance(self) -> Array:
+        """Of each number of the outcome, of its shape."""
+        square = jnp.square(jnp.broadcast_to(self.noise, (math.prod(self.mean.shape),)))
+        if self.frames is not None:
+            # A tangent vector varies within its plane.
+            square = square * jnp.sum(jnp.square(self.frames), axis=2).reshape(-1)
+        return square.reshape(self.mean.shape)
+
+    def draw_noise(self, key: Array) -> Array:
+        """One draw of the noise, of the shape of the outcome."""
+        shape = self.mean.shape
+        noise = jnp.broadcast_to(self.noise, (math.prod(shape),))
+        if self.frames is None:
+            return noise.reshape(shape) * jax.random.normal(key, shape)
+        n, space, dim = jnp.shape(self.frames)
+        inside = noise.reshape(n, space)[:, :1] * jax.random.normal(key, (n, dim))
+        return jnp.einsum("nDi,ni->nD", self.frames, inside).reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -137,9 +160,10 @@ class Factor:
     """One factor of a product that is summed over shared positions: row i reads the entries
     `index[i]` [N, R] ([1, R]: all rows the same) of its site, one for each of R positions, which
     `letters` name as in an `einsum` and `sizes` count. `index` [N]: one position. `is_along`: the
-    site is that of a function with states along a line."""
+    site is that of a function with states along a line. `product`: the number of the product."""
 
     letters: str
     sizes: tuple[int, ...]
     index: Array
     is_along: bool = False
+    product: int = 0

@@ -13,7 +13,7 @@ is `rest`, 0 here.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -32,18 +32,28 @@ from mercer.runtime.engines.dense import (
     split_rows,
     unique_sites,
 )
-from mercer.runtime.engines.evidence import Arrays, Regression, log_evidence, regression, whiten
+from mercer.runtime.engines.evidence import (
+    Arrays,
+    Regression,
+    log_evidence,
+    log_evidence_of_sums,
+    posterior,
+    regression,
+    whiten,
+)
+from mercer.runtime.engines.products import gram
 from mercer.runtime.engines.sites import (
     Processes,
     Rows,
     Sites,
+    plain_design,
     rows,
     site_values,
     weighted_design,
     weights_count,
     weights_root,
 )
-from mercer.runtime.engines.terms import Affine, Site, Weights
+from mercer.runtime.engines.terms import Affine, Process, Site, Weights
 from mercer.runtime.shared import shared_property
 
 _LOG_TWO_PI = math.log(2 * math.pi)
@@ -79,7 +89,11 @@ class WeightSpace:
     def log_density(self) -> Array:
         """log density of all the observations together."""
         noise, (crosses, design) = jnp.sum(jnp.log(self.data.noise)), self._scaled
-        return log_evidence(self.grams, crosses, design, self._residual, self.levels) - noise
+        residual = self._residual
+        if (inner := self._inner) is not None:
+            shift, square = design.T @ residual, residual @ residual
+            return log_evidence_of_sums(inner, shift, square, design, residual) - noise
+        return log_evidence(self.grams, crosses, design, residual, self.levels) - noise
 
     def condition(self, sites: Sites, affine: Affine, *, full: bool = False) -> tuple[Array, Array]:
         """Mean and variance (`full`: covariance [N, N]) of an affine vector given the data."""
@@ -138,7 +152,32 @@ class WeightSpace:
     def regression(self) -> Regression:
         """The posterior of the whitened weights, shared by the verbs."""
         crosses, design = self._scaled
+        if (inner := self._inner) is not None:
+            return posterior(design, (), inner=inner, shift=design.T @ self._residual)
         return regression(self.grams, crosses, design, self._residual, self.levels)
+
+    @shared_property
+    def _inner(self) -> Array | None:
+        """A'A [p, p] of finite unknowns where each outcome has one noise: the products of the
+        columns themselves depend on no unknown, and a loop over values of these makes them once.
+        """
+        laws = [law for law, _, _ in self.observations.values()]
+        if self.grams or not laws or any(jnp.ndim(law.noise) for law in laws):
+            return None
+        total: Any = 0.0
+        for law, part in zip(laws, self.data.parts, strict=True):
+            blocks = self._blocks(part, plain_design)
+            total += gram(jnp.concatenate(blocks, axis=1)) / jnp.square(law.noise)
+        for _ in range(2):  # R' G R
+            starts = np.cumsum([0, *self._sizes.values()])
+            total = jnp.concatenate(
+                [
+                    _times_root(total[:, start : start + size], self.processes[name], size)
+                    for start, (name, size) in zip(starts, self._sizes.items())
+                ],
+                axis=1,
+            ).T
+        return total
 
     # --- what random functions add to ---
 
@@ -150,15 +189,18 @@ class WeightSpace:
     def columns(self, quantity: Rows) -> tuple[Arrays, Array]:
         """Covariances with inducing values [n, m], and coefficients [n, p] of the whitened
         weights, side by side."""
+        blocks = self._blocks(quantity, weighted_design)
+        return (), jnp.concatenate([jnp.zeros((len(quantity.constant), 0)), *blocks], axis=1)
+
+    def _blocks(self, quantity: Rows, columns: Callable[..., Array]) -> list[Array]:
+        """The `columns` of each finite unknown, 0 where the rows do not see it."""
         named = {part.site.process for part in quantity.parts}
-        n = len(quantity.constant)
-        blocks = [
-            weighted_design(self.processes, name, quantity)
+        return [
+            columns(self.processes, name, quantity)
             if name in named
-            else jnp.zeros((n, size))
+            else jnp.zeros((len(quantity.constant), size))
             for name, size in self._sizes.items()
         ]
-        return (), jnp.concatenate([jnp.zeros((n, 0)), *blocks], axis=1)
 
     def rest(self, target: Rows, features: Array, *, full: bool = False) -> Array:
         """The prior variance of rows that no feature explains."""
@@ -221,6 +263,12 @@ class WeightSpace:
         if new := {site.process for site in sites.values()} - known:
             raise ValueError(f"sites: {sorted(new)} are not unknowns of this block")
         return {**self.sites, **sites}
+
+
+def _times_root(columns: Array, process: Process, size: int) -> Array:
+    assert isinstance(process, Weights)
+    root = weights_root(process, size)
+    return columns * root if root.ndim == 1 else columns @ root
 
 
 def _stacked(blocks: list[Array]) -> Array:

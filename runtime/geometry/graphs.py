@@ -6,7 +6,6 @@ Of up to 1,500 nodes all waves are found, and nothing is left out; of more nodes
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +15,7 @@ from scipy.sparse.linalg import eigsh
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.geometry.proximity import components
+from mercer.runtime.geometry.stored import digest, stored
 from mercer.runtime.geometry.waves import Waves, lowest_waves
 from mercer.runtime.kept import Kept
 from mercer.stdlib.spaces import LOWEST, WHOLE
@@ -60,6 +60,11 @@ class Graph:
             )
 
     @cached_property
+    def key(self) -> str:
+        """What its waves are known by, wherever they are kept."""
+        return digest("Graph", self.first, self.second, self.count)
+
+    @cached_property
     def adjacency(self) -> Any:
         """1 where an edge joins two nodes, sparse [n, n]."""
         size = (self.count, self.count)
@@ -69,18 +74,26 @@ class Graph:
     @cached_property
     def numbers(self) -> Waves:
         """The waves of numbers at the nodes."""
-        degree = np.asarray(self.adjacency.sum(axis=1)).ravel()
-        return self._lowest(diags(degree) - self.adjacency)
+
+        def make() -> Waves:
+            degree = np.asarray(self.adjacency.sum(axis=1)).ravel()
+            return self._lowest(diags(degree) - self.adjacency)
+
+        return stored(self.key, "numbers", self.count, make)
 
     @cached_property
     def walks(self) -> Waves:
         """The eigenvectors of the adjacency matrix; a frequency is what an eigenvalue lacks of the
         largest."""
-        # By Perron and Frobenius the vector of ones is never across the one that is sought.
-        start = np.ones(self.count)
-        found = eigsh(self.adjacency, k=1, which="LA", v0=start, return_eigenvectors=False)
-        largest = float(found[0])
-        return self._lowest(largest * identity(self.count) - self.adjacency)
+
+        def make() -> Waves:
+            # By Perron and Frobenius the vector of ones is never across the one that is sought.
+            start = np.ones(self.count)
+            found = eigsh(self.adjacency, k=1, which="LA", v0=start, return_eigenvectors=False)
+            largest = float(found[0])
+            return self._lowest(largest * identity(self.count) - self.adjacency)
+
+        return stored(self.key, "walks", self.count, make)
 
     def numbers_at(self, nodes: Any) -> np.ndarray:
         """The waves at nodes, by their codes [n]: [n, k]."""
@@ -116,5 +129,4 @@ _KEPT: Kept[Graph] = Kept(4)
 def graph(first: Any, second: Any, *, name: str = "the graph") -> Graph:
     """The graph of two columns of codes; of the same ones, that made before."""
     ends = np.stack([np.asarray(first, np.int64), np.asarray(second, np.int64)])
-    key = (hashlib.sha256(ends.tobytes()).hexdigest(), ends.shape, name)
-    return _KEPT.get(key, lambda: Graph(*ends, name=name))
+    return _KEPT.get((digest(ends), name), lambda: Graph(*ends, name=name))

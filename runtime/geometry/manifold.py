@@ -8,12 +8,13 @@ density of the points (Coifman & Lafon 2006; Singer & Wu 2012). Here edge (i, j)
 
 proportional to the area that it stands for; on surfaces all weights are 1. Less what the graph
 fails to conduct (`conductance`), the frequencies of L w = frequency M w are then those of the
-manifold, in units of its coordinates.
+manifold, in units of its coordinates. Along a curve nothing goes around a gap, so that no mean over
+edges makes up for one; there each point is joined with the next on either side (`chain`), which are
+linear finite elements: an edge weighs 1 over its length, a point has half of both.
 """
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from typing import Any
 
@@ -24,10 +25,12 @@ from mercer.runtime.geometry.conductance import conductance
 from mercer.runtime.geometry.extension import Extension, extension
 from mercer.runtime.geometry.proximity import (
     Proximity,
+    chain,
     graph_neighbourhoods,
     proximity,
     symmetric,
 )
+from mercer.runtime.geometry.stored import digest, stored
 from mercer.runtime.geometry.tangents import tangent_frames, turns
 from mercer.runtime.geometry.waves import Waves, lowest_waves
 from mercer.runtime.kept import Kept
@@ -47,6 +50,11 @@ class Manifold:
     ) -> None:
         self.cloud, self.name = np.asarray(cloud, float), name
         self.neighbours, self.modes, self._dim = neighbours, modes, dim
+
+    @cached_property
+    def key(self) -> str:
+        """What its waves are known by, wherever they are kept."""
+        return digest("Manifold", self.cloud, self._dim, self.neighbours, self.modes)
 
     @cached_property
     def graph(self) -> Proximity:
@@ -69,21 +77,30 @@ class Manifold:
         return self.frames.shape[2]
 
     @cached_property
+    def joined(self) -> Proximity:
+        """The graph whose edges carry the waves."""
+        return chain(self.graph, self.cloud, self.frames) if self.dim == 1 else self.graph
+
+    @cached_property
     def weights(self) -> np.ndarray:
         """Of the edges, [e]."""
+        if self.dim == 1:
+            return 1.0 / self.joined.length
         reach = self.graph.reach / np.median(self.graph.reach)
         return (reach[self.graph.first] * reach[self.graph.second]) ** ((self.dim - 2) / 2)
 
     @cached_property
     def masses(self) -> np.ndarray:
         """What each point stands for, [N]."""
-        moments = self.weights * self.graph.length**2 / (2 * self.dim)
-        ends = np.concatenate([self.graph.first, self.graph.second])
-        masses = np.bincount(ends, np.concatenate([moments, moments]), self.graph.count)
+        moments = self.weights * self.joined.length**2 / (2 * self.dim)
+        ends = np.concatenate([self.joined.first, self.joined.second])
+        masses = np.bincount(ends, np.concatenate([moments, moments]), self.joined.count)
+        if self.dim == 1:
+            return masses
         share = conductance(
             self.cloud,
             self.frames,
-            self.graph,
+            self.joined,
             self.weights,
             laplacian=self.laplacian().tocsr(),
             masses=masses,
@@ -93,16 +110,16 @@ class Manifold:
     @cached_property
     def turns(self) -> np.ndarray:
         """From the frame of the second end of each edge to that of the first, [e, d, d]."""
-        return turns(self.frames[self.graph.first], self.frames[self.graph.second])
+        return turns(self.frames[self.joined.first], self.frames[self.joined.second])
 
     def laplacian(self) -> Any:
         """Of numbers, sparse [N, N]."""
-        joined = symmetric(self.graph, self.weights)
+        joined = symmetric(self.joined, self.weights)
         return diags(np.asarray(joined.sum(axis=1)).ravel()) - joined
 
     def connection_laplacian(self) -> Any:
         """Of vectors in the frames, sparse [N * d, N * d]."""
-        n, dim, graph = self.graph.count, self.dim, self.graph
+        n, dim, graph = self.joined.count, self.dim, self.joined
         own = np.arange(n)
         ends = np.concatenate([graph.first, graph.second])
         degree = np.bincount(ends, np.concatenate([self.weights, self.weights]), n)
@@ -120,20 +137,27 @@ class Manifold:
     @cached_property
     def numbers(self) -> Waves:
         """The waves of numbers."""
-        return lowest_waves(
-            self.laplacian().tocsc(), self.masses, self.modes, roughness=self.dim / 2
-        )
+
+        def make() -> Waves:
+            laplacian = self.laplacian().tocsc()
+            return lowest_waves(laplacian, self.masses, self.modes, roughness=self.dim / 2)
+
+        return stored(self.key, "numbers", len(self.cloud), make)
 
     @cached_property
     def tangents(self) -> Waves:
         """The waves of tangent vectors, in the frames."""
-        return lowest_waves(
-            self.connection_laplacian().tocsc(),
-            self.masses,
-            self.modes,
-            width=self.dim,
-            roughness=self.dim / 2,
-        )
+
+        def make() -> Waves:
+            return lowest_waves(
+                self.connection_laplacian().tocsc(),
+                self.masses,
+                self.modes,
+                width=self.dim,
+                roughness=self.dim / 2,
+            )
+
+        return stored(self.key, "tangents", len(self.cloud) * self.dim, make)
 
     def extension(self, points: np.ndarray) -> Extension:
         """Points [n, D] by those of the cloud."""
@@ -154,6 +178,10 @@ class Manifold:
         """The waves of tangent vectors at points [n, D], in the surrounding space: [n * D, k]."""
         return self.extension(points).vectors(self.tangents.values, self.frames)
 
+    def frames_at(self, points: Any) -> np.ndarray:
+        """The tangent frames at points [n, D], as `tangents_at` has them: [n, D, d]."""
+        return self.extension(points).frames
+
     def tangential(self, points: Any, vectors: Any) -> np.ndarray:
         """The tangential part of vectors [n, D] at points [n, D]."""
         frames = self.extension(points).frames
@@ -169,7 +197,7 @@ def manifold(
     """The manifold of a cloud; of the same points and settings, the one made before."""
     points = np.ascontiguousarray(cloud, float)
     settings = (None if dim is None else int(dim), int(neighbours), int(modes), name)
-    key = (hashlib.sha256(points.tobytes()).hexdigest(), points.shape, settings)
+    key = (digest(points), settings)
     return _KEPT.get(
         key,
         lambda: Manifold(

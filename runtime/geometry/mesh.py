@@ -8,7 +8,6 @@ frequencies tend to those of the smooth surface, in units of its coordinates.
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -18,6 +17,7 @@ from scipy.sparse import bsr_matrix, coo_matrix, diags
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.geometry.extension import Extension
 from mercer.runtime.geometry.proximity import components
+from mercer.runtime.geometry.stored import digest, stored
 from mercer.runtime.geometry.tangents import turns
 from mercer.runtime.geometry.triangles import areas_and_normals, cotangents, nearest_on_surface
 from mercer.runtime.geometry.waves import Waves, lowest_waves
@@ -73,6 +73,11 @@ class Mesh:
                     )
                 ]
             )
+
+    @cached_property
+    def key(self) -> str:
+        """What its waves are known by, wherever they are kept."""
+        return digest("Mesh", self.vertices, self.faces, self.modes)
 
     @property
     def points(self) -> np.ndarray:
@@ -146,13 +151,22 @@ class Mesh:
     @cached_property
     def numbers(self) -> Waves:
         """The waves of numbers."""
-        return lowest_waves(self.laplacian().tocsc(), self.masses, self.modes, roughness=1.0)
+
+        def make() -> Waves:
+            laplacian = self.laplacian().tocsc()
+            return lowest_waves(laplacian, self.masses, self.modes, roughness=1.0)
+
+        return stored(self.key, "numbers", len(self.vertices), make)
 
     @cached_property
     def tangents(self) -> Waves:
         """The waves of tangent vectors, in the frames."""
-        laplacian = self.connection_laplacian().tocsc()
-        return lowest_waves(laplacian, self.masses, self.modes, width=2, roughness=1.0)
+
+        def make() -> Waves:
+            laplacian = self.connection_laplacian().tocsc()
+            return lowest_waves(laplacian, self.masses, self.modes, width=2, roughness=1.0)
+
+        return stored(self.key, "tangents", 2 * len(self.vertices), make)
 
     def extension(self, points: Any) -> Extension:
         """Points [n, 3] of the surface by the corners of their triangles.
@@ -187,6 +201,10 @@ class Mesh:
         """The waves of tangent vectors at points [n, 3], in space: [n * 3, k]."""
         return self.extension(points).vectors(self.tangents.values, self.frames)
 
+    def frames_at(self, points: Any) -> np.ndarray:
+        """The tangent frames at points [n, D], as `tangents_at` has them: [n, D, d]."""
+        return self.extension(points).frames
+
 
 def _frames(normals: np.ndarray) -> np.ndarray:
     """Two unit vectors [n, 3, 2] across each of `normals` [n, 3], the smaller coordinates of which
@@ -210,6 +228,5 @@ _KEPT: Kept[Mesh] = Kept(4)
 def mesh(vertices: Any, faces: Any, *, modes: Any = 100, name: str = "the mesh") -> Mesh:
     """The mesh of vertices and faces; of the same ones, that made before."""
     points, corners = np.ascontiguousarray(vertices, float), np.ascontiguousarray(faces, np.int64)
-    digest = hashlib.sha256(points.tobytes() + corners.tobytes()).hexdigest()
-    key = (digest, points.shape, int(modes), name)
+    key = (digest(points, corners), int(modes), name)
     return _KEPT.get(key, lambda: Mesh(points, corners, modes=int(modes), name=name))

@@ -5,12 +5,12 @@ Nothing here is of size n^2: neighbours come from a tree, the graph is a list of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from scipy.spatial import KDTree
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
@@ -102,6 +102,25 @@ def graph_neighbourhoods(graph: Proximity, count: int) -> np.ndarray:
         missing = ~np.isfinite(np.take_along_axis(length, best, axis=1))
         found[rows] = np.where(missing, chosen[:, :1], chosen)
     return found
+
+
+def chain(graph: Proximity, points: np.ndarray, frames: np.ndarray) -> Proximity:
+    """The graph of a curve: each of `points` [n, D] joined with the nearest before and behind it,
+    along its tangent in `frames` [n, D, 1], and what else it takes to stay connected."""
+    n = graph.count
+    here = np.concatenate([graph.first, graph.second])
+    there = np.concatenate([graph.second, graph.first])
+    length = np.concatenate([graph.length, graph.length])
+    ahead = np.einsum("eD,eD->e", points[there] - points[here], frames[here, :, 0]) > 0
+    order = np.lexsort((length, 2 * here + ahead))
+    nearest = order[np.unique((2 * here + ahead)[order], return_index=True)[1]]
+    tree = minimum_spanning_tree(symmetric(graph, graph.length)).tocoo()
+    row = np.concatenate([here[nearest], tree.row])
+    column = np.concatenate([there[nearest], tree.col])
+    code = np.unique(np.minimum(row, column) * n + np.maximum(row, column))
+    known = graph.first * n + graph.second  # in increasing order
+    place = np.searchsorted(known, code)
+    return replace(graph, first=code // n, second=code % n, length=graph.length[place])
 
 
 def symmetric(graph: Proximity, weights: np.ndarray) -> Any:

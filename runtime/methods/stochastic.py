@@ -24,10 +24,11 @@ from jax import Array
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.engines.evidence import Moments
 from mercer.runtime.engines.inducing import Inducing
-from mercer.runtime.inner import divergences, facts_of, has_laws, is_drawn
+from mercer.runtime.inner import divergences, facts_of, has_laws, is_drawn, trace_names
 from mercer.runtime.kept import Kept
-from mercer.runtime.methods.bound import Bound, Free, Look, Probe, Sample, moved
+from mercer.runtime.methods.bound import Bound, Free, Probe, Sample, moved
 from mercer.runtime.methods.checkpoint import Checkpoint
+from mercer.runtime.methods.closed import Look
 from mercer.runtime.methods.density import Arguments
 from mercer.runtime.methods.draws import Draws
 from mercer.runtime.methods.minibatch import Minibatches, shuffled
@@ -56,6 +57,7 @@ _CHUNK = 10  # steps in a call
 _LOG_SD = -3.0  # of unconstrained unknowns at the start: close to a point
 _LEAST_DRAWS = 32  # of the unknowns, over all rows
 _WINDOW = (50, 150)  # steps, at least and at most; about one pass over the rows in between
+_DEEP = 300  # at least, where layers are learned: their laws move far slower than the outer one
 _PASS = 8  # batches at a time, where nothing is moved
 _BOUND_ROWS = 2**18  # rows that the bound is taken from, where it has no closed form
 _SETTLING = 3  # passes over all rows at the end, where entries stand apart from the joint law
@@ -142,7 +144,8 @@ class Stochastic:
         self.is_whole = self.batch == self.batches.count
         self.is_closed = not program.PREDICTORS
         count = self.batches.count
-        self.window = int(np.clip(math.ceil(count / self.batch), *_WINDOW))
+        least = _DEEP if has_laws(program) else _WINDOW[0]
+        self.window = max(least, min(math.ceil(count / self.batch), _WINDOW[1]))
         some = shuffled(count, 0, min(count, _CANDIDATES), seed)
         self.candidates = self.batches.arguments(np.sort(some))
 
@@ -308,10 +311,7 @@ class Stochastic:
         """The bound and its parts over the steps, by name."""
         if not state.trace.shape[1]:
             return {}
-        owners = [facts.owner for facts in facts_of(self.program).values()]
-        parts = ["bound", "log likelihood", *(f"divergence of {owner}" for owner in owners)]
-        names = ["iteration", *(f"{part} over iterations" for part in parts)]
-        return dict(zip(names, state.trace.T, strict=True))
+        return dict(zip(trace_names(self.program), state.trace.T, strict=True))
 
     def _settled(self, state: State) -> State:
         """q where all rows lead it."""

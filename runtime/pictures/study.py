@@ -85,8 +85,8 @@ class Study:
     @cached_property
     def shapes(self) -> dict[str, tuple[Any, str]]:
         """Of the functions on a surface in space: it, and the column of their points."""
-        made = getattr(self.fit.program, "shapes", None)
-        found = {} if made is None else dict(made(**self.fit.arguments.all()))
+        shown = getattr(self.fit.program, "SHOWN", {})
+        found = {key: (self.fit.shapes[name], column) for key, (name, column) in shown.items()}
         return {
             key: (shape, column)
             for key, (shape, column) in found.items()

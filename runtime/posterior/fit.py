@@ -250,6 +250,13 @@ class Fit:
         return self._shown[0]
 
     @cached_property
+    def shapes(self) -> Mapping[str, Any]:
+        """The manifolds, meshes and graphs of the model, by name, as they were found: their graph,
+        `frames`, `masses`, and the waves of `numbers` and `tangents` with their frequencies."""
+        made = getattr(self.program, "shapes", None)
+        return {} if made is None else dict(made(**self.arguments.all()))
+
+    @cached_property
     def laws(self) -> Mapping[str, Any]:
         """The law of each outcome at the data, for one draw: of which kind it is."""
         draw = {name: values[0] for name, values in self.draws().items()}

@@ -162,9 +162,7 @@ def one_draw(
     for number, (name, outcome) in enumerate(law.laws.items()):
         own_key = jax.random.fold_in(noise_key, number)
         if isinstance(outcome, Gaussian):
-            mean = values[f"mean of {name}"]
-            noise = jnp.reshape(jnp.broadcast_to(outcome.noise, (mean.size,)), mean.shape)
-            predictive[name] = mean + noise * jax.random.normal(own_key, mean.shape)
+            predictive[name] = values[f"mean of {name}"] + outcome.draw_noise(own_key)
             log_likelihood[name] = scores[name].log_density
         else:
             if isinstance(outcome, Linked):
@@ -172,7 +170,7 @@ def one_draw(
             predictive[name] = outcome.sample(own_key)
             value = arguments.get(_word(program, name))
             if value is not None:
-                log_likelihood[name] = _log_density(outcome, value)
+                log_likelihood[name] = log_density_of(outcome, value)
     definitions = program.definitions({**draw, **at}, **{**known, **_by_word(program, at)})
     definitions = {k: v for k, v in definitions.items() if k not in law.latent}
     return {
@@ -227,7 +225,7 @@ def _one_variational(
         predictive[name] = outcome.sample(jax.random.fold_in(noise_key, number))
         value = known.get(_word(program, name))
         if value is not None:
-            log_likelihood[name] = _log_density(outcome, value)
+            log_likelihood[name] = log_density_of(outcome, value)
     definitions = program.definitions({**draw, **at}, **{**known, **_by_word(program, at)})
     return {
         "posterior": {**at, **definitions},
@@ -340,7 +338,7 @@ def _by_word(program: ModuleType, values: Mapping[str, Any]) -> dict[str, Any]:
     return {_word(program, k): v for k, v in values.items() if k in program.NAMES.values()}
 
 
-def _log_density(law: Any, value: Array) -> Array:
+def log_density_of(law: Any, value: Array) -> Array:
     """Log density of each row, NaN where it is missing."""
     value = jnp.asarray(value)
     seen = ~jnp.isnan(value) if jnp.issubdtype(value.dtype, jnp.floating) else value >= 0

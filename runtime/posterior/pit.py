@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 from scipy.special import ndtr
 
+from mercer.runtime.engines.frames import law_values, placed
 from mercer.runtime.engines.terms import Gaussian
 from mercer.runtime.posterior.batches import over_draws
 from mercer.runtime.posterior.conditional import conditional, known_of
@@ -42,6 +43,10 @@ def foretold_ranks(
     to lie below or above the one recorded (`censored`), its rank is drawn from all that it may
     have: so calibrated ranks are uniform there too. `values`: the data, NaN where missing.
     """
+    law = fit.laws.get(outcome)
+    if isinstance(law, Gaussian) and law.frames is not None:
+        inside = law_values(law, np.nan_to_num(values))[0]
+        values = np.where(np.isfinite(values), placed(law, inside, None), np.nan)
     flat = np.asarray(values, float).ravel()
     cells = np.arange(flat.size) if cells is None else cells
     cells = cells[np.isfinite(flat[cells])]

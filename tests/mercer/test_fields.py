@@ -108,7 +108,6 @@ def test_values_at_known_labels_stay_those_of_the_fit_beside_new_ones() -> None:
     ("field", "code"),
     [
         ("f : M -> Real ~ GP(Matern32() * RBF())\ny ~ Normal(f(x), 1)", "M303"),
-        ("data v[n] : Tangent(M)\nf : M -> Tangent(M) ~ GP(RBF())\nv ~ Normal(f(x), 1)", "M308"),
         ("f : M -> Real ~ GP(Periodic(period = 1))\ny ~ Normal(f(x), 1)", "M303"),
         (
             "f : M -> Real ~ GP(Matern32())\nz[n] : Real^3 ~ Normal(0, 1)\ny ~ Normal(f(z), 1)",

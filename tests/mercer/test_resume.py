@@ -36,6 +36,18 @@ FUNCTION = COUNTS.replace("a ~ Normal(0, 1)", "f : Real -> Real ~ GP(Matern32(sc
     "exp(a +", "exp(f(x) +"
 )
 NEAREST = FUNCTION + "infer f by CVI()\n"
+COMPOSED = """data x[n], y[n] : Real
+h : Real -> Real ~ GP(RBF(lengthscale = 1, scale = 1), mean = Identity())
+f : Real -> Real ~ GP(RBF(lengthscale = 1, scale = 1))
+y ~ Normal(f(h(x)), 0.5)
+infer h by Inducing(count = 4)
+infer SVI(steps = 80, batch = 7, samples = 1)
+"""
+CHOSEN = """data x[n], y[n] : Real
+h : Real -> Real^inf ~ GP(RBF(lengthscale = 1), nu = [1, 10, inf])
+f : Real^inf -> Real ~ GP(RBF(lengthscale = 1, scale = 1))
+y ~ Normal(f(h(x)), 0.5)
+"""
 CHILD = """
     import os, signal, sys
     from mercer.runtime.methods import checkpoint
@@ -217,6 +229,31 @@ def test_each_method_goes_on_from_wherever_it_was_ended(
     assert times > 2
     assert bits_of(broken) == bits_of(whole)
     assert broken.diagnostics == whole.diagnostics
+
+
+@pytest.mark.parametrize(("text", "each"), [(COMPOSED, 4), pytest.param(CHOSEN, 1, id="chosen")])
+def test_compositions_go_on_from_wherever_they_were_ended(
+    text: str, each: int, tmp_path: Path, ending: list[int]
+) -> None:
+    """Laws of layers, learned step by step; and what is chosen, number by number."""
+    sizes: dict[str, Any] = {"chains": 1, "draws": 10, "seed": 3, "progress": False}
+    whole = mercer.compile(text).fit(DATA, **sizes)
+    path, times = tmp_path / "fit.partial", 0
+    while True:
+        ending[0] = each
+        try:
+            broken = mercer.compile(text).fit(
+                DATA, **sizes, checkpoint=path, resume=any(tmp_path.iterdir())
+            )
+        except Ended:
+            times += 1
+            continue
+        break
+    assert times > 1
+    assert bits_of(broken) == bits_of(whole)
+    assert broken.diagnostics == whole.diagnostics
+    broken.save(tmp_path / "fit.nc")
+    assert [p.name for p in tmp_path.iterdir()] == ["fit.nc"]
 
 
 def test_a_saved_fit_needs_no_checkpoint(tmp_path: Path, ending: list[int]) -> None:

@@ -86,6 +86,27 @@ def test_frequencies_on_the_sphere_are_those_of_its_laplacians(sphere) -> None:
         assert np.mean(own) == pytest.approx(degree * (degree + 1) - 1, rel=0.03)
 
 
+@pytest.mark.parametrize("bend", [0.0, 0.12])
+def test_frequencies_along_a_closed_curve_are_squares_whatever_the_gaps(bend) -> None:
+    """Points by chance, up to seven times as dense on one side as on the other."""
+    share = np.random.default_rng(0).uniform(size=600)
+    angle = 2 * np.pi * (share + bend * np.sin(2 * np.pi * share))
+    cloud = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
+    found = Manifold(cloud, dim=1, neighbours=12, modes=9, name="M")
+    squares = [0, 1, 1, 4, 4, 9, 9, 16, 16]
+    np.testing.assert_allclose(found.numbers.frequencies, squares, rtol=0.01, atol=1e-9)
+    np.testing.assert_allclose(found.tangents.frequencies, squares, rtol=0.01, atol=1e-9)
+    np.testing.assert_allclose(found.masses.sum(), 2 * np.pi, rtol=1e-3)
+
+
+def test_frequencies_along_an_open_curve_are_those_of_cosines() -> None:
+    along = np.sort(np.random.default_rng(1).uniform(size=500))
+    along = (along - along[0]) / (along[-1] - along[0])
+    cloud = np.stack([np.sin(2 * along), np.cos(2 * along)], axis=1)
+    found = Manifold(cloud, dim=1, neighbours=12, modes=5, name="M").numbers.frequencies
+    np.testing.assert_allclose(found, (np.arange(5) * np.pi / 2) ** 2, rtol=0.01, atol=1e-9)
+
+
 def test_frequencies_do_not_depend_on_the_density_of_the_points() -> None:
     points = np.random.default_rng(1).normal(size=(2500, 3)) + np.array([0, 0, 0.7])
     found = shape(points / np.linalg.norm(points, axis=1)[:, None], modes=9)
