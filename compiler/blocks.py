@@ -23,8 +23,8 @@ from mercer.dsl.spaces import INFINITE, Dim, Image, Label, Shape, Space, Vector,
 from mercer.stdlib import catalog
 
 
-def process_text(body: Body, declared: ir.Unknown | ir.Function) -> str:
-    """`RandomFunction(kernel)` or `Weights(sd)`."""
+def process_text(body: Body, declared: ir.Unknown | ir.Function, *, is_joint: bool = False) -> str:
+    """`RandomFunction(kernel)` or `Weights(sd)`. `is_joint`: all copies of it in one state."""
     if isinstance(declared, ir.Unknown):
         assert isinstance(declared.prior, ir.Distribution)
         scale = declared.prior.arguments.get("scale")
@@ -38,9 +38,14 @@ def process_text(body: Body, declared: ir.Unknown | ir.Function) -> str:
     kernel = kernel_text(body, declared.kernel, declared)
     if shape_of(declared) is not None:
         return f"Weights(sd={_wave_text(body, declared, kernel)})"
-    if declared.outputs is None:
-        return f"RandomFunction({kernel})"
-    return f"RandomFunction({kernel}, outputs={_outputs(body, declared)})"
+    words = [kernel]
+    if declared.outputs is not None:
+        words.append(f"outputs={_outputs(body, declared)}")
+    elif is_joint and (outputs := coordinates_of(declared.type.codomain)):
+        words.append(f"outputs=jnp.eye({_product(body, outputs)})")
+    if is_joint and declared.type.dims:
+        words.append(f"copies={_product(body, declared.type.dims)}")
+    return f"RandomFunction({', '.join(words)})"
 
 
 def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:

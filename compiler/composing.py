@@ -55,9 +55,22 @@ def nu_of(structure: Structure, layer: Layer) -> float:
     return nu.value if isinstance(nu, ir.Constant) and is_gram(structure, layer) else 1.0
 
 
+def options_of(structure: Structure, owner: str) -> tuple[float, ...]:
+    """`wishart` and `order` of a layer to `Real^inf`, 0 where it is not asked for; nothing, where
+    none is."""
+    directive = structure.asked.engines.get(owner)
+    asked = {} if directive is None else directive.settings
+    found = tuple(
+        value.value if isinstance(value := asked.get(word), ir.Constant) else 0.0
+        for word in ("wishart", "order")
+    )
+    return found if any(found) else ()
+
+
 def layer_facts(plan: Plan, identifiers: Mapping[str, str]) -> dict[str, tuple[object, ...]]:
     """Of each layer: the identifier of its values, its function, the arguments of its inducing
-    points and of its law, and the weight of its divergence."""
+    points and of its law, and the weight of its divergence; where the model asks for them, how
+    much its Gram matrix is drawn about itself, and the order of the divergence."""
     laws = law_names(plan)
     found: dict[str, tuple[object, ...]] = {}
     for layer in plan.structure.layers:
@@ -69,6 +82,7 @@ def layer_facts(plan: Plan, identifiers: Mapping[str, str]) -> dict[str, tuple[o
             tuple(identifiers[n] for n in points),
             tuple(identifiers[n] for n in laws.get(layer.key, ())),
             nu_of(plan.structure, layer),
+            *options_of(plan.structure, layer.owner),
         )
     return found
 

@@ -1,9 +1,10 @@
-"""A location into a sum over shared positions of a product of unknowns, each of them linear there.
+"""A location into products of unknowns, each summed over shared positions and linear in each.
 
-    offset + weight * sum over r  u_1[.., r] u_2[.., r] ... ,    r one or several dims
+    offset + weight * sum over r  u_1[.., r] u_2[.., r] ...  + ... ,    r one or several dims
 
 Tucker: `sum over r, s of W[r, s] u[n, r] v[n, s]`; CP: `sum over r of u[n, r] v[n, r]`.
 `Multilinear` has become such sums; one that a model writes out, `sum(u(x) * v(z), k)`, is the same.
+A function that is added, `level(t)`, is a product of one.
 """
 
 from __future__ import annotations
@@ -19,26 +20,34 @@ from mercer.dsl.spaces import Dim, Real, ValueType
 
 @dataclass(frozen=True)
 class Factor:
-    """One unknown of the product. `term`: which entries of its site `key` each row reads, one for
-    each position of the dims `over`."""
+    """One unknown of product number `product`. `term`: which entries of its site `key` each row
+    reads, one for each position of the dims `over`."""
 
     owner: str
     key: str
     over: tuple[Dim, ...]
     term: Term
+    product: int
 
 
 @dataclass(frozen=True)
 class Contraction:
-    """`weights` are data or constants, and multiply; `offsets` are added, without any factor."""
+    """`weights` of each product are data or constants, and multiply it; `offsets` are added,
+    without any factor. The functions that are added come first."""
 
     factors: tuple[Factor, ...]
-    weights: tuple[ir.Expr, ...]
+    weights: tuple[tuple[ir.Expr, ...], ...]
     offsets: tuple[ir.Expr, ...]
+
+    @property
+    def products(self) -> tuple[tuple[Factor, ...], ...]:
+        """The factors of each."""
+        numbers = range(len(self.weights))
+        return tuple(tuple(f for f in self.factors if f.product == n) for n in numbers)
 
 
 class NoContraction(Exception):
-    """Why an expression is no sum of one product."""
+    """Why an expression is no sum of products."""
 
 
 @dataclass(frozen=True)
@@ -50,38 +59,38 @@ class _Product:
 def contraction_of(
     model: ir.TypedModel, location: ir.Expr, candidates: frozenset[str]
 ) -> Contraction:
-    """The contraction that a location is, of at least two of `candidates`; or NoContraction."""
-    products, offsets, beside = [], [], ""
+    """The contraction that a location is, with a product of at least two of `candidates`; or
+    NoContraction."""
+    alone, products, offsets = [], [], []
     for term in _terms(model, location, candidates):
         product = _product(model, term, candidates)
         owners = [n for leaf in product.leaves for n in names_below(model, leaf) & candidates]
         if len(owners) > 1:
             products.append(product)
         elif owners and owners[0] in model.functions:
-            beside = owners[0]
+            alone.append(product)
         else:
             offsets.append(term)
-    if len(products) != 1:
-        what = "no product" if not products else "more than one product"
-        raise NoContraction(f"it has {what} of Gaussian unknowns")
-    if beside:
-        raise NoContraction(f"`{beside}` is added to it")
-    (product,) = products
+    if not products:
+        raise NoContraction("it has no product of Gaussian unknowns")
     factors, weights = [], []
-    for leaf in product.leaves:
-        names = names_below(model, leaf) & candidates
-        if not names:
-            weights.append(leaf)
-            continue
-        factors.append(_factor(model, leaf, names, product.sums))
+    for number, product in enumerate([*alone, *products]):
+        own = []
+        for leaf in product.leaves:
+            names = names_below(model, leaf) & candidates
+            if names:
+                factors.append(_factor(model, leaf, names, product.sums, number))
+                continue
+            own.append(leaf)
+            if set(leaf.type.dims) & set(product.sums):
+                known = sorted(names_below(model, leaf)) or ["a constant"]
+                raise NoContraction(f"`{known[0]}`, which is known, has a value for each position")
+        weights.append(tuple(own))
     every = [factor.owner for factor in factors]
     if twice := next((n for n in every if every.count(n) > 1), None):
         raise NoContraction(f"`{twice}` is in it twice")
     if shared := names_below(model, tuple(offsets)) & set(every):
         raise NoContraction(f"`{min(shared)}` is also added to it")
-    if wide := next((w for w in weights if set(w.type.dims) & set(product.sums)), None):
-        known = sorted(names_below(model, wide)) or ["a constant"]
-        raise NoContraction(f"`{known[0]}`, which is known, has a value for each position")
     return Contraction(tuple(factors), tuple(weights), tuple(offsets))
 
 
@@ -130,8 +139,14 @@ def _product(model: ir.TypedModel, expr: ir.Expr, candidates: frozenset[str]) ->
             return _Product((expr,), ())
 
 
-def _factor(model: ir.TypedModel, leaf: ir.Expr, names: set[str], sums: tuple[Dim, ...]) -> Factor:
-    """One unknown, read entry by entry."""
+def _factor(
+    model: ir.TypedModel,
+    leaf: ir.Expr,
+    names: set[str],
+    sums: tuple[Dim, ...],
+    number: int,
+) -> Factor:
+    """One unknown of product `number`, read entry by entry."""
     over = tuple(d for d in sums if d in leaf.type.dims)
     try:
         form = affine_in(model, leaf, frozenset(names))
@@ -142,7 +157,7 @@ def _factor(model: ir.TypedModel, leaf: ir.Expr, names: set[str], sums: tuple[Di
     (term,) = form.terms
     if term.sums:
         raise NoContraction(f"`{term.site.owner}` is summed over before it is multiplied")
-    return Factor(term.site.owner, term.site.key, over, replace(term, sums=over))
+    return Factor(term.site.owner, term.site.key, over, replace(term, sums=over), number)
 
 
 def _has(model: ir.TypedModel, expr: ir.Expr, candidates: frozenset[str]) -> bool:

@@ -30,6 +30,7 @@ from mercer.compiler.preparing import TIMELINE, DataFunctions, indented, keyword
 from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.shapes import weights_name
 from mercer.compiler.tangents import frames_name, tangential
+from mercer.compiler.training import settings_before
 from mercer.compiler.walk import imputed
 from mercer.compiler.waves import shapes_made, shapes_shown
 from mercer.dsl.spaces import Field
@@ -162,7 +163,10 @@ class _Emitter(DataFunctions):
             outcomes = tuple(self.model.observations)
             image = image_of(self.model, next(iter(self.layers.values())))
             word = self.identifiers[image.name] if isinstance(image, ir.Ref) else None
-            lines.append(f"TRAINING = Training({training.rows!r}, {outcomes!r}, {word!r})")
+            words = f"{training.rows!r}, {outcomes!r}, {word!r}"
+            if training.is_before:
+                words += f", before={settings_before(training, self.structure)!r}"
+            lines.append(f"TRAINING = Training({words})")
         return lines
 
     def inducing(self) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -290,7 +294,13 @@ class _Emitter(DataFunctions):
         model = self.model
         owners = {use.owner for use in self.structure.sites.values()} - self.apart()
         return {
-            name: process_text(body, model.unknowns.get(name) or model.functions[name])
+            name: process_text(
+                body,
+                model.unknowns.get(name) or model.functions[name],
+                is_joint=self.line is not None
+                and self.line.is_joint
+                and name in self.structure.block,
+            )
             for name in model.order
             if name in owners
         }
@@ -360,11 +370,13 @@ class _Emitter(DataFunctions):
             letters = "".join(letter[d] for d in body.order(factor.over))
             sizes = body.shape(body.order(factor.over))
             along = ", is_along=True" if along_line(self.model, factor) else ""
-            entries[factor.key] = f"Factor({letters!r}, {sizes}, {index}{along})"
-        for weight in self.contraction.weights:
-            code = body.arranged(body.value(weight), dims)
-            word = flat_text(body, code, dims, full=True)
-            entries["weight"] = f"{entries['weight']} * {word}" if "weight" in entries else word
+            own = f", product={factor.product}" if factor.product else ""
+            entries[factor.key] = f"Factor({letters!r}, {sizes}, {index}{along}{own})"
+        for number, weights in enumerate(self.contraction.weights):
+            codes = (body.arranged(body.value(weight), dims) for weight in weights)
+            words = [flat_text(body, code, dims, full=True) for code in codes]
+            if words:
+                entries[f"weight of product {number}"] = " * ".join(words)
         return entries
 
     def outcomes(self, body: Body) -> dict[str, str]:

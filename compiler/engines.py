@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
 from mercer.compiler.inducing import inducing_of, unfit_for_inducing
-from mercer.compiler.line import line_of, states_of, waves_of, why_no_line
+from mercer.compiler.line import is_joint, line_of, states_of, waves_of, why_no_line
 from mercer.compiler.shapes import copies_of, functions_on_shapes, modes_of, shape_of
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure
@@ -29,14 +29,14 @@ PATIENCE = 1.25e10
 class Engine:
     """One engine. `name`: its class. `asked_by`: the word for it after `infer NAME by`.
 
-    `refuses(structure)` says why it cannot serve a block, or None. `flops` and `bytes` are those
-    of one log density with its gradient. `sentence` is what `explain` says, after the names of
-    what is integrated out and "they are integrated out"; `detail` adds a sentence of its own.
+    `refuses(structure, sizes)` says why it cannot serve a block, or None. `flops` and `bytes` are
+    those of one log density with its gradient. `sentence` is what `explain` says, after the names
+    of what is integrated out and "they are integrated out"; `detail` adds a sentence of its own.
     """
 
     name: str
     asked_by: str
-    refuses: Callable[[Structure], str | None]
+    refuses: Callable[[Structure, Sizes | None], str | None]
     flops: Callable[[Structure, Sizes], float]
     bytes: Callable[[Structure, Sizes], float]
     sentence: str
@@ -51,12 +51,12 @@ def choose_engine(structure: Structure, sizes: Sizes | None) -> Engine | None:
     operations into `PATIENCE`. Without sizes it is the first of the table that serves. Raises
     MercerError M321 where the engine that is asked for cannot serve.
     """
-    asked = _asked(structure)
+    asked = _asked(structure, sizes)
     if not structure.locations:
         return None
     if asked is not None:
         return asked
-    fitting = [engine for engine in ENGINES if engine.refuses(structure) is None]
+    fitting = [engine for engine in ENGINES if engine.refuses(structure, sizes) is None]
     if sizes is None:
         return fitting[0]
     roomy = [engine for engine in fitting if engine.bytes(structure, sizes) <= MEMORY] or fitting
@@ -65,7 +65,7 @@ def choose_engine(structure: Structure, sizes: Sizes | None) -> Engine | None:
     return min(exact, key=lambda engine: engine.flops(structure, sizes))
 
 
-def _asked(structure: Structure) -> Engine | None:
+def _asked(structure: Structure, sizes: Sizes | None) -> Engine | None:
     """What `infer NAME by ENGINE()` says: one engine, for the whole block."""
     directives = structure.asked.engines
     problems = [_not_gaussian(d) for n, d in directives.items() if n not in structure.block]
@@ -77,7 +77,7 @@ def _asked(structure: Structure) -> Engine | None:
             raise MercerError(problems, structure.model.sources)
         return None
     found = [e for e in ENGINES if e.asked_by == next(iter(words))]
-    reasons = [engine.refuses(structure) for engine in found]
+    reasons = [engine.refuses(structure, sizes) for engine in found]
     if None not in reasons:
         directive = next(iter(directives.values()))
         raise MercerError([_unfit(directive, str(reasons[-1]))], structure.model.sources)
@@ -87,7 +87,7 @@ def _asked(structure: Structure) -> Engine | None:
 # --- the table ------------------------------------------------------------------------------------
 
 
-def _only_weights(structure: Structure) -> str | None:
+def _only_weights(structure: Structure, sizes: Sizes | None) -> str | None:
     functions = functions_of(structure)
     return f"`{functions[0].name}` has no finite number of unknowns" if functions else None
 
@@ -112,7 +112,7 @@ def _weights_bytes(structure: Structure, sizes: Sizes) -> float:
     return 8.0 * (3 * rows * width + 3 * width**2)
 
 
-def _serves_all(structure: Structure) -> str | None:
+def _serves_all(structure: Structure, sizes: Sizes | None) -> str | None:
     return None
 
 
@@ -125,15 +125,15 @@ def _dense_bytes(structure: Structure, sizes: Sizes) -> float:
     return 8.0 * 5 * rows_of(structure, sizes) ** 2
 
 
-def _no_exact_line(structure: Structure) -> str | None:
-    why = why_no_line(structure)
+def _no_exact_line(structure: Structure, sizes: Sizes | None) -> str | None:
+    why = why_no_line(structure, sizes)
     if why is None and waves_of(structure):
         why = "`Periodic` is on a line only a series of waves"
     return why
 
 
-def _only_waves(structure: Structure) -> str | None:
-    why = why_no_line(structure)
+def _only_waves(structure: Structure, sizes: Sizes | None) -> str | None:
+    why = why_no_line(structure, sizes)
     return "its states are exact" if why is None and not waves_of(structure) else why
 
 
@@ -166,6 +166,9 @@ def _line_bytes(structure: Structure, sizes: Sizes) -> float:
 def _line_detail(structure: Structure, sizes: Sizes | None) -> str:
     numbers, columns = _line_numbers(structure, sizes or {})
     text = f"The state along the line has {numbers} number{'s' if numbers > 1 else ''}"
+    if is_joint(structure):
+        of = "" if sizes is None else f" of {numbers} numbers"
+        text = f"Rows read functions of different labels at once: one state{of} holds all copies"
     if columns > 1 and sizes is not None:
         text += f", and {columns - 1} weights that do not change stand beside it"
     known = waves_of(structure)
@@ -192,6 +195,10 @@ def _columns(structure: Structure, sizes: Sizes) -> int:
     """The columns of the normal equations: inducing values and finite unknowns."""
     points = sum(inducing.size(sizes) for inducing in inducing_of(structure, sizes).values())
     return points + _width(structure, sizes)
+
+
+def _unfit_for_inducing(structure: Structure, sizes: Sizes | None) -> str | None:
+    return unfit_for_inducing(structure)
 
 
 def _inducing_flops(structure: Structure, sizes: Sizes) -> float:
@@ -243,7 +250,7 @@ ENGINES: tuple[Engine, ...] = (
     Engine(
         "Inducing",
         "Inducing",
-        unfit_for_inducing,
+        _unfit_for_inducing,
         _inducing_flops,
         _inducing_bytes,
         "approximately, through the values of the functions at inducing points, by a lower bound "

@@ -115,7 +115,7 @@ def _unfit_grams(model: ir.TypedModel, layers: tuple[Layer, ...]) -> Iterator[tu
         if not is_infinite(function.type.codomain):
             continue
         nu = function.settings.get("nu")
-        if nu is not None and not isinstance(nu, ir.Constant):
+        if nu is not None and not isinstance(nu, ir.Constant | ir.OneOf):
             yield function.span, f"`nu` of `{function.name}` as an unknown"
         if isinstance(nu, ir.Constant) and math.isinf(nu.value):  # the others are composed
             yield span, f"`{function.name}`, with nu = inf, inside several functions,"

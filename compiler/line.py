@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import Affine, Term
+from mercer.compiler.sizes import Sizes, count_of
 from mercer.compiler.structure import Structure, moving_point
 from mercer.compiler.walk import imputed, in_order, names_below, nodes
 from mercer.dsl.spaces import (
@@ -30,12 +31,14 @@ Access = Dim | ir.Expr
 class Line:
     """A block along a line. `readings`: of each outcome the term that says its times, and whether
     each of its rows is a node of its own. `local`: unknowns of which each chain has its own entry.
-    `apart`: whether the outputs of its functions are chains of their own.
+    `apart`: whether the outputs of its functions are chains of their own. `is_joint`: there is one
+    chain, whose state holds all copies of all functions.
     """
 
     readings: dict[str, tuple[Term, bool]]
     local: tuple[str, ...]
     apart: bool
+    is_joint: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class States:
     constant: tuple[tuple[int, tuple[Dim, ...]], ...]
 
 
-def why_no_line(structure: Structure) -> str | None:
-    """Why a block does not run along a line; None where it does."""
+def why_no_line(structure: Structure, sizes: Sizes | None = None) -> str | None:
+    """Why a block does not run along a line; None where it does. `sizes`: where they are known."""
     functions = _functions(structure)
     if not functions:
         return "it has no function of one number"
@@ -57,9 +60,6 @@ def why_no_line(structure: Structure) -> str | None:
             return why
     if key := moving_point(structure):
         return f"the points of `{key}` are unknown, and rows are put in order beforehand"
-    wide = [f for f in functions if coordinates_of(f.type.codomain)]
-    if len({f.outputs is None for f in wide}) > 1:
-        return "some functions have independent outputs and some correlated ones"
     for site in structure.sites.values():
         if site.owner in structure.block and site.apply is not None:
             if any(isinstance(node, ir.Integral) for node in _operators(site.apply.function)):
@@ -75,21 +75,41 @@ def why_no_line(structure: Structure) -> str | None:
             return f"`{name}` sums over values of a function"
         if len({_time(structure, term) for term in terms}) > 1:
             return f"a row of `{name}` reads functions at different points"
-        if len({_chain(structure, term) for term in terms}) > 1:
-            return f"a row of `{name}` reads functions of different labels, which share no chain"
-    largest = max(sum(size for size, _ in _states(structure).moving), 0)
+    moving = _states(structure).moving
+    largest = sum(size for size, _ in moving)
     if largest > LARGEST:
         return f"its state has {largest} numbers, and a step costs their cube"
+    if sizes is None or not is_joint(structure):
+        return None
+    largest = sum(size * count_of(dims, sizes) for size, dims in moving)
+    if largest > LARGEST:
+        return (
+            "rows read functions of different labels at once, and a state that holds all copies "
+            f"has {largest} numbers, of which a step costs the cube"
+        )
     return None
 
 
-def why_not_along(structure: Structure) -> str | None:
+def why_not_along(structure: Structure, sizes: Sizes | None = None) -> str | None:
     """Why a block whose functions all have states does not run along a line; None where it does, or
     where some function has none."""
     functions = _functions(structure)
     if not functions or any(map(why_no_state, functions)):
         return None
-    return why_no_line(structure)
+    return why_no_line(structure, sizes)
+
+
+def is_joint(structure: Structure) -> bool:
+    """Whether some row reads copies of functions that are no chain of their own: of different
+    labels, or of one label and of all. One state holds all copies then."""
+    wide = [f for f in _functions(structure) if coordinates_of(f.type.codomain)]
+    if len({f.outputs is None for f in wide}) > 1:
+        return True
+    forms = {**structure.quantities, **structure.locations}
+    own = (form for n, form in forms.items() if n not in structure.latent)
+    return any(
+        len({_chain(structure, t) for t in _function_terms(structure, form)}) > 1 for form in own
+    )
 
 
 def latent_along(structure: Structure, name: str) -> str | None:
@@ -140,14 +160,15 @@ def states_of(structure: Structure) -> States:
 def line_of(structure: Structure) -> Line:
     """How a block runs along the line that it has."""
     functions = _functions(structure)
-    apart = all(f.outputs is None for f in functions)
+    joint = is_joint(structure)
+    apart = all(f.outputs is None for f in functions) and not joint
     readings = {}
     for name, form in structure.locations.items():
         terms = _function_terms(structure, form)
         wide = [t for t in terms if coordinates_of(_function(structure, t).type.codomain)]
         is_own = any(t.coefficient is not None and t.coefficient.type.dims for t in terms)
-        readings[name] = ((wide or terms)[0], is_own or len(wide) > 1)
-    return Line(readings, tuple(_local(structure)), apart)
+        readings[name] = ((wide or terms)[0], joint or is_own or len(wide) > 1)
+    return Line(readings, () if joint else tuple(_local(structure)), apart, joint)
 
 
 def why_no_state(function: ir.Function) -> str | None:
@@ -155,7 +176,7 @@ def why_no_state(function: ir.Function) -> str | None:
     if not isinstance(function.type.domain, Real | Positive | Unit | Interval | Count):
         return f"`{function.name}` is a function on `{function.type.domain}`, not on a line"
     for node in nodes(function.kernel):
-        if isinstance(node, ir.KernelCall) and catalog.kernels()[node.entry].states is None:
+        if isinstance(node, ir.KernelCall) and _system(node) is None:
             return (
                 f"the kernel `{node.entry}` of `{function.name}` has no state of finite size; "
                 "Matern12, Matern32 and Matern52 have"
@@ -277,14 +298,24 @@ def _chain_dims(structure: Structure, term: Term) -> tuple[Dim, ...]:
 def _states(structure: Structure) -> States:
     moving: list[tuple[int, tuple[Dim, ...]]] = []
     constant: list[tuple[int, tuple[Dim, ...]]] = []
+    joint = is_joint(structure)
     for function in _functions(structure):
         assert function.kernel is not None
-        copies = coordinates_of(function.type.codomain) if function.outputs is not None else ()
+        is_seen_together = joint or function.outputs is not None
+        copies = coordinates_of(function.type.codomain) if is_seen_together else ()
+        copies = (*function.type.dims, *copies) if joint else copies
         for size, is_constant in _systems(function.kernel):
             (constant if is_constant else moving).append((size, copies))
     if not moving:
         moving.append((1, ()))  # a state that is always 0
     return States(tuple(moving), tuple(constant))
+
+
+def _system(kernel: ir.KernelCall) -> tuple[int, bool] | None:
+    """The size of a kernel's state, and whether it never changes; None where it has none."""
+    states = catalog.kernels()[kernel.entry].states
+    constants = {k: v.value for k, v in kernel.arguments.items() if isinstance(v, ir.Constant)}
+    return None if states is None else states(constants)
 
 
 def _systems(kernel: ir.Kernel) -> list[tuple[int, bool]]:
@@ -298,11 +329,10 @@ def _systems(kernel: ir.Kernel) -> list[tuple[int, bool]]:
             return _product([_systems(inner)] * exponent)
         case ir.KernelProduct(_, parts):
             return _product([_systems(part) for part in parts])
-        case ir.KernelCall(_, entry, arguments):
-            states = catalog.kernels()[entry].states
-            assert states is not None
-            constants = {k: v.value for k, v in arguments.items() if isinstance(v, ir.Constant)}
-            return [states(constants)]
+        case ir.KernelCall():
+            system = _system(kernel)
+            assert system is not None
+            return [system]
         case _:
             raise AssertionError(f"no states for {type(kernel).__name__}")
 

@@ -1,4 +1,4 @@
-"""Structure -> how message passing takes it: a Normal law for each factor of a product, or why not.
+"""Structure -> how message passing takes it: a Normal law for each factor of products, or why not.
 
 Each factor gets its law given the laws of the others, in turn: a random function by filtering and
 smoothing along its line, a finite unknown entry by entry of its index.
@@ -30,7 +30,7 @@ DRAWS = 100
 def messages_structure(model: ir.TypedModel, asked: Overrides, sizes: Sizes | None) -> Structure:
     """The structure as message passing sees it; NoContraction, with the reason, where it has none.
 
-    Its block are the factors of the one product that its outcome is made of.
+    Its block are the factors of the products that its outcome is the sum of.
     """
     if len(model.observations) != 1:
         raise NoContraction("it has more than one outcome")
@@ -141,16 +141,17 @@ def _uses(model: ir.TypedModel) -> list[SiteUse]:
 def _check_apart(
     model: ir.TypedModel, found: Contraction, owners: set[str], law: ir.Distribution
 ) -> None:
-    """Nothing but the one product sees a factor, and no two of them share an unknown."""
-    others: list[object] = [law.arguments.get("scale"), *found.offsets, *found.weights]
+    """Nothing but its product sees a factor, and no two of them share an unknown."""
+    weights = tuple(weight for own in found.weights for weight in own)
+    others: list[object] = [law.arguments.get("scale"), *found.offsets, *weights]
     others += [u for n, u in model.unknowns.items() if n not in owners]
     others += [f for n, f in model.functions.items() if n not in owners]
     if seen := names_below(model, tuple(others)) & owners:
         raise NoContraction(f"`{min(seen)}` is needed at another place too")
     if idle := set(model.functions) - owners:
-        raise NoContraction(f"`{min(idle)}` is a random function outside the product")
+        raise NoContraction(f"`{min(idle)}` is a random function outside the products")
     known: set[str] = names_below(model, (others[0], *found.offsets)) & set(model.unknowns)
-    if moved := names_below(model, found.weights) & set(model.unknowns):
+    if moved := names_below(model, weights) & set(model.unknowns):
         raise NoContraction(f"`{min(moved)}` multiplies it and is not Gaussian")
     for factor in found.factors:
         own = set(hyperparameters(model, factor))
@@ -186,9 +187,13 @@ def message_names(factor: Factor) -> tuple[str, ...]:
 def is_for_messages(structure: Structure) -> bool:
     """Whether `auto` passes messages: where several functions, or three factors, are multiplied, so
     that no engine integrates all but one number out."""
-    factors = structure.contraction.factors if structure.contraction else ()
-    functions = sum(factor.owner in structure.model.functions for factor in factors)
-    return functions > 1 or len(factors) > 2
+
+    def is_wide(product: tuple[Factor, ...]) -> bool:
+        functions = sum(factor.owner in structure.model.functions for factor in product)
+        return functions > 1 or len(product) > 2
+
+    products = structure.contraction.products if structure.contraction else ()
+    return any(is_wide(product) for product in products)
 
 
 def sentences_of_messages(
@@ -198,9 +203,12 @@ def sentences_of_messages(
     model, found = structure.model, structure.contraction
     assert found is not None
     (outcome,) = model.observations
-    names = [factor.owner for factor in found.factors]
+    every = [[factor.owner for factor in product] for product in found.products]
+    several = "; ".join(f"{_listed(own)} are multiplied" for own in every if len(own) > 1)
+    alone = [own[0] for own in every if len(own) == 1]
+    added = f" and {_listed(alone)} added" if alone else ""
     yield (
-        f"{_listed(names)} are multiplied in {outcome}, and each is Gaussian: each gets a Normal "
+        f"{several}{added} in {outcome}, and each is Gaussian: each gets a Normal "
         "law of its own, the best one given those of the others, in turn until the lower bound of "
         "the log evidence no longer rises (message passing; variational message passing, Winn & "
         "Bishop 2005). It is an approximation: between the factors the posterior is taken as "
@@ -210,8 +218,8 @@ def sentences_of_messages(
         yield _of_factor(model, factor, sizes)
     if sampled:
         yield (
-            f"{_listed(sampled)}: at the highest bound, with a Normal law about it in "
-            "unconstrained space."
+            f"Left to inference: {_listed(sampled)}, at the highest bound, with a Normal law about "
+            "it in unconstrained space."
         )
     yield "Several starts are compared by the bound; the draws are of the best one."
 
@@ -238,8 +246,8 @@ def no_messages(directive: ir.Directive | None, why: str) -> Diagnostic:
         "M321",
         "messages cannot be passed in this model",
         directive.span if directive else None,
-        why=f"{why}. Message passing is for one Normal outcome whose location is one product of "
-        "Gaussian unknowns, each in it once.",
+        why=f"{why}. Message passing is for one Normal outcome whose location is a sum of products "
+        "of Gaussian unknowns, each in it once.",
         mend="write `NUTS()`, or leave it to the plan.",
     )
 

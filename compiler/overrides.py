@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mercer.compiler import typed as ir
+from mercer.compiler.walk import nodes
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 
 Method = Literal["nuts", "map", "svi", "messages"]
@@ -48,7 +49,7 @@ def overrides(model: ir.TypedModel) -> Overrides:
     for directive in sorted(model.directives, key=lambda d: bool(d.name)):
         word, name = directive.method.lower(), directive.name
         if word in METHODS:
-            if name and method not in ("auto", word):
+            if name and method not in ("auto", word) and not _is_head(model, directive, method):
                 problems.append(_mixed(directive, method, by))
                 continue
             method, by = word, directive
@@ -74,6 +75,14 @@ def overrides(model: ir.TypedModel) -> Overrides:
     if problems:
         raise MercerError(problems, model.sources)
     return Overrides(method, settings, engines, apart, approximated)
+
+
+def _is_head(model: ir.TypedModel, directive: ir.Directive, method: str) -> bool:
+    """Whether layers are trained to a mode, and something that follows them is sampled there."""
+    used = (*model.definitions.values(), *model.observations.values())
+    layers = {n.function for part in used for n in nodes(part) if isinstance(n, ir.Convolved)}
+    asked = (directive.method, method) == ("NUTS", "map")
+    return asked and bool(layers) and directive.name not in layers
 
 
 def _no_engine(directive: ir.Directive) -> Diagnostic:

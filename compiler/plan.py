@@ -19,6 +19,7 @@ from mercer.compiler.deep import (
     layer_sentences,
     no_deep_batches,
     wrong_for_layers,
+    wrong_options,
 )
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.inducing import InducingUse, inducing_of, unfit_for_inducing
@@ -34,8 +35,21 @@ from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.refusals import refusals
 from mercer.compiler.sampling import Step, steps_of
 from mercer.compiler.structure import Structure, analyse, owner_of
-from mercer.compiler.telling import duration, listed, of_defaults, of_inducing, sentences_of_plan
-from mercer.compiler.training import Training, training_of, training_sentences
+from mercer.compiler.telling import (
+    duration,
+    listed,
+    of_defaults,
+    of_inducing,
+    of_linear,
+    sentences_of_plan,
+)
+from mercer.compiler.training import (
+    HEAD_DRAWS,
+    Training,
+    samples_head,
+    training_of,
+    training_sentences,
+)
 from mercer.compiler.variational import (
     DRAWS,
     Batches,
@@ -95,7 +109,7 @@ class Plan:
     def settings(self) -> Mapping[str, float]:
         """What the model says of the method that was chosen, and the plan where it is silent."""
         own = {} if self.draws is None else {"draws": float(self.draws)}
-        if self.training is not None:
+        if self.training is not None and not self.training.is_before:
             own |= dict(self.training.settings)
         if self.batches is not None:
             own |= {"batch": float(self.batches.size), "steps": float(self.batches.steps)}
@@ -123,9 +137,12 @@ def plan(
     if refused := refusals(model):
         raise MercerError(refused, model.sources)
     asked = structure.asked.method if method == "auto" else method.lower()
-    if structure.layers and (wrong := wrong_for_layers(structure, asked)):
+    wrong = wrong_options(structure, asked)
+    if structure.layers and wrong is None:
+        wrong = wrong_for_layers(structure, asked)
+    if wrong is not None:
         raise MercerError([wrong], model.sources)
-    if asked != "nuts" and layers_of(model):
+    if layers_of(model) and (asked != "nuts" or samples_head(structure, asked)):
         return _trained(structure, "map" if asked == "auto" else asked, sizes)
     wanting = asks_for_batches(structure, asked)
     if wanting is not None:
@@ -261,15 +278,18 @@ def _of_grams(structure: Structure, sizes: Mapping[str, int] | None, asked: str)
         return _in_batches(*found, sizes)
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
     inducing = inducing_of(structure, sizes)
-    block = listed(n for n in model.order if n in structure.block)
+    unknown = [*(f"gram({layer.owner})" for layer in structure.layers), *sampled]
+    about = (
+        ", and the uncertainty of the others around it by Laplace's approximation, the Gram "
+        "matrices held"
+    )
     sentences = [
         *layer_sentences(structure),
-        f"{block} enter {listed(structure.locations)} linearly and are Gaussian: they are "
-        f"integrated out {engine.sentence}.",
+        of_linear(structure, engine),
         of_inducing(inducing, sizes, is_deep=True),
         *([f"One bound takes about {flops:.1e} operations."] if flops else []),
-        f"{listed(sampled)}: found with the Gram matrices at the highest mode by L-BFGS, and the "
-        "uncertainty around it, the Gram matrices held, by Laplace's approximation.",
+        f"Left to inference: {listed(unknown)}, which are found at the highest mode by L-BFGS"
+        f"{about if sampled else ''}.",
         *of_defaults(model),
     ]
     steps = steps_of(structure, sizes)
@@ -309,7 +329,6 @@ def _trained(structure: Structure, asked: str, sizes: Mapping[str, int] | None) 
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
     steps = steps_of(structure, sizes)
     training = training_of(structure, asked, engine is not None or bool(latent), sizes)
-    assert training is not None
     inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
     sentences = [*sentences_of_plan(structure, engine, latent, {}, sampled, sizes, None, steps)]
     if inducing:
@@ -321,9 +340,10 @@ def _trained(structure: Structure, asked: str, sizes: Mapping[str, int] | None) 
         latent,
         sampled,
         steps,
-        "svi" if asked == "svi" else "map",
+        "svi" if asked == "svi" else "nuts" if training.is_before else "map",
         tuple(sentences),
         inducing,
+        draws=HEAD_DRAWS if training.is_before else None,
         training=training,
     )
 

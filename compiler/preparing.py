@@ -160,19 +160,21 @@ class DataFunctions:
                 words += ["is_own=True"] if is_own else []
                 readings.append(f"({self.identifiers[name]}, Reading({', '.join(words)}))")
             keys = [k for k, use in sites.items() if use.apply and use.owner in block]
-            self.write_order(body, keys, readings, TIMELINE, self.line.apart)
+            chains = "is_joint" if self.line.is_joint else "apart"
+            is_so = self.line.is_joint or self.line.apart
+            self.write_order(body, keys, readings, TIMELINE, f"{chains}={is_so}")
         for key, names in self.orders.items():
-            self.write_order(body, [key], [f"({key!r}, Reading({key!r}))"], names, True)
+            self.write_order(body, [key], [f"({key!r}, Reading({key!r}))"], names, "apart=True")
 
     def write_order(
-        self, body: Body, keys: list[str], readings: list[str], names: list[str], apart: bool
+        self, body: Body, keys: list[str], readings: list[str], names: list[str], chains: str
     ) -> None:
         places = [f"{key!r}: {site_text(body, self.structure.sites[key])}" for key in keys]
         body.lines += [
             "order = timeline(",
             f"    {{{', '.join(places)}}},",
             f"    [{', '.join(readings)}],",
-            f"    apart={apart},",
+            f"    {chains},",
             ")",
             *(f"{self.identifiers[n]} = order.{n.split()[-1]}" for n in names),
         ]

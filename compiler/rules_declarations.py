@@ -112,11 +112,6 @@ class DeclarationRules(ObservationRules):
             raise self.problems.report("M214", "a setting of a method is no unknown", argument.span)
         value = self.value(argument.value)
         self.check_number(value, parameter)
-        least = parameter.least
-        if least is not None and isinstance(value, ir.Constant) and value.value < least:
-            raise self.problems.report(
-                "M245", f"`{parameter.name}` must be at least {least:g}", value.span
-            )
         return value
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mercer.compiler import typed as ir
 from mercer.compiler.judge import Home
+from mercer.compiler.problems import Failed
 from mercer.compiler.rules_scales import ScaleRules
 from mercer.dsl import syntax
 from mercer.dsl.spaces import (
@@ -87,7 +88,7 @@ class DefaultRules(ScaleRules):
         seen: Seen,
         home: KernelHome,
         place: Home,
-        rank: float,
+        counts: dict[str, int],
     ) -> ir.Expr:
         default = parameter.default
         if isinstance(default, float | int):
@@ -97,22 +98,24 @@ class DefaultRules(ScaleRules):
             return ir.Text(ValueType(Real()), node.span, default)
         name = self.name_in_place(parameter.name, entry.name + seen.view, place, node.span)
         if name not in self.unknowns:
-            dims = self.label_dims(parameter, seen, rank)
+            dims = self.own_dims(parameter, seen, counts)
             space: Space = Positive() if parameter.space == "Positive" else Real()
             kind = ValueType(space, self.ordered(dims), tuple(d for d in dims if d[0].isdigit()))
             law = self.default_law(default, seen, home, node.span)
             self.declare(name, node.span, kind, law, place.owner, is_default=True)
         return ir.Ref(self.unknowns[name].type, node.span, name)
 
-    def label_dims(self, parameter: Parameter, seen: Seen, rank: float) -> tuple[Dim, ...]:
-        """The dims of a parameter that has one value, or `rank` of them, for each label."""
-        if not (isinstance(seen.space, Label) and parameter.per_label):
-            return ()
-        index = seen.space.index
-        if parameter.space != "Real^rank":
-            return (index,)
-        columns = str(int(rank))
-        return (index, columns + "'" if columns == index else columns)
+    def own_dims(self, parameter: Parameter, seen: Seen, counts: dict[str, int]) -> tuple[Dim, ...]:
+        """The dims of a parameter that has values for each label, or several by a count."""
+        labels = (
+            (seen.space.index,) if isinstance(seen.space, Label) and parameter.per_label else ()
+        )
+        if not parameter.count or (parameter.per_label and not labels):
+            return labels
+        if parameter.count not in counts:  # what was given is wrong, which is told
+            raise Failed(parameter.name)
+        size = str(counts[parameter.count])
+        return (*labels, size + "'" if size in labels else size)
 
     def default_law(self, default: str, seen: Seen, home: KernelHome, span: Span) -> ir.Law:
         """The law of the library, with `input` and `outcome` measured on the data that it meets."""

@@ -216,8 +216,7 @@ class KernelRules(SmoothnessRules):
         arguments: dict[str, ir.Expr] = {}
         inner: list[ir.Kernel] = []
         failed = False
-        given = bound.get("rank")
-        rank = given.value.value if given and isinstance(given.value, syntax.Number) else 1.0
+        counts = _counts(entry, bound)
         for parameter in entry.parameters:
             try:
                 argument = bound.get(parameter.name)
@@ -226,7 +225,7 @@ class KernelRules(SmoothnessRules):
                 elif parameter.space in ("Group", "Text") and argument is not None:
                     arguments[parameter.name] = self.setting(argument, parameter)
                 elif argument is not None and argument.operator == "~":
-                    own = self.label_dims(parameter, seen, rank)
+                    own = self.own_dims(parameter, seen, counts)
                     self.refuse_each(entry.name, argument, (coordinate, *own), seen, place, home)
                     arguments[parameter.name] = self.in_place(
                         argument, entry.name + seen.view, parameter.space, place, own
@@ -239,7 +238,7 @@ class KernelRules(SmoothnessRules):
                     arguments["scale"] = self.one_number(1.0, node.span)
                 elif parameter.default is not None:
                     arguments[parameter.name] = self.default(
-                        entry, parameter, node, seen, home, place, rank
+                        entry, parameter, node, seen, home, place, counts
                     )
             except Failed:
                 failed = True
@@ -412,6 +411,9 @@ class KernelRules(SmoothnessRules):
             )
         if isinstance(value, ir.Constant):
             self.check_choice(f"{value.value:g}", parameter, value.span)
+            if parameter.least is not None and value.value < parameter.least:
+                problem = f"`{parameter.name}` must be at least {parameter.least:g}"
+                raise self.problems.report("M245", problem, value.span)
         self.require(value, parameter.space.split("^")[0], f"`{parameter.name}`")
 
     def check_argument(
@@ -428,8 +430,8 @@ class KernelRules(SmoothnessRules):
             allowed.add(seen.space.size)
         if isinstance(seen.space, Label) and parameter.per_label:
             index = seen.space.index
-            allowed |= {index, *(d for d in value.type.dims if d[0].isdigit())}
-            if parameter.space == "Real^rank" and index not in value.type.dims:
+            allowed.add(index)
+            if parameter.count and index not in value.type.dims:
                 raise self.problems.report(
                     "M251",
                     f"`{parameter.name}` needs one number for each label of `{index}`",
@@ -437,6 +439,8 @@ class KernelRules(SmoothnessRules):
                     why=f"This is `{value.type}`.",
                     mend=f"declare it with that index: `w[{index}] ~ Normal(0, 1)`",
                 )
+        if parameter.count:
+            allowed |= {d for d in value.type.dims if d[0].isdigit()}
         extra = [d for d in value.type.dims if d not in allowed]
         if extra:
             raise self.problems.report(
@@ -472,3 +476,16 @@ def _flat(
     for part in parts:
         flat += part.parts if isinstance(part, kind) else (part,)
     return tuple(flat)
+
+
+def _counts(entry: KernelEntry, bound: dict[str, syntax.Argument]) -> dict[str, int]:
+    """The structural arguments of a kernel that are numbers, as given or by default."""
+    found = {}
+    for parameter in entry.parameters:
+        given = bound.get(parameter.name)
+        value: object = parameter.default
+        if given and isinstance(given.value, syntax.Number):
+            value = given.value.value
+        if parameter.structural and isinstance(value, int | float):
+            found[parameter.name] = int(value)
+    return found

@@ -122,14 +122,10 @@ class PriorRules(MapRules):
                     space = catalog.priors()[entry].parameter(word)
                     assert space is not None
                     settings[word] = self.in_place(argument, entry, space.space, home.homes[name])
+                elif isinstance(argument.value, syntax.List):
+                    settings[word] = self.one_of(entry, word, argument.value)
                 else:
-                    value = (
-                        self.plain(argument) if not _is_inf(argument) else self.infinity(argument)
-                    )
-                    parameter = catalog.priors()[entry].parameter(word)
-                    if parameter is not None and not _is_inf(argument):
-                        self.require(value, parameter.space, f"`{word}`")
-                    settings[word] = value
+                    settings[word] = self.function_setting(entry, word, argument)
             except Failed:
                 failed = True
         if failed:
@@ -139,8 +135,34 @@ class PriorRules(MapRules):
             name, span, tilde.doc, kind, entry, kernel, mean, formal, outputs, settings
         )
 
-    def infinity(self, argument: syntax.Argument) -> ir.Expr:
-        return ir.Constant(ValueType(Positive()), argument.value.span, float("inf"))
+    def function_setting(self, entry: str, word: str, argument: syntax.Argument) -> ir.Expr:
+        """A setting of a function prior: a value of its space, or `inf`."""
+        if _is_inf(argument):
+            return ir.Constant(ValueType(Positive()), argument.value.span, float("inf"))
+        value = self.plain(argument)
+        parameter = catalog.priors()[entry].parameter(word)
+        if parameter is not None:
+            self.require(value, parameter.space, f"`{word}`")
+        return value
+
+    def one_of(self, entry: str, word: str, node: syntax.List) -> ir.OneOf:
+        """The numbers of which a fit chooses one."""
+        found = []
+        for item in node.items:
+            value = self.function_setting(entry, word, syntax.Argument(item, span=item.span))
+            if not isinstance(value, ir.Constant):
+                raise self.problems.report(
+                    "M249", f"what `{word}` is chosen among must be numbers written here", item.span
+                )
+            found.append(value.value)
+        if len(set(found)) < max(len(found), 2):
+            raise self.problems.report(
+                "M245",
+                f"`{word}` is chosen among at least two numbers, each once",
+                node.span,
+                mend=f"write `{word} = [1, 10, inf]`, or one number: `{word} = 10`",
+            )
+        return ir.OneOf(ValueType(Positive()), node.span, tuple(found))
 
     def all_parts(self, name: str, home: KernelHome) -> dict[tuple[str, str], int]:
         return dict(self.home_of(name, home).parts)

@@ -35,11 +35,8 @@ def sentences_of_plan(
     """What is integrated out and how, what is left, and at what cost."""
     model = structure.model
     block = [n for n in model.order if n in structure.block]
-    outcomes = listed(structure.locations)
-    enter, are, they, them, their = (
-        ("enters", "is", "it", "it", "its")
-        if len(block) == 1
-        else ("enter", "are", "they", "them", "their")
+    are, they, them, their = (
+        ("is", "it", "it", "its") if len(block) == 1 else ("are", "they", "them", "their")
     )
     if engine is not None and structure.links:
         how = engine.sentence.removeprefix("exactly, ")
@@ -49,13 +46,10 @@ def sentences_of_plan(
             f"{_LAWS[structure.is_nearest].format(their=their)} goes {how}."
         )
     elif engine is not None:
-        yield (
-            f"{listed(block)} {enter} {outcomes} linearly and {are} Gaussian: {they} {are} "
-            f"integrated out {engine.sentence}."
-        )
+        yield of_linear(structure, engine)
         if engine.detail is not None:
             yield engine.detail(structure, sizes)
-    if engine is not None and (why := why_not_along(structure)):
+    if engine is not None and (why := why_not_along(structure, sizes)):
         yield f"Not along the line, in linear time, though its functions are: {why}."
     yield from waves_sentences(structure, sizes)
     yield from dict.fromkeys(curved_sentences(model))
@@ -82,6 +76,16 @@ def sentences_of_plan(
         yield f"Left to inference: {listed(sampled)}."
     yield from sentences_of(steps)
     yield from of_defaults(model)
+
+
+def of_linear(structure: Structure, engine: Engine) -> str:
+    """Of the Gaussian unknowns that are integrated out: why they can be, and by what."""
+    block = [n for n in structure.model.order if n in structure.block]
+    enter, are, they = ("enters", "is", "it") if len(block) == 1 else ("enter", "are", "they")
+    return (
+        f"{listed(block)} {enter} {listed(structure.locations)} linearly and {are} Gaussian: "
+        f"{they} {are} integrated out {engine.sentence}."
+    )
 
 
 def of_defaults(model: ir.TypedModel) -> Iterator[str]:

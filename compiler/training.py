@@ -23,28 +23,30 @@ BATCH = 64
 EPOCHS = 40
 """Passes over the rows, at most; training ends before, where what is held out gets no better."""
 
+HEAD_DRAWS = 50
+"""Draws of each chain, where what follows the layers is sampled: each goes through the layers once
+more wherever there are new rows."""
+
 _NOMINAL_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class Training:
     """`rows`: the index whose rows are taken a few at a time; None: all rows are one law, and every
-    step takes them all. `settings`: of the method, where the model is silent."""
+    step takes them all. `settings`: of the method, where the model is silent. `is_before`: what is
+    no layer is sampled afterwards, by NUTS."""
 
     rows: Dim | None
     settings: Mapping[str, float]
+    is_before: bool = False
 
 
-def training_of(
-    structure: Structure, method: str, is_joint: bool, sizes: Sizes | None
-) -> Training | None:
-    """How a model is trained; None where it has no layers, or is sampled by NUTS.
+def training_of(structure: Structure, method: str, is_joint: bool, sizes: Sizes | None) -> Training:
+    """How a model with layers is trained.
 
     `is_joint`: a Gaussian block is integrated out, or random functions are whitened: the outcomes
     are no product over rows.
     """
-    if method == "nuts" or not layers_of(structure.model):
-        return None
     rows = None if is_joint else rows_index(structure, sizes or {})[0]
     # Draws of a point are all the same, but for what is integrated out given it.
     draws = 1.0 if method == "map" and not is_joint else 25.0
@@ -52,7 +54,23 @@ def training_of(
     settings |= {"epochs": float(EPOCHS if rows else 10 * EPOCHS), "rate": 0.01}
     if rows is not None:
         settings |= {"batch": float(BATCH), "held": 0.1}
-    return Training(rows, settings)
+    return Training(rows, settings, is_before=method == "nuts")
+
+
+def samples_head(structure: Structure, asked: str) -> bool:
+    """Whether NUTS is asked for by the names of unknowns of which none is a layer."""
+    apart = structure.asked.apart
+    return (
+        asked == "nuts" == structure.asked.method
+        and bool(apart)
+        and not (set(apart) & set(layers_of(structure.model)))
+    )
+
+
+def settings_before(training: Training, structure: Structure) -> dict[str, float]:
+    """Those of the training that comes before NUTS: of one member, and one point."""
+    found = dict(training.settings) | dict(structure.asked.settings.get("map", {}))
+    return {k: v for k, v in found.items() if k in ("epochs", "rate", "batch", "held")}
 
 
 def training_sentences(
@@ -60,10 +78,16 @@ def training_sentences(
 ) -> Iterator[str]:
     """What a plan says of its layers and of how they are trained."""
     model = structure.model
-    asked = dict(training.settings) | dict(structure.asked.settings.get(method, {}))
+    word = "map" if training.is_before else method
+    asked = dict(training.settings) | dict(structure.asked.settings.get(word, {}))
     yield from (layer_sentence(name, node) for name, node in layers_of(model).items())
     yield f"Their kernels have {unknown_weights(model):,} weights."
-    if method == "map":
+    if training.is_before:
+        yield (
+            "The most probable values (MAP) of all unknowns are found by Adam. The layers are held "
+            "there, what they make of the rows is kept, and all else is sampled by NUTS."
+        )
+    elif method == "map":
         members = int(asked["chains"])
         many = f", {members} times from different starts (a deep ensemble)" if members > 1 else ""
         yield (
@@ -71,10 +95,9 @@ def training_sentences(
             "uncertainty is not in the posterior."
         )
     else:
-        yield (
-            "The nearest Normal law without correlations, in unconstrained space, is found by "
-            "Adam: mean-field variational inference."
-        )
+        rank = int(asked.get("rank", 0))
+        law = f"with correlations of rank {rank}" if rank else "without correlations (mean field)"
+        yield f"The nearest Normal law {law}, in unconstrained space, is found by Adam."
     if training.rows is None:
         yield f"Every step takes all rows, as they are one law: {int(asked['epochs'])} steps."
         return

@@ -33,6 +33,13 @@ class Constant(Expr):
 
 
 @dataclass(frozen=True)
+class OneOf(Expr):
+    """Numbers of a setting, of which a fit chooses one: `nu = [1, 10, inf]`."""
+
+    numbers: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Text(Expr):
     """A string, as an argument of a method or a label."""
 

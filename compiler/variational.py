@@ -175,8 +175,9 @@ def batch_sentences(
     if sampled:
         names = ", ".join(sampled)
         yield (
-            f"{names}: each has a Normal law of its own in unconstrained space, which knows no "
-            "correlation with the others."
+            f"Left to inference: {names}: each has a Normal law of its own in unconstrained space "
+            "as it is found; at the end, where they are few, one with their correlations, by the "
+            "curvature of the bound, which the joint law follows (linear response)."
         )
 
 

@@ -63,8 +63,15 @@ def _composed(model: ir.TypedModel, inner: str, outer: str) -> ir.TypedModel:
         return {name: replace(d, **_changed(d, change)) for name, d in group.items()}
 
     functions = {n: f for n, f in model.functions.items() if n != inner}
+    # What is asked of the inducing points of the layer is asked of those of the function behind.
+    asked = {d.name for d in model.directives}
+    directives = (
+        replace(d, name=outer) if d.name == inner and outer not in asked else d
+        for d in model.directives
+    )
     return replace(
         model,
+        directives=tuple(d for d in directives if d.name != inner),
         functions={n: composed if n == outer else f for n, f in functions.items()},
         definitions=moved(model.definitions),
         observations=moved(model.observations),

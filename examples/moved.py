@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mercer.dsl.spaces import Label
 from mercer.stdlib.groups.polar import Polar, stretch, unpolar
 from mercer.stdlib.groups.warp import moved as moved_images
 
@@ -27,8 +28,6 @@ def moved(fit: Any, folder: Path, settings: Settings) -> Figure:
     columns = [f"{settings['image']}.{i + 1}" for i in range(side * side)]
     images = table[columns].to_numpy().reshape(-1, side, side)
     truth = table[settings["label"]].to_numpy().astype(str)
-    index = fit.bound.needs.of(settings["label"]).space.index
-    names = np.asarray([str(name) for name in fit.bound.labels[index]])
     nothing = np.zeros(2)
     ways = {
         "turned (degrees)": (
@@ -50,8 +49,8 @@ def moved(fit: Any, folder: Path, settings: Settings) -> Figure:
         for word, (values, element) in ways.items()
     }
     every = np.concatenate([image for found in versions.values() for image in found])
-    chances = fit.predict({settings["image"]: every}).probabilities[settings["label"]]
-    right = (names[chances.argmax(-1)].reshape(-1, len(truth)) == truth).mean(axis=1)
+    named, kinds = _named(fit, {settings["image"]: every}, settings["label"])
+    right = (named.reshape(-1, len(truth)) == truth).mean(axis=1)
     figure = Figure(figsize=(11, 4), layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subfigures(2, 1, height_ratios=(3, 1))
@@ -62,7 +61,7 @@ def moved(fit: Any, folder: Path, settings: Settings) -> Figure:
         axes.plot(values, right[start : start + count], color=INK, marker="o", ms=3, lw=1.2)
         start += count
         axes.set(xlabel=word, ylim=(0, 1))
-        axes.axhline(1 / len(names), color=BAND, lw=1)
+        axes.axhline(1 / kinds, color=BAND, lw=1)
         axes.spines[["top", "right"]].set_visible(False)
         chosen = np.linspace(0, count - 1, 4).round().astype(int)
         shown = [versions[word][i][settings["shown"]] for i in chosen]
@@ -72,3 +71,12 @@ def moved(fit: Any, folder: Path, settings: Settings) -> Figure:
     panels[0].set_ylabel(settings["ylabel"])
     figure.suptitle(settings["title"])
     return figure
+
+
+def _named(fit: Any, rows: Mapping[str, np.ndarray], label: str) -> tuple[np.ndarray, int]:
+    """The most probable label of each row, and how many labels there are; of yes or no 1 or 0."""
+    space, found = fit.bound.needs.of(label).space, fit.predict(rows)
+    if isinstance(space, Label):
+        names = np.asarray([str(name) for name in fit.bound.labels[space.index]])
+        return names[found.probabilities[label].argmax(-1)], len(names)
+    return (found.means[label] > 0.5).astype(int).astype(str), 2

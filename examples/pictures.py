@@ -14,6 +14,8 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from examples.grams import grams
+from examples.modes import days, modes
 from examples.moved import moved
 from mercer.runtime.data.tables import read
 
@@ -244,7 +246,10 @@ KINDS: dict[str, Callable[[Any, Path, Settings], Figure]] = {
         arrows,
         surface,
         network,
+        modes,
+        days,
         moved,
+        grams,
     )
 }
 

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from mercer.runtime.posterior.fit import Fit
 
 __version__ = "0.1.0"
-__all__ = ["Diagnostic", "MercerError", "Model", "__version__", "compile", "load", "open"]
+__all__ = [
+    "Diagnostic",
+    "MercerError",
+    "Model",
+    "__version__",
+    "align",
+    "compile",
+    "load",
+    "open",
+]
 
 
 def compile(text: str, name: str = "<model>") -> Model:
@@ -45,6 +54,14 @@ def open(path: str | Path) -> Fit:
     from mercer.model import open_fit
 
     return open_fit(path)
+
+
+def align(fit: Fit) -> Any:
+    """The posterior of `fit`, the components of its products in one order: see
+    `mercer.alignment`."""
+    from mercer.alignment import align as align_fit
+
+    return align_fit(fit)
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -17,6 +17,7 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.parse import parse, parse_partial
 
 if TYPE_CHECKING:
+    from mercer.compiler.choice import Choice
     from mercer.compiler.plan import Plan
     from mercer.compiler.structure import Structure
     from mercer.runtime.data.bind import Bound
@@ -91,6 +92,26 @@ class Model:
 
         return highlighted(self.text)
 
+    # --- what is chosen among numbers ---
+
+    @cached_property
+    def choice(self) -> Choice | None:
+        """What a fit chooses by what is held out: `nu` among several numbers; None: nothing."""
+        from mercer.compiler.choice import choice_of
+
+        return choice_of(self.typed, self.name)
+
+    def at(self, number: float) -> Model:
+        """This model with one of the numbers that its `choice` is among."""
+        if self.choice is None or number not in self.choice.numbers:
+            raise ValueError(f"number: one that the model chooses among is wanted, got {number!r}")
+        return Model(self.choice.text_with(number, self.text), self.name, self._folder)
+
+    @cached_property
+    def _settled(self) -> Model:
+        """The model whose plan is shown before anything is chosen; itself, as a rule."""
+        return self if self.choice is None else self.at(self.choice.usual)
+
     # --- the stages ---
 
     @cached_property
@@ -98,7 +119,7 @@ class Model:
         """Which unknowns are Gaussian and linear, and the sum of terms of each outcome."""
         from mercer.compiler.structure import analyse
 
-        return analyse(self.typed)
+        return analyse(self._settled.typed)
 
     def plan(self, sizes: Mapping[str, int] | None = None, infer: str = "auto") -> Plan:
         """What is integrated out, sampled or optimised, for data of these sizes.
@@ -109,7 +130,16 @@ class Model:
 
         if infer not in METHODS:
             return self.asking(infer).plan(sizes)
-        return replace(plan(self.structure, sizes, method=infer), asked=infer)
+        found = replace(plan(self.structure, sizes, method=infer), asked=infer)
+        if self.choice is None:
+            return found
+        from mercer.compiler.deep import held_share
+
+        if sizes is None:  # what one of them cannot do is told before data are read
+            for number in self.choice.numbers:
+                self.at(number).plan(infer=infer)
+        told = self.choice.sentence(held_share(self.structure, found.method))
+        return replace(found, sentences=(told, *found.sentences))
 
     def plan_of_simulation(self, sizes: Mapping[str, int]) -> Plan:
         """The plan of what is drawn from: exact, whatever a fit approximates."""
@@ -253,6 +283,13 @@ class Model:
         bound = self.bind(data, columns=columns)
         check_contradictions(self.typed, bound)
         plan = self.plan(bound.sizes, infer)
+        if self.choice is not None:
+            from mercer.choosing import fit_chosen
+
+            return fit_chosen(
+                self, plan, bound, infer, seed=seed, chains=chains, warmup=warmup, draws=draws,
+                progress=progress, checkpoint=checkpoint, resume=resume,
+            )  # fmt: skip
         from mercer.inference import fit_program
 
         return fit_program(

@@ -89,6 +89,12 @@ def recover(
     if infer not in METHODS:
         model, infer = model.asking(infer), "auto"
     check_recoverable(model.typed)
+    if model.choice is not None:
+        problem = "a calibration takes one number for `nu`, and this model chooses among several"
+        span = model.choice.spans[0]
+        raise MercerError(
+            [Diagnostic("M331", problem, span, mend="write `nu = 10`")], model.typed.sources
+        )
     model.plan(infer=infer)
     bound = model.bind({} if data is None else data, columns=columns, require_outcomes=False)
     plan = model.plan(bound.sizes, infer)

@@ -16,12 +16,14 @@ class Training:
 
     `rows`: the index whose rows are taken a few at a time; None: every step takes all of them.
     `outcomes`: the outcomes of which a few rows stand for all. `image`: the argument of the program
-    that holds the images; None where they are made of others.
+    that holds the images; None where they are made of others. `before`: the settings with which the
+    layers are trained before all that follows them is sampled; None where that is not asked for.
     """
 
     rows: str | None
     outcomes: tuple[str, ...]
     image: str | None = None
+    before: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,17 @@ products and distances is one on it; V = I is the limit of a wide network, G = K
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
-from mercer.runtime.engines.cholesky import LATENT, factor
+from mercer.runtime.engines.cholesky import LATENT, factor, solve_triangular
 from mercer.runtime.engines.evidence import SPARSE, Root, roots_of, whiten
 from mercer.runtime.engines.sites import Processes, site_covariance, site_variance
 from mercer.runtime.engines.terms import RandomFunction, Site
@@ -35,13 +37,16 @@ Known = Mapping[str, Any]
 class Facts(NamedTuple):
     """What a program says of a layer: the identifier of its values, its function, the arguments of
     its inducing points and of its law (mean and root; root, of a Gram matrix), and what its
-    divergence is weighted by."""
+    divergence is weighted by. `wishart`: what the inducing points are divided by for the degrees of
+    freedom of draws of a Gram matrix, 0: none; `order`: that of the divergence, 0: in full."""
 
     word: str
     owner: str
     points: tuple[str, ...]
     law: tuple[str, ...]
     nu: float
+    wishart: float = 0.0
+    order: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +131,14 @@ def has_laws(program: ModuleType) -> bool:
 
 
 def is_drawn(program: ModuleType) -> bool:
-    """Whether some layer has values that are drawn: all but those that hand on a Gram matrix."""
-    return any(len(facts.law) == 2 for facts in facts_of(program).values())
+    """Whether some layer has values that are drawn: all but those that hand on a Gram matrix, if
+    that is not drawn about itself."""
+    return any(len(facts.law) == 2 or facts.wishart for facts in facts_of(program).values())
+
+
+def has_drawn_grams(program: ModuleType) -> bool:
+    """Whether some Gram matrix is drawn about itself while it is learned."""
+    return any(facts.wishart > 0 for facts in facts_of(program).values())
 
 
 def passed(program: ModuleType, known: Known, through: Through) -> dict[str, Any]:
@@ -147,8 +158,13 @@ def divergences(program: ModuleType, known: Known) -> dict[str, Array]:
 
 
 def divergence(facts: Facts, known: Known) -> Array:
-    """nu / 2 (|m|^2 + |R|^2 - p - log|R R'|), summed over outputs."""
+    """nu / 2 (|m|^2 + |R|^2 - p - log|R R'|), summed over outputs; to second order about R R' = I,
+    nu / 4 |(R R')^-1 - I|^2, which is |G^-1 K - I|^2 in the coordinates in which K is I."""
     *mean, root = (known[word] for word in facts.law)
+    if facts.order == 2:
+        eye = jnp.eye(root.shape[-1])
+        inverse = solve_triangular(unpacked(root), eye)
+        return 0.25 * facts.nu * jnp.sum((inverse.T @ inverse - eye) ** 2)
     logs = 2.0 * jnp.sum(jnp.diagonal(root, axis1=-2, axis2=-1))
     total = jnp.sum(unpacked(root) ** 2) - root.size // root.shape[-1] - logs
     total += jnp.sum(mean[0] ** 2) if mean else 0.0
@@ -159,6 +175,13 @@ def unpacked(root: Array) -> Array:
     """Lower factors [..., p, p], of which the logarithms of the diagonals are given."""
     diagonal = jnp.exp(jnp.diagonal(root, axis1=-2, axis2=-1))
     return jnp.tril(root, -1) + diagonal[..., None] * jnp.eye(root.shape[-1])
+
+
+def trace_names(program: ModuleType) -> list[str]:
+    """The names of what is kept of a bound over the iterations: their numbers, it and its parts."""
+    owners = [facts.owner for facts in facts_of(program).values()]
+    parts = ["bound", "log likelihood", *(f"divergence of {owner}" for owner in owners)]
+    return ["iteration", *(f"{part} over iterations" for part in parts)]
 
 
 class Seen(NamedTuple):
@@ -190,9 +213,16 @@ def gram_points(found: Seen, lower: Array | None) -> tuple[Array, Array]:
     return rows, jnp.pad(images, ((0, 0), (0, 1)))
 
 
-def gram_of(facts: Facts, known: Known, layer: Inner) -> tuple[Array, Array]:
+def gram_of(
+    facts: Facts, known: Known, layer: Inner, key: Array | None = None
+) -> tuple[Array, Array]:
     """What a layer to `Real^inf` hands on, by the root that is known; that of its kernel, where
-    none is."""
+    none is. With a key, a Wishart draw about it."""
     root = known.get(facts.law[0]) if facts.law else None
-    rows, images = gram_points(layer.seen(), None if root is None else unpacked(root))
+    lower = None if root is None else unpacked(root)
+    if key is not None and lower is not None:
+        # Of fewer than p degrees of freedom it is singular, and a set of points all the same.
+        freedom = max(1, round(len(lower) / facts.wishart))
+        lower = lower @ jax.random.normal(key, (len(lower), freedom)) / math.sqrt(freedom)
+    rows, images = gram_points(layer.seen(), lower)
     return rows.reshape(*layer.shape, -1), images

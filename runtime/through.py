@@ -109,16 +109,24 @@ def from_prior(facts: Mapping[str, tuple[Any, ...]], known: Known) -> FromPrior:
 
 class Drawn:
     """Layers by their laws. Without a key they are at their means; `is_joint`: drawn as functions,
-    each row from the same inducing values, else each row from its own law.
+    each row from the same inducing values, else each row from its own law. `is_learning`: Gram
+    matrices are drawn about themselves, where the model asks for that.
 
     `moments` of each layer, mean and variance given those inside it, are kept by key; `grams`: the
     Gram matrices of inducing points, learned and of the kernel.
     """
 
     def __init__(
-        self, program: ModuleType, known: Known, key: Array | None = None, *, is_joint: bool = False
+        self,
+        program: ModuleType,
+        known: Known,
+        key: Array | None = None,
+        *,
+        is_joint: bool = False,
+        is_learning: bool = False,
     ) -> None:
         self.facts, self.known, self.key, self.is_joint = facts_of(program), known, key, is_joint
+        self.is_learning = is_learning
         self.moments: dict[str, tuple[Array, Array]] = {}
         self.grams: dict[str, Array] = {}
 
@@ -131,8 +139,7 @@ class Drawn:
         variance = jnp.sum(variance**2, axis=-1) + found.rest[:, None]
         value = own
         if self.key is not None:
-            random = jax.random.fold_in(self.key, list(self.facts).index(layer.key))
-            first, second = jax.random.split(random)
+            first, second = jax.random.split(self._key_of(layer, self.key))
             normal = jax.random.normal(second, own.shape)
             if self.is_joint:
                 white = jnp.einsum("kpq,qk->pk", lower, jax.random.normal(first, centre.shape))
@@ -148,11 +155,16 @@ class Drawn:
 
     def gram(self, layer: Inner) -> tuple[Array, Array]:
         facts = self.facts[layer.key]
-        rows, images = gram_of(facts, self.known, layer)
+        is_drawn = self.is_learning and facts.wishart and self.key is not None
+        key = self._key_of(layer, self.key) if is_drawn else None
+        rows, images = gram_of(facts, self.known, layer, key)
         self.grams[f"gram({facts.owner})"] = images @ images.T
         lower = layer.seen().root.lower
         self.grams[f"prior gram({facts.owner})"] = lower @ lower.T
         return rows, images
+
+    def _key_of(self, layer: Inner, key: Array) -> Array:
+        return jax.random.fold_in(key, list(self.facts).index(layer.key))
 
 
 def at_means(program: ModuleType, known: Known) -> dict[str, Any]:

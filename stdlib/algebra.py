@@ -141,7 +141,7 @@ class Leaf(Kernel):
     def _side(self, side: Side) -> SimpleNamespace:
         arguments = {
             parameter.name: self.arguments[parameter.name]
-            if parameter.per_label
+            if parameter.per_label or parameter.count
             else _of_rows(self.arguments[parameter.name], side)
             for parameter in self.word.entry.parameters
             if not parameter.structural

@@ -26,10 +26,10 @@ E = TypeVar("E", bound=Entry)
 @cache
 def kernels() -> Mapping[str, KernelEntry]:
     """Kernels, those that run and those known by signature only (`runs` is False)."""
-    from mercer.stdlib.kernels import FIELD_WORDS, PROMISED, SHAPE_WORDS, WORDS
+    from mercer.stdlib.kernels import FIELD_WORDS, SHAPE_WORDS, WORDS
 
     running = (*WORDS, *SHAPE_WORDS, *FIELD_WORDS)
-    return _by_name((*(word.entry for word in running), *PROMISED))
+    return _by_name(word.entry for word in running)
 
 
 @cache

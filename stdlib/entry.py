@@ -16,9 +16,9 @@ Default = float | str | None
 """What an argument left out becomes: a number, the name of a default prior
 (see `mercer.stdlib.defaults`: "lengthscale", "scale", ...), or None where it must be given."""
 
-States = Callable[[dict[str, float]], tuple[int, bool]]
+States = Callable[[dict[str, float]], tuple[int, bool] | None]
 """The arguments of a kernel that are constants into the size of its state on the line, and whether
-that state never changes."""
+that state never changes; None where it has no finite one."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Parameter:
     `structural` arguments are constants of the program (a degree, a rank), never unknown.
     `per_coordinate`: may carry the coordinate dim of the input (`lengthscale[d]`).
     `per_label`: has one value for each label of the kernel's input, always (`Coregion`).
+    `count`: the structural argument that says how many values it has, in each of those places.
     `least`: the smallest value, where the space allows smaller ones.
     `choices`: all that it may be, as written, where those are few.
     """
@@ -40,6 +41,7 @@ class Parameter:
     structural: bool = False
     per_coordinate: bool = False
     per_label: bool = False
+    count: str = ""
     least: float | None = None
     choices: tuple[str, ...] = ()
     doc: str = ""

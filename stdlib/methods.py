@@ -19,6 +19,25 @@ _DRAWS = (
     _setting("draws", "Count", 500.0, "draws kept from each chain"),
 )
 _COUNT = _setting("count", "Count", None, "how many inducing points")
+_WISHART = Parameter(
+    "wishart",
+    "Positive",
+    None,
+    False,
+    structural=True,
+    least=1.0,
+    doc="of layers to Real^inf: while it is learned a Wishart draw about it stands for the Gram "
+    "matrix, of `count` over this degrees of freedom; 4 is usual (Milsom et al. 2024)",
+)
+_ORDER = Parameter(
+    "order",
+    "Count",
+    None,
+    False,
+    structural=True,
+    choices=("2",),
+    doc="of layers to Real^inf: 2 takes the divergence by its Taylor series to second order",
+)
 _AT = Parameter("at", "Real", None, False, doc="a column of inducing points, held where they are")
 
 _TRAINING = (
@@ -53,6 +72,7 @@ METHODS = (
         _setting("rate", "Positive", 0.02, "size of the first steps"),
         _setting("batch", "Count", None, "rows at a time; asks for minibatches"),
         _setting("samples", "Count", 5.0, "draws of the functions inside others, at each step"),
+        _setting("rank", "Count", None, "directions in which all unknowns are correlated"),
         *_TRAINING[1:],
     ),
     _method(
@@ -67,7 +87,9 @@ METHODS = (
     _method("CVI", "The Normal nearest to the latent values' law (Khan & Lin 2017)."),
     _method("Exact", "Integrated out by one Cholesky factorisation."),
     _method("Whitened", "Latent values as a linear map of independent standard Normals."),
-    _method("Inducing", "The process through its values at a few points.", _COUNT, _AT),
+    _method(
+        "Inducing", "The process through its values at a few points.", _COUNT, _AT, _WISHART, _ORDER
+    ),
     _method("Kalman", "Integrated out by filtering and smoothing along the line."),
     _method("Kronecker", "Integrated out factor by factor, on a grid."),
     _method(

@@ -122,6 +122,7 @@ def _arguments(entry: Entry) -> str:
         said = [parameter.doc] if parameter.doc else []
         said += ["one for each coordinate, if wanted"] if parameter.per_coordinate else []
         said += ["one value for each label"] if parameter.per_label else []
+        said += [f"`{parameter.count}` values"] if parameter.count else []
         said += ["a constant"] if parameter.structural else []
         rows.append((f"`{parameter.name}`", f"`{parameter.space}`", "; ".join(said)))
     return _table(("argument", "space", "is"), rows) if rows else ""

@@ -36,8 +36,8 @@ Kind = Literal["line", "dense", "finite"]
 
 @dataclass(frozen=True)
 class Shape:
-    """A factor as structure. `letters` name its positions, `sizes` their lengths; `is_by_row`:
-    rows see different groups."""
+    """A factor of product number `product` as structure. `letters` name its positions, `sizes`
+    their lengths; `is_by_row`: rows see different groups."""
 
     key: str
     process: str
@@ -46,6 +46,7 @@ class Shape:
     sizes: tuple[int, ...]
     count: int
     is_by_row: bool
+    product: int = 0
 
     @property
     def rank(self) -> int:
@@ -223,7 +224,9 @@ def grouped(key: str, site: Site, factor: Factor) -> tuple[Shape, Groups]:
     lengths = factor.sizes
     is_by_row = site.points is not None or len(index) > 1
     if not is_by_row:
-        shape = Shape(key, site.process, "finite", factor.letters, lengths, 1, False)
+        shape = Shape(
+            key, site.process, "finite", factor.letters, lengths, 1, False, factor.product
+        )
         return shape, Groups(np.zeros(0, np.int32), np.zeros(1, np.int32), np.zeros(1, np.int32))
     first = index[:, 0]
     kind: Kind = "finite"
@@ -247,7 +250,7 @@ def grouped(key: str, site: Site, factor: Factor) -> tuple[Shape, Groups]:
     count = len(reader)
     if kind == "dense" and count * rank > DENSE:
         raise MercerError([_too_many(key, count * rank)])
-    shape = Shape(key, site.process, kind, factor.letters, lengths, count, True)
+    shape = Shape(key, site.process, kind, factor.letters, lengths, count, True, factor.product)
     code = code.reshape(-1).astype(np.int32)
     return shape, Groups(code, reader.astype(np.int32), chain)
 

@@ -70,6 +70,7 @@ class Nodes(NamedTuple):
 class LineModel:
     """The functions and weights of a block along a line. `local`: the weights of which each chain
     has an entry of its own. `apart`: whether outputs of functions are chains of their own.
+    `is_joint`: there is one chain, whose state holds all copies of the functions with labels.
     """
 
     def __init__(self, processes: Processes, sites: Sites, local: tuple[str, ...]) -> None:
@@ -80,10 +81,12 @@ class LineModel:
         }
         self.local = tuple(name for name in local if name in named)
         own = function_sites(sites)
+        self.is_joint = any(f.copies is not None for f in self.functions.values())
         self.apart = all(f.outputs is None for f in self.functions.values())
         self.has_labels = any(site.points.labels is not None for site in own.values())
         has_outputs = any(site.points.output is not None for site in own.values())
-        self.is_single = not (self.has_labels or (self.apart and has_outputs))
+        has_chains = self.has_labels or (self.apart and has_outputs)
+        self.is_single = self.is_joint or not has_chains
         self._roots = {
             name: None if f.outputs is None else factor(f.outputs).lower
             for name, f in self.functions.items()
@@ -97,7 +100,7 @@ class LineModel:
         """A and Q [k, k, *] of each block of the state between two times of chains with `labels`;
         where `is_start`, 0 and the covariance of the prior."""
         moves, noises = [], []
-        for _, system, copies in self._moving(labels):
+        for system, copies in self._moving(labels):
             a, q = system.step(before, after)
             a = jnp.where(is_start, 0.0, a)
             q = jnp.where(is_start, system.marginal(after), q)
@@ -111,7 +114,7 @@ class LineModel:
         """Of all values of the function sites."""
         own = function_sites(self.sites).values()
         time = jnp.concatenate([jnp.asarray(times_of(site), float) for site in own])
-        code = jnp.concatenate([jnp.asarray(codes_of(site, self.apart)) for site in own])
+        code = jnp.concatenate([jnp.asarray(self._codes(site)) for site in own])
         return Places(time, code)
 
     # --- rows ---
@@ -122,7 +125,7 @@ class LineModel:
         parts = [_Read(p, n) for p in target.parts if p.site.process in self.functions]
         own, entries = self._own_weights(target)
         if parts:
-            time, code = parts[0].time, parts[0].code(self.apart)
+            time, code = parts[0].time, parts[0].row(jnp.asarray(self._codes(parts[0].site)))
         else:
             time = jnp.full(n, -jnp.inf)  # so that it is found before all nodes of its chain
             code = jnp.full(n, -1)
@@ -224,7 +227,7 @@ class LineModel:
         nodes, chains = len(order.place), len(order.first)
         is_start = jnp.zeros(nodes, bool).at[jnp.asarray(order.first)].set(True)
         at = Nodes(places.time[order.place], places.code[order.place], is_start)
-        size = sum(s.size * copies for _, s, copies in self._moving(jnp.zeros((), int)))
+        size = sum(s.size * copies for s, copies in self._moving(jnp.zeros((), int)))
         features = readout.features.shape[0]
         drawn = normals(size * nodes + features * chains)
         node = node_of_rows(order, len(readout.time))
@@ -253,42 +256,44 @@ class LineModel:
 
     # --- inside ---
 
-    def _systems(self, labels: Array) -> Iterator[tuple[str, System]]:
+    def _codes(self, site: Any) -> Any:
+        return codes_of(site, self.apart, self.is_joint)
+
+    def _systems(self, labels: Array) -> Iterator[_Placed]:
+        """Those of all functions; of one whose copies one state holds, those of each copy."""
         for name, function in self.functions.items():
-            for system in systems(function.kernel, labels):
-                yield name, system
+            copies = [None] if function.copies is None else range(function.copies)
+            for copy in copies:
+                own = labels if copy is None else jnp.asarray(copy)
+                for number, system in enumerate(systems(function.kernel, own)):
+                    yield _Placed(name, number, system, copy)
 
-    def _moving(self, labels: Array) -> Iterator[tuple[str, System, int]]:
-        """Systems that make up the state, and how many copies of each there are."""
-        for name, system in self._systems(labels):
-            if not system.is_static:
-                yield name, system, self._copies(name)
+    def _moving(self, labels: Array) -> Iterator[tuple[System, int]]:
+        """Systems that make up the state, and for how many outputs each is there."""
+        for at in self._systems(labels):
+            if not at.system.is_static:
+                yield at.system, self._outputs(at.name)
 
-    def _copies(self, name: str) -> int:
+    def _outputs(self, name: str) -> int:
         root = self._roots[name]
         return 1 if root is None else root.shape[0]
 
     def _loading(self, parts: list[_Read], n: int) -> tuple[Any, bool]:
         if not parts:
             return None, False
+        placed = [at for at in self._systems(jnp.zeros((), int)) if not at.system.is_static]
         is_fixed = all(part.is_plain for part in parts) and all(
-            system.has_fixed_loading and self._roots[name] is None
-            for name, system, _ in self._moving(jnp.zeros((), int))
+            at.system.has_fixed_loading and self._roots[at.name] is None and at.copy is None
+            for at in placed
         )
-        used = {part.process for part in parts}
         rows: list[Any] = []
-        for number, (name, system) in enumerate(self._systems(jnp.zeros((), int))):
-            if system.is_static:
-                continue
-            if name not in used:
-                size = system.size * self._copies(name)
-                rows.append(np.zeros((size, 1)) if is_fixed else jnp.zeros((size, n)))
-                continue
-            total: Any = 0.0
+        for at in placed:
+            size = at.system.size * self._outputs(at.name)
+            total: Any = np.zeros((size, 1)) if is_fixed else jnp.zeros((size, n))
             for part in parts:
-                if part.process == name:
-                    own = self._system_at(number, part)
-                    total = total + part.loading(own, self._roots[name], is_fixed)
+                if part.process == at.name:
+                    root, weight = self._roots[at.name], part.weight(at)
+                    total = total + part.loading(self._system_at(at, part), root, is_fixed, weight)
             rows.append(total)
         if not rows:  # the state that is always 0
             return np.zeros((1, 1)), True
@@ -296,24 +301,26 @@ class LineModel:
 
     def _features(self, parts: list[_Read], n: int) -> Array:
         rows = [jnp.zeros((0, n))]
-        for number, (name, system) in enumerate(self._systems(jnp.zeros((), int))):
-            if not system.is_static:
+        for at in self._systems(jnp.zeros((), int)):
+            if not at.system.is_static:
                 continue
-            total = jnp.zeros((system.size * self._copies(name), n))
+            total = jnp.zeros((at.system.size * self._outputs(at.name), n))
             for part in parts:
-                if part.process != name:
+                if part.process != at.name:
                     continue
-                own = self._system_at(number, part)
+                own = self._system_at(at, part)
                 p = own.marginal(part.time)
                 deviation = jnp.sqrt(jnp.stack([p[i, i] for i in range(own.size)]))
-                deviation = jnp.broadcast_to(deviation, (own.size, n))
-                total = total + part.loading(own, self._roots[name], False, deviation)
+                deviation = jnp.broadcast_to(deviation, (own.size, n)) * part.weight(at)
+                total = total + part.loading(own, self._roots[at.name], False, deviation)
             rows.append(total)
         return jnp.concatenate(rows)
 
-    def _system_at(self, number: int, part: _Read) -> System:
-        """System `number` with its arguments at the labels of the rows."""
-        return [s for _, s in self._systems(part.labels)][number]
+    def _system_at(self, at: _Placed, part: _Read) -> System:
+        """A system with its arguments at the labels of the rows."""
+        if at.copy is not None:
+            return at.system
+        return systems(self.functions[at.name].kernel, part.labels)[at.number]
 
     def _weights(self) -> list[tuple[str, Weights]]:
         named = {site.process for site in self.sites.values()}
@@ -339,6 +346,15 @@ class LineModel:
         return jnp.concatenate(rows), jnp.concatenate(entries)
 
 
+class _Placed(NamedTuple):
+    """System `number` of a function, as it stands in the state: that of one `copy`, or of each."""
+
+    name: str
+    number: int
+    system: System
+    copy: int | None
+
+
 class _Read:
     """One function part of rows: its times, labels, outputs and operators, row by row."""
 
@@ -350,21 +366,18 @@ class _Read:
         self.index = None if index is None else index.reshape(n)
         self.site, self.process, self.coefficient = site, site.process, part.coefficient
         points = site.points
-        self.time = self._row(jnp.asarray(times_of(site), float))
-        self.labels = self._row(points.labels)
-        self.output = self._row(points.output)
+        self.time = self.row(jnp.asarray(times_of(site), float))
+        self.labels = self.row(points.labels)
+        self.output = self.row(points.output)
         self.order, self.factor = 0, 1.0
         for operator in points.operators:
             if isinstance(operator, Directional):
                 self.order += 1
-                self.factor = self.factor * self._row(jnp.reshape(operator.direction, -1))
+                self.factor = self.factor * self.row(jnp.reshape(operator.direction, -1))
             elif isinstance(operator, Laplace):
                 self.order += 2
             else:
                 raise ValueError(f"an integral of {site.process!r} has no state: use `Dense`")
-
-    def code(self, apart: bool) -> Array:
-        return self._row(jnp.asarray(codes_of(self.site, apart)))
 
     @property
     def is_plain(self) -> bool:
@@ -385,7 +398,12 @@ class _Read:
         weights = root[self.output].T  # [copies, n]
         return (weights[:, None] * h).reshape(-1, self.n)
 
-    def _row(self, values: Any) -> Any:
+    def weight(self, at: _Placed) -> Any:
+        """1 where a row reads the copy that a system is of, else 0."""
+        return 1.0 if at.copy is None else jnp.where(self.labels == at.copy, 1.0, 0.0)
+
+    def row(self, values: Any) -> Any:
+        """Values of the site, at each of the rows."""
         if values is None:
             return None
         values = jnp.asarray(values)

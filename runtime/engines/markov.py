@@ -3,7 +3,8 @@
 For functions of one number whose kernels are those of finite linear systems (`stdlib.line`), with
 any finite Gaussian unknowns beside them. All observed rows, sorted along the line, are one chain of
 states with scalar observations (`runtime.kalman`); copies of indexed functions follow one another
-in it, each begun anew. Unknowns and systems that never change are weights: the filter carries one
+in it, each begun anew, or stand beside one another in the state, where rows read several at once.
+Unknowns and systems that never change are weights: the filter carries one
 more column for each, and they are eliminated at the end (`runtime.border`).
 """
 
@@ -110,9 +111,11 @@ class Markov:
             terms = [t for t in law.mean.terms if self.sites[t.site].points is not None]
             wide = [t for t in terms if self.sites[t.site].points.output is not None]
             is_own = any(jnp.ndim(t.coefficient) for t in terms) or len(wide) > 1
+            is_own = is_own or self.model.is_joint
             terms = wide or terms
             readings.append((value, Reading(terms[0].site, terms[0].index, is_own)))
-        return timeline(self.sites, readings, apart=self.model.apart)
+        chains = {"apart": self.model.apart, "is_joint": self.model.is_joint}
+        return timeline(self.sites, readings, **chains)
 
     # --- the verbs ---
 

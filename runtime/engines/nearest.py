@@ -14,9 +14,10 @@ and putting that in their place, again and again, is a natural gradient step of 
 takes the steps, the smoother along a line among them, which gives m and v in linear time. With q
 the posterior under z, KL(q, p) = sum E_q log N(z; eta, 1/w) - log N(z; mean, K + 1/w).
 
-At the largest bound its gradient by other unknowns is that with z and w held. One more step from
-there, not held, lets z and w follow the other unknowns, as second derivatives need; what it misses
-of that enters them squared, since the bound is flat along z and w.
+At the largest bound its gradient by other unknowns is that with z, w, m and v all held: the bound is
+flat along z and w, and E - E_q log N(z; eta, 1/w) along m and v, which is what the two equations
+say. So the gradient goes through one log density, and through no smoother; second derivatives are
+differences of gradients.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from mercer.runtime.engines.missing import filled
 from mercer.runtime.engines.terms import Gaussian
 from mercer.runtime.methods.expectation import quadrature
 
-_STEPS, _TOLERANCE = 60, 1e-12  # steps at most; relative change of the bound
+_STEPS, _ROUNDING = 60, 1e-12  # steps at most; of the bound, relative
+_CLOSE = 1e-7  # relative change of observations that stand for outcomes, beyond which there is more
 _SHORTEST = 1e-3
 
 
@@ -63,9 +65,9 @@ class NearestNormal(AboutMode):
         mode = lax.stop_gradient(self._search()[0])
         held, self.steps = self._climbed(self._about(mode))
         held = lax.stop_gradient(held)
-        final = self._look(self._block(held), held)[1]
-        self.block = self._block(final)
-        self.bound, _ = self._look(self.block, final)
+        self.block = self._block(held)
+        moments = lax.stop_gradient(self._moments(self.block, held))
+        self.bound, _ = self._bound(self.block, held, moments)
 
     def _about(self, mode: Mapping[str, Array]) -> Sites:
         """The observations that stand for the outcomes about the mode."""
@@ -84,13 +86,22 @@ class NearestNormal(AboutMode):
             observations[name] = (gaussian, site.shift / site.precision, keep)
         return self._build(observations)
 
-    def _look(self, block: Any, sites: Sites) -> tuple[Array, Sites]:
+    def _moments(self, block: Any, sites: Sites) -> dict[str, tuple[Array, Array]]:
+        """m and v of each row, under the law that observations give."""
+        found = {}
+        for name in sites:
+            mean, variance = block.condition({}, self._linked[name][0].mean)
+            # Rounding may take all of a variance that is nothing beside the prior's.
+            found[name] = mean, jnp.maximum(variance, jnp.finfo(variance.dtype).tiny)
+        return found
+
+    def _bound(
+        self, block: Any, sites: Sites, moments: Mapping[str, tuple[Array, Array]]
+    ) -> tuple[Array, Sites]:
         """The bound of the law that observations give, and those where a step leads."""
         total, after = block.log_density(), {}
         for name, site in sites.items():
-            mean, variance = block.condition({}, self._linked[name][0].mean)
-            # Rounding may take all of a variance that is nothing beside the prior's.
-            variance = jnp.maximum(variance, jnp.finfo(variance.dtype).tiny)
+            mean, variance = moments[name]
             expected = partial(self._expected, name)
             value, slopes = jax.value_and_grad(expected, argnums=(0, 1))(mean, variance)
             seen = filled(*self._linked[name][1:])[1]
@@ -114,21 +125,29 @@ class NearestNormal(AboutMode):
         def advance(state: Any) -> Any:
             sites, aims, best, length, _, count = state
             trial = jax.tree.map(lambda a, b: a + length * (b - a), sites, aims)
-            bound, beyond = self._look(self._block(trial), trial)
-            is_higher = bound >= best
+            block = self._block(trial)
+            bound, beyond = self._bound(block, trial, self._moments(block, trial))
+            is_higher = bound >= best - _ROUNDING * (1.0 + jnp.abs(bound))
             chosen = jax.tree.map(
                 lambda a, b: jnp.where(is_higher, a, b), (trial, beyond, bound), (sites, aims, best)
             )
-            gain = jnp.where(is_higher, bound - best, jnp.inf)
+            far = jnp.where(is_higher, _apart(trial, beyond), jnp.inf)
             length = jnp.where(is_higher, jnp.minimum(1.0, 2.0 * length), 0.5 * length)
-            return lax.stop_gradient((*chosen, length, gain, count + 1))
+            return lax.stop_gradient((*chosen, length, far, count + 1))
 
         def goes_on(state: Any) -> Array:
-            _, _, best, length, gain, count = state
-            is_small = gain <= _TOLERANCE * (1.0 + jnp.abs(best))
-            return (count < _STEPS) & (length > _SHORTEST) & ~is_small
+            *_, length, far, count = state
+            return (count < _STEPS) & (length > _SHORTEST) & (far > _CLOSE)
 
-        bound, aims = self._look(self._block(start), start)
-        first = (start, aims, bound, jnp.ones(()), jnp.asarray(jnp.inf), jnp.asarray(0))
-        sites, *_, count = lax.while_loop(goes_on, advance, lax.stop_gradient(first))
-        return sites, count
+        none = jnp.asarray(-jnp.inf)
+        first = (start, start, none, jnp.ones(()), jnp.asarray(jnp.inf), jnp.asarray(0))
+        found = lax.while_loop(goes_on, advance, lax.stop_gradient(first))
+        sites, aims, _, _, far, count = found
+        # The last step is the nearest to where all steps lead, unless they led nowhere.
+        return jax.tree.map(lambda a, b: jnp.where(far <= _CLOSE, b, a), sites, aims), count
+
+
+def _apart(a: Sites, b: Sites) -> Array:
+    """The largest relative difference."""
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return jnp.stack([jnp.max(jnp.abs(x - y) / (1.0 + jnp.abs(x))) for x, y in pairs]).max()

@@ -19,14 +19,16 @@ from jax import Array
 _pytree = jax.tree_util.register_dataclass
 
 
-@partial(_pytree, data_fields=("kernel", "outputs"), meta_fields=())
+@partial(_pytree, data_fields=("kernel", "outputs"), meta_fields=("copies",))
 @dataclass(frozen=True)
 class RandomFunction:
     """A zero-mean Gaussian process. `outputs`: covariance [k, k] between the coordinates of its
-    codomain, or None: they are independent."""
+    codomain, or None: they are independent. `copies`: how many one state along a line holds, of a
+    function with labels whose copies are seen together; None: each is a chain of its own."""
 
     kernel: Any
     outputs: Array | None = None
+    copies: int | None = None
 
 
 @partial(_pytree, data_fields=("sd", "covariance"), meta_fields=())
@@ -158,9 +160,10 @@ class Factor:
     """One factor of a product that is summed over shared positions: row i reads the entries
     `index[i]` [N, R] ([1, R]: all rows the same) of its site, one for each of R positions, which
     `letters` name as in an `einsum` and `sizes` count. `index` [N]: one position. `is_along`: the
-    site is that of a function with states along a line."""
+    site is that of a function with states along a line. `product`: the number of the product."""
 
     letters: str
     sizes: tuple[int, ...]
     index: Array
     is_along: bool = False
+    product: int = 0

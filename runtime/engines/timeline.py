@@ -1,7 +1,8 @@
 """Rows of outcomes into an order along the line: nodes, sorted by chain and time, each once.
 
 A *chain* is what is independent of all the rest: one copy of the indexed functions, or one output
-of a function whose outputs are independent. Sorting is done once, on the host, by `prepare`.
+of a function whose outputs are independent. Where rows read several at once all are one chain:
+`is_joint`. Sorting is done once, on the host, by `prepare`.
 """
 
 from __future__ import annotations
@@ -34,19 +35,24 @@ class Reading:
 
 
 def timeline(
-    sites: Mapping[str, Site], readings: Sequence[tuple[Any, Reading]], *, apart: bool
+    sites: Mapping[str, Site],
+    readings: Sequence[tuple[Any, Reading]],
+    *,
+    apart: bool = False,
+    is_joint: bool = False,
 ) -> Timeline:
     """The nodes of the rows of outcomes, and of all values of sites; on the host.
 
     `readings`: of each outcome its values, None where it is not there, and how it reads functions.
-    `apart`: the outputs of functions are independent, hence chains of their own. Rows of one
+    `apart`: the outputs of functions are independent, hence chains of their own; `is_joint`: there
+    is but one chain. Rows of one
     outcome that see the same value are one node, but for `is_own`. What no row reads is a node
     without information.
     """
     own = {k: _on_host(site) for k, site in function_sites(sites).items()}
     starts = dict(zip(own, np.cumsum([0, *(s.size for s in own.values())]), strict=False))
     times = _stacked(times_of(site) for site in own.values())
-    codes = _stacked(codes_of(site, apart) for site in own.values()).astype(np.int64)
+    codes = _stacked(codes_of(site, apart, is_joint) for site in own.values()).astype(np.int64)
     outputs = _stacked(_outputs_of(site) for site in own.values()).astype(np.int64)
     places, kinds = [np.zeros(0, int)], [np.zeros(0, np.int64)]
     for number, (value, reading) in enumerate(readings):
@@ -100,10 +106,12 @@ def times_of(site: Site) -> Any:
     return site.points.factors[0].reshape(-1)
 
 
-def codes_of(site: Site, apart: bool) -> Any:
+def codes_of(site: Site, apart: bool, is_joint: bool = False) -> Any:
     """The chain of each value of a site."""
     points = site.points
     zero = 0 * times_of(site).astype(int)
+    if is_joint:
+        return zero
     label = zero if points.labels is None else points.labels + zero
     return label * _OUTPUTS + (points.output if apart and points.output is not None else 0)
 

@@ -23,11 +23,18 @@ from jax import Array
 from jaxtyping import Float
 
 from mercer.runtime.layers.coordinate import Weights, coordinate_network
+from mercer.runtime.layers.held import given_features, noted
 from mercer.runtime.layers.layer import Layer
 
 GAIN = 8.0
 """What smooth images lose under kernels without a mean, beside images of independent pixels: with
 it the fields of digits have values of about unit size, as activations want them."""
+
+WAVES = 5.0
+"""Cells, at least, of the unit in which kernels are told where they are: their waves are then
+longer than two cells, however short the kernel is. A kernel of shorter waves may have any values
+between its cells, and commutes with the grid's own turns alone.
+"""
 
 ROWS = 128
 """Images at a time: what all layers make of them fits into the memory of a laptop."""
@@ -89,6 +96,8 @@ def by_rows(compute: Callable[[Array], Array], images: Array, *, depth: int = 2)
     `depth`: how many axes an image has. What lies between the layers is not kept for the gradient,
     but made again: it would take a hundred times the memory of the images.
     """
+    if (known := given_features()) is not None:
+        return known
     lead, image = images.shape[: images.ndim - depth], images.shape[images.ndim - depth :]
     flat = images.reshape(-1, *image).astype(jnp.float32)
     rows = len(flat)
@@ -99,7 +108,7 @@ def by_rows(compute: Callable[[Array], Array], images: Array, *, depth: int = 2)
         padded = jnp.pad(flat, ((0, blocks * ROWS - rows), *((0, 0) for _ in image)))
         each = jax.lax.map(jax.checkpoint(compute), padded.reshape(blocks, ROWS, *image))
         found = each.reshape(blocks * ROWS, *each.shape[2:])[:rows]
-    return found.reshape(*lead, *found.shape[1:]).astype(images.dtype)
+    return noted(found.reshape(*lead, *found.shape[1:]).astype(images.dtype))
 
 
 class _Reads(NamedTuple):
@@ -114,7 +123,7 @@ def _reads_of_lift(layer: Layer) -> _Reads:
     """[s, k, k, 2] and [s, k, k]."""
     there = _own_places(layer)
     weight = layer.window(there) / layer.sampled.determinants[:, None, None]
-    return _Reads(there / layer.radius, weight)
+    return _Reads(there / _unit(layer), weight)
 
 
 @lru_cache(maxsize=64)
@@ -128,7 +137,7 @@ def _reads_of_convolution(layer: Layer, of: Layer) -> _Reads:
     shape = (onto.count, read.count, *there.shape[1:3])
     points = np.concatenate(
         [
-            np.broadcast_to(there[:, None] / layer.radius, (*shape, 2)),
+            np.broadcast_to(there[:, None] / _unit(layer), (*shape, 2)),
             np.broadcast_to(features[:, :, None, None], (*shape, features.shape[-1])),
         ],
         axis=-1,
@@ -136,6 +145,10 @@ def _reads_of_convolution(layer: Layer, of: Layer) -> _Reads:
     measure = read.weights / read.determinants
     weight = layer.window(there)[:, None] * measure[:, None, None]
     return _Reads(points, np.broadcast_to(weight, shape))
+
+
+def _unit(layer: Layer) -> float:
+    return max(layer.radius, WAVES)
 
 
 def _own_places(layer: Layer) -> np.ndarray:

@@ -13,11 +13,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from mercer.runtime.engines.cholesky import solve_triangular
-from mercer.runtime.engines.evidence import Moments, expected_evidence
-from mercer.runtime.engines.sites import Rows, rows, spread
+from mercer.runtime.engines.evidence import Arrays, Moments
+from mercer.runtime.engines.sites import Rows, rows
 from mercer.runtime.engines.terms import Affine, Gaussian
 from mercer.runtime.engines.variational import Variational
-from mercer.runtime.inner import divergences, is_drawn, passed
+from mercer.runtime.inner import divergences, has_drawn_grams, is_drawn, passed
+from mercer.runtime.methods.closed import Look, Regressed, as_one, regressed, with_closed
 from mercer.runtime.methods.expectation import (
     curvature,
     in_cells,
@@ -58,19 +59,6 @@ class Sample(NamedTuple):
     widths: Mapping[str, Array]
     weights: Array
     white: Array
-
-
-class Look(NamedTuple):
-    """How one outcome looks at the whitened coordinates: R predictor cells, K of each row. An
-    outcome that is Normal says all by its `Moments`.
-
-    `curvature` [B, K, K] where draws give it; None: minus twice the derivative in the variance.
-    """
-
-    features: Array  # [R, p]
-    linear: Array  # [R], features times mean
-    variance: Array  # [R]
-    curvature: Array | None
 
 
 class Probe(NamedTuple):
@@ -124,7 +112,7 @@ class Bound:
         unknowns: what free is moved by; the divergence of q does not depend on it."""
         known, prior = self.known(free, sample)
         law = law._replace(apart=apart)
-        value, looks = self._expected(known, probes, law, sample.weights, key)
+        value, looks = self._expected(known, probes, law, sample.weights, key, is_learning=True)
         return scale * value + prior + free.entropy, looks
 
     def predictors(self, known: Mapping[str, Any]) -> list[Affine]:
@@ -168,15 +156,17 @@ class Bound:
         apart: Pairs,
     ) -> Natural:
         """`natural_target`, on average over the draws of the layers."""
+        closed = {name: look for name, look in looks.items() if isinstance(look, Moments)}
+        opened = {name: look for name, look in looks.items() if name not in closed}
 
         def of(looks: Any, slopes: Any) -> Natural:
-            return natural_target(looks, slopes, weights, scale, law, apart)
+            return natural_target({**looks, **closed}, slopes, weights, scale, law, apart)
 
-        if not self.samples:
-            return of(looks, slopes)
+        if not (self.samples and opened):
+            return of(opened, slopes)
         # The expectation is a mean over draws, so that its slopes are shares of theirs.
         each = jax.tree.map(lambda leaf: leaf * self.samples, dict(slopes))
-        found = jax.vmap(of)(dict(looks), each)
+        found = jax.vmap(of)(opened, each)
         return jax.tree.map(lambda leaf: leaf.mean(axis=0), found)
 
     def _expected(
@@ -186,20 +176,49 @@ class Bound:
         law: Normal,
         weights: Array,
         key: Array,
+        *,
+        is_learning: bool = False,
     ) -> tuple[Array, dict[str, Look | Moments]]:
-        """The same given the layers, on average over draws of them; looks of each draw."""
+        """The same given the layers, on average over draws of them: moments over all of these,
+        other looks of each. `is_learning`: Gram matrices that are drawn about themselves are."""
         if not self.samples:
             through = Drawn(self.program, known)
             every = passed(self.program, known, through)
-            return self._given_layers(every, probes, law, weights, key)
+            total, looks, grams, closed = self._given_layers(every, probes, law, weights, key)
+            return with_closed(total, looks, grams, closed, law)
 
         def at_draw(key: Array, probes: Mapping[str, Probe]) -> Any:
             first, second = jax.random.split(key)
-            every = passed(self.program, known, Drawn(self.program, known, first))
+            through = Drawn(self.program, known, first, is_learning=is_learning)
+            every = passed(self.program, known, through)
             return self._given_layers(every, probes, law, weights, second)
 
-        total, looks = jax.vmap(at_draw)(jax.random.split(key, self.samples), dict(probes))
-        return total.mean(), looks
+        if is_learning and has_drawn_grams(self.program):
+            return self._by_draws_of_grams(at_draw, probes, law, key)
+
+        # Inducing points do not depend on draws, so that of Normal outcomes each draw is but more
+        # rows of one regression.
+        keys = jax.random.split(key, self.samples)
+        over = jax.vmap(at_draw, out_axes=(0, 0, None, 0))
+        total, looks, grams, closed = over(keys, dict(probes))
+        closed = {name: as_one(seen) for name, seen in closed.items()}
+        return with_closed(total.mean(), looks, grams, closed, law)
+
+    def _by_draws_of_grams(
+        self, at_draw: Any, probes: Mapping[str, Probe], law: Normal, key: Array
+    ) -> tuple[Array, dict[str, Look | Moments]]:
+        """The mean over draws of which each has inducing points of its own."""
+
+        def one(key: Array, probes: Mapping[str, Probe]) -> Any:
+            return with_closed(*at_draw(key, probes), law)
+
+        total, looks = jax.vmap(one)(jax.random.split(key, self.samples), dict(probes))
+        means = {
+            name: jax.tree.map(lambda leaf: leaf.mean(axis=0), look)
+            for name, look in looks.items()
+            if isinstance(look, Moments)
+        }
+        return total.mean(), {**looks, **means}
 
     def _given_layers(
         self,
@@ -208,7 +227,9 @@ class Bound:
         law: Normal,
         weights: Array,
         key: Array,
-    ) -> tuple[Array, dict[str, Look | Moments]]:
+    ) -> tuple[Array, dict[str, Look | Moments], Arrays, dict[str, Regressed]]:
+        """The expectation of the outcomes that are not Normal, and their looks; of the others the
+        regressions that they are, with the covariances of inducing values."""
         program = self.program
         block = Variational(program.processes(**known), program.sites(**known), law)
         quantities = program.quantities(**known)
@@ -218,7 +239,7 @@ class Bound:
             for k in keys
         }
         means = {k: view.mean.reshape(quantities[k].shape) for k, view in views.items()}
-        total, looks = jnp.zeros(()), {}
+        total, looks, closed = jnp.zeros(()), {}, {}
         for number, (name, outcome) in enumerate(program.outcomes(means, **known).items()):
             value, _ = observed_value(program, known, name)
             axis = program.DIMS[name].index(program.ROWS)
@@ -228,8 +249,7 @@ class Bound:
                 each = jnp.broadcast_to(
                     _along(weights, axis, outcome.mean.shape), outcome.mean.shape
                 )
-                density, looks[name] = _closed(block, outcome, value, each.reshape(-1))
-                total += density
+                closed[name] = regressed(block, outcome, value, each.reshape(-1))
                 continue
             if name not in program.PREDICTORS:
                 density, look = seen_density(outcome, value), None
@@ -249,7 +269,7 @@ class Bound:
             total += jnp.sum(each.reshape(len(weights), -1) * weights[:, None])
             if look is not None:
                 looks[name] = look
-        return total, looks
+        return total, looks, block.grams if closed else (), closed
 
 
 def moved(shifts: Mapping[str, Array], sample: Sample) -> dict[str, Array]:
@@ -333,28 +353,6 @@ def _viewed(block: Variational, affine: Affine) -> _View:
         variance(block.law, features) + rest,
         rest,
     )
-
-
-def _closed(
-    block: Variational, outcome: Gaussian, value: Any, weights: Array
-) -> tuple[Array, Moments]:
-    """The sum over rows, without their variances one by one: `mercer.runtime.engines.evidence`."""
-    noise, target = spread(outcome.noise, outcome.mean.shape), rows(outcome.mean, block.sites)
-    value = jnp.reshape(value, -1)
-    seen = jnp.isfinite(value)
-    weights = jnp.where(seen, weights, 0.0)
-    scale = jnp.sqrt(weights) / noise
-    mean, variance = block.of_apart(target)
-    residual = (jnp.where(seen, value, 0.0) - target.constant - mean) * scale
-    crosses, design = block.columns(target)
-    crosses = tuple(cross * scale[:, None] for cross in crosses)
-    law = block.law
-    found, moments = expected_evidence(
-        block.grams, crosses, design * scale[:, None], residual, law.mean, law.covariance
-    )
-    constant = jnp.log(noise) + 0.5 * math.log(2 * math.pi)
-    constant += 0.5 * (block.prior_variance(target) + variance) / noise**2
-    return found - weights @ constant, moments
 
 
 def _along(weights: Array, axis: int, shape: tuple[int, ...]) -> Array:

@@ -19,6 +19,7 @@ from mercer.runtime.inference import Method
 from mercer.runtime.methods.checkpoint import Checkpoint
 from mercer.runtime.methods.density import Arguments, Density, arguments_of
 from mercer.runtime.methods.draws import Draws, draws_of
+from mercer.runtime.methods.head import run_head
 from mercer.runtime.methods.map import run_map
 from mercer.runtime.methods.nuts import run_nuts
 from mercer.runtime.methods.passing import run_messages
@@ -77,6 +78,17 @@ def infer(
             **settings,
         )
         return Fitted(draws, arguments)
+    if samples_head(program, method):
+        draws, arguments = run_head(
+            program,
+            bound,
+            settings=settings,
+            summaries=summaries,
+            seed=seed,
+            report=report,
+            checkpoint=kept,
+        )
+        return Fitted(draws, arguments)
     if takes_batches(program):
         return run_stochastic(
             program,
@@ -99,16 +111,17 @@ def infer(
         )
     placed = place(program, arguments, seed=seed, report=report)
     if (left := kept.load("draws")) is not None:
-        return Fitted(draws_of(left), placed.arguments)
+        return Fitted(replace(draws_of(left), traces=placed.traces), placed.arguments)
     density = Density(program, placed.arguments, seed=seed)
     if placed.start is not None:
         density.start = placed.start
     if not density.has_unknowns:
-        return Fitted(Draws({}, settings["chains"], settings["draws"]), placed.arguments)
+        nothing = Draws({}, settings["chains"], settings["draws"], traces=placed.traces)
+        return Fitted(nothing, placed.arguments)
     runner = _RUNNERS[method]
     draws = runner(density, seed=seed, report=report, checkpoint=kept, **settings)
     kept.save("draws", draws.state(), alone=True)
-    return Fitted(draws, placed.arguments)
+    return Fitted(replace(draws, traces=placed.traces), placed.arguments)
 
 
 def at_all_rows(
@@ -143,6 +156,12 @@ def takes_batches(program: ModuleType) -> bool:
 def is_trained(program: ModuleType, method: Method) -> bool:
     """Whether the plan is to train layers by stochastic gradients."""
     return hasattr(program, "TRAINING") and method in ("map", "svi")
+
+
+def samples_head(program: ModuleType, method: Method) -> bool:
+    """Whether the plan is to train layers, and to sample what follows them."""
+    training = getattr(program, "TRAINING", None)
+    return method == "nuts" and training is not None and training.before is not None
 
 
 def settings_of(program: ModuleType, by: Method, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A program whose outcome is one product of Gaussian factors into the law of each of them.
+"""A program whose outcome is a sum of products of Gaussian factors into the law of each of them.
 
 Variational message passing (Winn & Bishop 2005): the law of each factor is the best Normal one
 given those of the others, in turn. For a sweep with all else held the bound
@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -26,9 +25,7 @@ import numpy as np
 from jax import Array
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.runtime.engines.factors import Groups, Message, Moments, Product, Shape, grouped
-from mercer.runtime.engines.mode import placed, solved
-from mercer.runtime.engines.sites import spread
+from mercer.runtime.engines.factors import Groups, Message, Moments, Shape, grouped
 from mercer.runtime.engines.terms import Factor
 from mercer.runtime.kept import Kept
 from mercer.runtime.methods.checkpoint import Checkpoint
@@ -36,27 +33,31 @@ from mercer.runtime.methods.density import Arguments, identifiers, keeps
 from mercer.runtime.methods.draws import Draws
 from mercer.runtime.methods.map import inverse_root
 from mercer.runtime.methods.stochastic import Fitted
+from mercer.runtime.methods.sweeping import Data, Functions, Rows, filled_up
 from mercer.runtime.methods.unknowns import Unknowns
 from mercer.runtime.progress import Report, silent
-from mercer.runtime.threads import side_by_side
 
 SCOUTING = 30
 """Sweeps of each start before the best by the bound goes on alone."""
 
 _WINDOW = 10  # sweeps over which the bound must still rise
 _RISE = (0.02, 1e-7)  # nats, and a share of the bound: what counts as rising
-_GROW, _FALL, _STEPS = 1.3, 0.5, (1e-6, 0.7)  # of steps by signs of slopes
-_SHORT = (-4.0, -2.0)
-"""Logarithms of what lengthscales are multiplied by at a start. From short ones the bound rises as
-they grow; from long ones, which see no detail, it rises too slowly to get anywhere."""
+_SHORT, _ALL_SHORT = -4.0, -2.0
+"""Logarithms of what lengthscales are multiplied by at a start, in one factor or in all. Where one
+is long that should be short, the bound rises too slowly to get anywhere; where all are short, each
+factor explains what others should, and the fit stays there."""
+
+_HELD, _FEWEST = 10, 500
+"""Each of so many rows is held out while starts are compared, where there are at least so many. The
+bounds of laws that are far apart say little of which predicts best."""
 
 _COLLAPSED = 0.05  # share of the outcome's variance that a fit which found nothing explains
 _DIFFERENCE = 1e-3  # of slopes, in unconstrained units
 
 
 class State(NamedTuple):
-    """All that the next sweep follows from. `slopes`, `steps`: of the unknowns; `weight`, `target`
-    [N]: what each row says, given the unknowns of the rows."""
+    """All that the next sweep follows from. `slopes`, `steps`: of the unknowns; `rows`: what each
+    row says, given the unknowns of the rows."""
 
     sweep: int
     flat: Array
@@ -64,8 +65,7 @@ class State(NamedTuple):
     steps: Array
     laws: dict[str, Moments]
     messages: dict[str, Message]
-    weight: Array
-    target: Array
+    rows: Rows
     bounds: np.ndarray
 
 
@@ -101,25 +101,32 @@ def best_of(
     report: Report = silent,
     checkpoint: Checkpoint | None = None,
 ) -> State:
-    """The state that the start with the highest bound after some sweeps leads to."""
+    """The state that the start which predicts best after some sweeps leads to.
+
+    It predicts rows held out until then; where rows are few, the highest bound counts.
+    """
     kept, count = checkpoint or Checkpoint(), max(1, restarts)
     begun = passing.begin(seed, 0)
-    best = kept.load("best", like=begun)
+    state = kept.load("best", like=begun)
     least = min(SCOUTING, steps) if count > 1 else 0
-    for number in range(count if best is None or best.sweep <= least else 0):
-        state = passing.begin(seed, number)
-        state = kept.load(f"start {number}", like=begun) or state
-        while state.sweep < least:
-            state = passing.sweep(state)
-            kept.save(f"start {number}", state)
-            report(_told(state, number, count), state.sweep / least)
-        best = state if best is None or _bound(state) > _bound(best) else best
-    assert best is not None
-    while best.sweep < steps and passing.is_rising(best):
-        best = passing.sweep(best)
-        kept.save("best", best)
-        report(_told(best, None, count), best.sweep / steps)
-    return passing.settled(best)
+    if state is None:
+        state, data, highest = begun, passing.scouting(seed), -math.inf
+        for number in range(count if least else 0):
+            one = passing.begin(seed, number)
+            one = kept.load(f"start {number}", like=begun) or one
+            while one.sweep < least:
+                one = passing.sweep(one, data=data)
+                kept.save(f"start {number}", one)
+                report(_told(one, number, count), one.sweep / least)
+            score = passing.score(one, data)
+            state, highest = (one, score) if score > highest else (state, highest)
+        # With all rows the bound is another.
+        state = state._replace(bounds=np.zeros(0))
+    while state.sweep < steps and passing.is_rising(state):
+        state = passing.sweep(state)
+        kept.save("best", state)
+        report(_told(state, None, count), state.sweep / steps)
+    return passing.settled(state)
 
 
 class Passing:
@@ -138,15 +145,26 @@ class Passing:
         value = np.asarray(given[word]).reshape(-1)
         self.keep = np.arange(value.size) if keep is None else np.asarray(keep)
         self.value = jnp.asarray(value[self.keep])
-        self.shapes, self.groups = shapes_of(program, given)
+        self.unknowns: Unknowns = _UNKNOWNS.get(
+            (program, arguments.key), lambda: Unknowns(program, arguments)
+        )
+        own, self.groups = shapes_of(program, given)
+        self.counts = {k: shape.count for k, shape in own.items()}
+        self.shapes = filled_up(own, self._structures())
         self.spread = float(np.std(value[self.keep])) if self.keep.size else 1.0
         arrays = {k: jnp.asarray(v) for k, v in arguments.arrays.items()}
         codes = {
             k: jnp.asarray(g.code[self.keep] if self.shapes[k].is_by_row else g.code)
             for k, g in self.groups.items()
         }
-        groups = {k: Groups(*map(jnp.asarray, g)) for k, g in self.groups.items()}
-        self.data = Data(arrays, groups, codes, self.value, jnp.asarray(self.keep))
+        groups = {}
+        for k, g in self.groups.items():
+            reader = np.append(
+                g.reader, np.repeat(g.reader[-1:], self.shapes[k].count - self.counts[k])
+            )
+            groups[k] = Groups(*map(jnp.asarray, (g.code, reader, g.chain)))
+        share = jnp.ones(self.keep.size)
+        self.data = Data(arrays, groups, codes, self.value, jnp.asarray(self.keep), share, {})
         key = (
             program,
             arguments.key,
@@ -156,83 +174,114 @@ class Passing:
         )
 
         def made() -> Functions:
-            return Functions(program, arguments, self.shapes, len(self.keep))
+            return Functions(program, self.unknowns, self.shapes, len(self.keep))
 
         self.functions: Functions = _FUNCTIONS.get(key, made)
+        self.data = self.data._replace(places=self.functions.places(self.data))
+
+    def _structures(self) -> dict[str, Any]:
+        """What the kernel of each process is made of, numbers apart."""
+
+        def made() -> Any:
+            given = self.arguments.arrays
+            values, _ = self.unknowns.values(self.unknowns.zero, given)
+            return self.program.processes(**self.unknowns.known(values, given))
+
+        return {k: jax.tree.structure(p) for k, p in jax.eval_shape(made).items()}
 
     def compile(self, report: Report = silent) -> None:
         """All functions compiled, side by side."""
         report("compiling")
         state = self.begin(0, 0)
-        self.functions.compile(state, self.data)
+        given = (state.flat, state.laws, state.messages, state.rows)
+        self.functions.compile(*given, self.data)
 
     def begin(self, seed: int, number: int) -> State:
-        """Start `number`: positive levels, so that no factor is held at zero by the others."""
-        key = jax.random.key(seed)
-        keys = dict(
-            zip(
-                self.shapes,
-                jax.random.split(jax.random.fold_in(key, number), len(self.shapes)),
-                strict=True,
-            )
-        )
-        flat = self.functions.start(self.data)
-        short = self.functions.is_short
-        flat = flat + jnp.where(short, _SHORT[number % len(_SHORT)], 0.0)
+        """Start `number`: positive levels, so that no factor is held at zero by the others; one
+        function in turn has a short lengthscale, that with the most points first, and then all."""
+        rng = np.random.default_rng((seed, number))
+        flat = np.asarray(self.functions.start(self.data)).copy()
+        short = [places for key in self.shapes if len(places := self.functions.short[key])]
+        turn = number % (len(short) + 1)
+        for place, places in enumerate(sorted(short, key=lambda own: -self._points(own))):
+            flat[places] += _ALL_SHORT if turn == len(short) else _SHORT * (place == turn)
         if number:  # the first start has the most probable scales
-            moved = jax.random.normal(jax.random.fold_in(key, number + 1000), flat.shape)
-            flat = flat + jnp.where(self.functions.is_of_factors, 0.5 * moved, 0.0)
-        laws = {k: _first_law(keys[k], shape) for k, shape in self.shapes.items()}
+            flat += np.where(self.functions.is_of_factors, 0.5 * rng.normal(size=flat.shape), 0.0)
+        laws = {k: _first_law(rng, shape) for k, shape in self.shapes.items()}
         messages = {
-            k: Message(jnp.zeros_like(law.covariance), jnp.zeros_like(law.mean))
+            k: Message(jnp.zeros(law.covariance.shape), jnp.zeros(law.mean.shape))
             for k, law in laws.items()
         }
-        _, _, weight, target, _ = self.functions.rows(flat, laws, jnp.zeros(()), self.data)
-        steps = jnp.full(flat.shape, 0.1)
-        return State(
-            0, flat, jnp.zeros_like(flat), steps, laws, messages, weight, target, np.zeros(0)
-        )
+        at = jnp.asarray(flat)
+        rows = self.functions.rows(at, laws, jnp.zeros(()), self.data)[2]
+        rows = rows._replace(
+            means=jnp.zeros_like(rows.means)
+        )  # each product begins on what is left
+        still, steps = jnp.zeros(at.shape), jnp.full(at.shape, 0.1)
+        return State(0, at, still, steps, laws, messages, rows, np.zeros(0))
 
-    def sweep(self, state: State, *, is_learning: bool = True) -> State:
-        """The state after each factor got its law anew."""
-        laws, messages = dict(state.laws), dict(state.messages)
-        flat, slopes = state.flat, jnp.zeros_like(state.flat)
-        total: Any = self.functions.prior(flat, self.data)
+    def _points(self, places: np.ndarray) -> int:
+        """How many the function has whose lengthscales stand there."""
+        own = (k for k, short in self.functions.short.items() if np.array_equal(short, places))
+        return max(self.counts[key] for key in own)
+
+    def scouting(self, seed: int) -> Data:
+        """The data with some rows held out, where there are enough."""
+        rows = len(self.value)
+        if rows < _FEWEST:
+            return self.data
+        held = np.random.default_rng(seed).choice(rows, rows // _HELD, replace=False)
+        return self.data._replace(share=self.data.share.at[held].set(0.0))
+
+    def score(self, state: State, data: Data) -> float:
+        """The mean log density of the rows held out in `data`; the bound where there are none."""
+        out = np.asarray(data.share) == 0
+        if not np.any(out):
+            return _bound(state)
+        return float(np.mean(np.asarray(self.functions.told(state.flat, state.laws, data)[1])[out]))
+
+    def sweep(self, state: State, *, is_learning: bool = True, data: Data | None = None) -> State:
+        """The state after each factor got its law anew, from `data` or all the rows."""
+        data = self.data if data is None else data
+        laws, messages, slopes = dict(state.laws), dict(state.messages), {}
+        flat, steps, rows = state.flat, state.steps, state.rows
+        priors, total = self.functions.priors(flat, data)
         for key in self.shapes:
-            message = self.functions.message(key, laws, state.weight, state.target, self.data)
+            rows = self.functions.left(key, laws, rows, data)
+            message = self.functions.message(key, laws, rows, data)
             if self.damping and state.sweep:
                 message = jax.tree.map(
                     lambda new, old: (1 - self.damping) * new + self.damping * old,
                     message,
                     messages[key],
                 )
-            log_z, slope, law = self.functions.solve(key, flat, message, self.data)
-            total = total + log_z - expected(message, law)
-            slopes = slopes + slope
-            laws[key], messages[key] = law, message
+            own, slopes[key], laws[key] = self.functions.solve(key, priors[key], message, data)
+            total, messages[key] = total + own, message
         rate = jnp.asarray(float(is_learning), self.value.dtype)
-        seen, moved, weight, target, _ = self.functions.rows(flat, laws, rate, self.data)
+        seen, moved, rows, _ = self.functions.rows(flat, laws, rate, data)
         bound = float(total + seen)
         if not math.isfinite(bound):
             problem = "message passing ran into a bound that is not a number"
             mend = "check the data and the priors, or write infer Messages(damping = 0.5)"
             raise MercerError([Diagnostic("M604", problem, mend=mend)])
-        flat, slopes, steps = climbed(moved, slopes, state, is_learning)
+        slope = state.slopes
+        if is_learning:
+            slope = self.functions.pulled(flat, slopes, data)
+            moved, slope, steps = self.functions.climbed(moved, slope, state.slopes, steps)
         return State(
             state.sweep + 1,
-            flat,
-            slopes,
+            moved,
+            slope,
             steps,
             laws,
             messages,
-            weight,
-            target,
+            rows,
             np.append(state.bounds, bound),
         )
 
     def is_rising(self, state: State) -> bool:
         """Whether the bound still rose over the last sweeps."""
-        if state.sweep < 2 * _WINDOW:
+        if len(state.bounds) < 2 * _WINDOW:
             return True
         rise = state.bounds[-1] - state.bounds[-1 - _WINDOW]
         return bool(rise > max(_RISE[0], _RISE[1] * abs(state.bounds[-1])))
@@ -249,7 +298,7 @@ class Passing:
         """The messages, by the arguments of the program that hold them."""
         found = {}
         for key, words in self.program.MESSAGES.items():
-            precision, shift = state.messages[key]
+            precision, shift = (part[: self.counts[key]] for part in state.messages[key])
             groups = self.groups[key]
             parts = (precision, shift, groups.reader, groups.chain, groups.code)
             found |= {w: jnp.asarray(part) for w, part in zip(words, parts, strict=True)}
@@ -274,243 +323,57 @@ class Passing:
         every = {
             k: np.asarray(v).reshape(chains, draws, *np.shape(v)[1:]) for k, v in values.items()
         }
-        residual = np.asarray(self.functions.residual(state.flat, state.laws, self.data))
+        residual = np.asarray(self.functions.told(state.flat, state.laws, self.data)[0])
         share = 1.0 - float(np.var(residual)) / max(self.spread**2, 1e-300)
         stats = {"bound": np.full((chains, draws), state.bounds[-1])}
         return Draws(every, chains, draws, stats, _notes(state, share, steps, self))
 
     def _curvature(self, key: str, state: State, own: np.ndarray) -> np.ndarray:
         """Of -log Z - log prior, by differences of slopes."""
-        rows = []
-        for place in own:
-            shift = jnp.zeros_like(state.flat).at[place].set(_DIFFERENCE)
-            slopes = [
-                np.asarray(
-                    self.functions.solve(
-                        key, state.flat + s * shift, state.messages[key], self.data
-                    )[1]
-                )[own]
-                for s in (1.0, -1.0)
-            ]
-            rows.append((slopes[1] - slopes[0]) / (2 * _DIFFERENCE))
-        hessian = np.stack(rows)
+
+        def slope(flat: Array) -> np.ndarray:
+            priors, _ = self.functions.priors(flat, self.data)
+            slopes = jax.tree.map(jnp.zeros_like, priors)
+            message = state.messages[key]
+            slopes[key] = self.functions.solve(key, priors[key], message, self.data)[1]
+            return np.asarray(self.functions.pulled(flat, slopes, self.data))[own]
+
+        shifts = _DIFFERENCE * np.eye(len(state.flat))[own]
+        rows = [slope(state.flat - s) - slope(state.flat + s) for s in jnp.asarray(shifts)]
+        hessian = np.stack(rows) / (2 * _DIFFERENCE)
         return 0.5 * (hessian + hessian.T)
 
 
-class Data(NamedTuple):
-    """The arguments of every compiled function."""
-
-    arrays: dict[str, Array]
-    groups: dict[str, Groups]
-    codes: dict[str, Array]
-    value: Array
-    keep: Array
-
-
-class Functions:
-    """The compiled functions of a program for data of one shape."""
-
-    def __init__(
-        self, program: ModuleType, arguments: Arguments, shapes: Mapping[str, Shape], rows: int
-    ) -> None:
-        self.program, self.shapes = program, shapes
-        self.product = Product(shapes, rows)
-        self.unknowns = Unknowns(program, arguments)
-        positions = self.unknowns.positions()
-        self.own = {key: _places(positions, names) for key, names in program.PRIORS.items()}
-        every = np.arange(len(self.unknowns.zero))
-        taken = np.concatenate([np.zeros(0, int), *self.own.values()])
-        self.rest = np.setdiff1d(every, taken)
-        self.is_of_factors = jnp.asarray(np.isin(every, taken))
-        short = _places(positions, program.SHORT)
-        self.is_short = jnp.asarray(np.isin(every, short))
-        self._message: dict[str, Any] = {}
-        self._solve: dict[str, Any] = {}
-        self.rows = jax.jit(self._rows)
-        self.residual = jax.jit(self._residual)
-        self.prior = jax.jit(lambda flat, data: self.unknowns.values(flat, data.arrays)[1])
-        self.constrained = jax.jit(
-            jax.vmap(lambda flat, data: self.unknowns.values(flat, data.arrays)[0], (0, None))
-        )
-
-    def compile(self, state: State, data: Data) -> None:
-        """What each factor needs, traced one after the other, and compiled side by side."""
-        lowered = {}
-        for key in () if self._solve else self.shapes:
-            others = _without(state.laws, key)
-            message = jax.jit(partial(self._message_of, key))
-            lowered["message", key] = message.lower(others, state.weight, state.target, data.codes)
-            solve = jax.jit(partial(self._solved, key))
-            lowered["solve", key] = solve.lower(state.flat, state.messages[key], data)
-        for (what, key), made in zip(
-            lowered, side_by_side(lambda each: each.compile(), list(lowered.values())), strict=True
-        ):
-            (self._message if what == "message" else self._solve)[key] = made
-
-    def start(self, data: Data) -> Array:
-        """The unknowns at the medians of their priors."""
-        if not len(self.unknowns.zero):
-            return jnp.zeros(0, data.value.dtype)
-        return self.unknowns.medians(data.arrays)
-
-    def message(self, key: str, laws: Any, weight: Array, target: Array, data: Data) -> Message:
-        found: Message = self._message[key](_without(laws, key), weight, target, data.codes)
-        return found
-
-    def _message_of(self, key: str, laws: Any, weight: Array, target: Array, codes: Any) -> Message:
-        return self.product.message(key, laws, codes, weight, target)
-
-    def solve(
-        self, key: str, flat: Array, message: Message, data: Data
-    ) -> tuple[Array, Array, Moments]:
-        """log Z of a factor, its slope with that of the prior by the unknowns of the factor, and
-        the law of its groups."""
-        found: tuple[Array, Array, Moments] = self._solve[key](flat, message, data)
-        return found
-
-    def _solved(self, key: str, flat: Array, message: Message, data: Data) -> Any:
-        shape, groups = self.shapes[key], data.groups[key]
-
-        def climb(flat: Array) -> Any:
-            values, density = self.unknowns.values(flat, data.arrays)
-            known = self.unknowns.known(values, data.arrays)
-            index = self.program.factors(**known)[key].index
-            site, quantity = (
-                self.program.sites(**known)[key],
-                self.program.quantities(**known)[key],
-            )
-            at = placed(groups, site, index, quantity)
-            log_z, law = solved(
-                shape, groups, at, self.program.processes(**known)[shape.process], message
-            )
-            return log_z + density, (log_z, law)
-
-        if not len(self.own[key]):
-            _, (log_z, law) = climb(flat)
-            return log_z, jnp.zeros_like(flat), law
-        (_, (log_z, law)), slope = jax.value_and_grad(climb, has_aux=True)(flat)
-        own = jnp.zeros_like(flat).at[self.own[key]].set(slope[self.own[key]])
-        return log_z, own, law
-
-    # --- rows ---
-
-    def _law(self, flat: Array, data: Data) -> tuple[Array, Array, Array]:
-        """Offset, scale and weight c of each row that was seen."""
-        values, _ = self.unknowns.values(flat, data.arrays)
-        known = self.unknowns.known(values, data.arrays)
-        quantities = self.program.quantities(**known)
-        nothing = {k: jnp.zeros(q.shape) for k, q in quantities.items()}
-        (law,) = self.program.outcomes(nothing, **known).values()
-        shape = jnp.broadcast_shapes(jnp.shape(law.loc), jnp.shape(law.scale))
-        weight = self.program.factors(**known).get("weight", 1.0)
-        every = [spread(x, shape) for x in (law.loc, law.scale)]
-        size = every[0].size
-        every.append(jnp.broadcast_to(jnp.asarray(weight, float), (size,)))
-        offset, scale, weight = (x[data.keep] for x in every)
-        return offset, scale, weight
-
-    def _rows(self, flat: Array, laws: Any, rate: Array, data: Data) -> Any:
-        """E log p(y | u, theta); the unknowns after a step; what each row says at these; and the
-        curvature of minus the first, with the prior, by the unknowns of rows."""
-        mean, variance = self.product.values(laws, data.codes)
-
-        def expected_density(flat: Array) -> Array:
-            offset, scale, weight = self._law(flat, data)
-            square = (data.value - offset - weight * mean) ** 2 + weight**2 * variance
-            return -jnp.sum(jnp.log(scale) + 0.5 * square / scale**2 + 0.5 * _LOG_TWO_PI)
-
-        def climb(part: Array) -> Array:
-            whole = flat.at[self.rest].set(part)
-            return expected_density(whole) + self.unknowns.values(whole, data.arrays)[1]
-
-        seen = expected_density(flat)
-        hessian = jnp.zeros((0, 0))
-        if self.rest.size:
-            part = flat[self.rest]
-            slope, hessian = jax.grad(climb)(part), -jax.hessian(climb)(part)
-            flat = flat.at[self.rest].set(part + rate * _newton(slope, hessian))
-        offset, scale, weight = self._law(flat, data)
-        precision = weight / scale**2
-        return seen, flat, precision * weight, precision * (data.value - offset), hessian
-
-    def _residual(self, flat: Array, laws: Any, data: Data) -> Array:
-        mean, _ = self.product.values(laws, data.codes)
-        offset, _, weight = self._law(flat, data)
-        return data.value - offset - weight * mean
-
-
 _FUNCTIONS: Kept[Any] = Kept(8)
-_LOG_TWO_PI = math.log(2 * math.pi)
-
-
-def _without(laws: Mapping[str, Moments], key: str) -> dict[str, Moments]:
-    return {k: law for k, law in laws.items() if k != key}
-
-
-def expected(message: Message, law: Moments) -> Array:
-    """The expected log of a message under a law."""
-    square = law.covariance + law.mean[:, :, None] * law.mean[:, None, :]
-    return jnp.sum(message.shift * law.mean) - 0.5 * jnp.sum(message.precision * square)
-
-
-def climbed(
-    flat: Array, slopes: Array, state: State, is_learning: bool
-) -> tuple[Array, Array, Array]:
-    """A step of each unknown by the sign of its slope: longer while it stays, shorter where it
-    turns, and none at a turn."""
-    if not is_learning:
-        return flat, slopes, state.steps
-    turn = slopes * state.slopes
-    grown = jnp.where(turn > 0, _GROW, jnp.where(turn < 0, _FALL, 1.0))
-    steps = jnp.clip(state.steps * grown, *_STEPS)
-    slopes = jnp.where(turn < 0, 0.0, slopes)
-    return flat + jnp.sign(slopes) * steps, slopes, steps
+_UNKNOWNS: Kept[Any] = Kept(8)
 
 
 def shapes_of(
     program: ModuleType, given: Mapping[str, Any]
 ) -> tuple[dict[str, Shape], dict[str, Groups]]:
-    """The factors of a program in the order of a sweep, functions first, and where they stand."""
+    """The factors of a program in the order of a sweep, product by product, functions first, and
+    where they stand."""
     sites, found = program.sites(**given), program.factors(**given)
     factors = {k: f for k, f in found.items() if isinstance(f, Factor)}
-    functions = [k for k in reversed(factors) if sites[k].points is not None]
-    order = [*functions, *(k for k in reversed(factors) if k not in functions)]
+    is_core = {k: sites[k].points is None for k in factors}
+    backwards = list(factors)[::-1]
+    order = sorted(backwards, key=lambda k: (factors[k].product, is_core[k]))
     shapes, groups = {}, {}
     for key in order:
         shapes[key], groups[key] = grouped(key, sites[key], factors[key])
     return shapes, groups
 
 
-def _first_law(key: Array, shape: Shape) -> Moments:
+def _first_law(rng: np.random.Generator, shape: Shape) -> Moments:
     """Levels near 1; of a core near 1 where all positions are equal, and near 0 elsewhere."""
-    level, own = jax.random.split(key)
-    noise = 0.3 * jax.random.normal(level, (1, shape.rank))
+    mean = 0.3 * rng.normal(size=(1, shape.rank))
     if shape.is_by_row:
-        noise = noise + 0.1 * jax.random.normal(own, (shape.count, shape.rank))
-        mean = 1.0 + noise
+        mean = 1.0 + mean + 0.1 * rng.normal(size=(shape.count, shape.rank))
     else:
         positions = np.indices(shape.sizes).reshape(len(shape.sizes), shape.rank)
-        mean = jnp.asarray(np.all(positions == positions[:1], axis=0), float)[None] + noise
-    covariance = jnp.broadcast_to(0.1 * jnp.eye(shape.rank), (shape.count, shape.rank, shape.rank))
-    return Moments(mean, covariance)
-
-
-def _newton(slope: Array, hessian: Array) -> Array:
-    """A step up, by a curvature that is made positive, no further than one unit."""
-    values, vectors = jnp.linalg.eigh(0.5 * (hessian + hessian.T))
-    values = jnp.maximum(jnp.abs(values), 1e-6)
-    step = vectors @ ((vectors.T @ slope) / values)
-    return step / jnp.maximum(1.0, jnp.max(jnp.abs(step)))
-
-
-def _places(positions: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray:
-    """Where unknowns stand, which may be drawn by way of others: `b.standard`."""
-    found = [
-        place
-        for site, place in positions.items()
-        if any(site == name or site.startswith(f"{name}.") for name in names)
-    ]
-    return np.sort(np.concatenate([np.zeros(0, int), *found]))
+        mean = mean + np.all(positions == positions[:1], axis=0)
+    covariance = np.tile(0.1 * np.eye(shape.rank), (shape.count, 1, 1))
+    return Moments(jnp.asarray(mean), jnp.asarray(covariance))
 
 
 def _bound(state: State) -> float:
@@ -524,7 +387,7 @@ def _told(state: State, number: int | None, count: int) -> str:
 
 def _notes(state: State, share: float, steps: int, passing: Passing) -> tuple[str, ...]:
     notes = [
-        "The posterior is approximate: the factors of the product have Normal laws that are "
+        "The posterior is approximate: the factors of products have Normal laws that are "
         "independent of one another, and the other unknowns Normal laws about their most probable "
         f"values. The lower bound of the log evidence is {state.bounds[-1]:.2f}, after "
         f"{state.sweep} sweeps."

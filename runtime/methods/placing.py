@@ -22,12 +22,12 @@ from numpyro.distributions import biject_to
 from numpyro.handlers import seed as seeded
 from numpyro.handlers import substitute, trace
 from numpyro.infer.initialization import init_to_median
-from scipy.optimize import minimize
 from sklearn.neighbors import NearestNeighbors
 
 from mercer.runtime.engines.greedy import greedy_choice
 from mercer.runtime.engines.variational import WHITENED
 from mercer.runtime.inner import facts_of, has_laws
+from mercer.runtime.methods.climbing import climbed
 from mercer.runtime.methods.density import Arguments, Density
 from mercer.runtime.methods.starting import clusters, spread_of, start_layers
 from mercer.runtime.posterior.conditional import known_of
@@ -40,7 +40,6 @@ _CANDIDATES = 10_000
 """Points among which inducing points are chosen: a random part of more is as good."""
 
 _FIRST, _THEN = 50, 200  # steps with the points held, and with them
-_INNER = 3000  # at most, with Gram matrices, of which a bound is the smooth function
 
 Arrays = Mapping[str, Any]
 
@@ -49,12 +48,13 @@ Arrays = Mapping[str, Any]
 class Placed:
     """`arguments` with inducing points; `start`: the mode found with them, flat, or None;
     `counts`: the points of each function; `widths`: the spread of the data, for each argument that
-    is moved."""
+    is moved; `traces`: what Gram matrices were learned by, over the iterations."""
 
     arguments: Arguments
     start: np.ndarray | None
     counts: Mapping[str, int]
     widths: Mapping[str, Any] = field(default_factory=dict)
+    traces: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def inducing_of(program: ModuleType) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -119,10 +119,16 @@ def place(
         return Placed(arguments, flat, counts, widths)
     density = Density(program, arguments, seed=seed)
     if layered:
-        start, moved = _climbed(density, flat, widths, _INNER, report)
-        return Placed(_with(arguments, moved), start, counts, widths)
+        # With all rows as inducing points and nothing else unknown there is one optimum.
+        is_whole = not any(
+            word in widths for own in facts_of(program).values() for word in own.points
+        )
+        is_exact = is_whole and not density.has_unknowns
+        found = climbed(density, flat, widths, report=report, is_exact=is_exact)
+        placed = _with(arguments, found.moved)
+        return Placed(placed, found.flat, counts, widths, found.traces)
     if density.has_unknowns:
-        start = _climbed(density, flat, {}, _FIRST, report)[0]
+        start = climbed(density, flat, {}, steps=_FIRST, report=report).flat
         unknowns = density.constrain(jnp.asarray(start)[None])
         unknowns = {k: v[0] for k, v in unknowns.items()}
         again = _chosen(program, arguments, unknowns, candidates, seed)
@@ -131,8 +137,8 @@ def place(
             density = other
     else:
         start = np.zeros(0)
-    start, moved = _climbed(density, start, widths, _THEN, report)
-    return Placed(_with(density.arguments, moved), start, counts, widths)
+    found = climbed(density, start, widths, steps=_THEN, report=report)
+    return Placed(_with(density.arguments, found.moved), found.flat, counts, widths)
 
 
 def _with(
@@ -285,47 +291,3 @@ def _plain(points: Points) -> Points:
     factors = [f.astype(float) if f.ndim > 1 else f for f in factors]
     own: list[Any] = [v if v is None else np.asarray(v) for v in (labels, output)]
     return Points(tuple(factors), labels=own[0], output=own[1])
-
-
-# --- learning -------------------------------------------------------------------------------------
-
-
-def _climbed(
-    density: Density, start: np.ndarray, widths: Mapping[str, Any], steps: int, report: Report
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """The unknowns, and the points of `widths`, at the mode that L-BFGS reaches from a start.
-
-    A step of one is the width of the data for a point, and an unconstrained unit for the rest.
-    """
-    arrays = dict(density.arguments.arrays)
-    shifts = {name: jnp.zeros_like(arrays[name]) for name in widths}
-    zero, unravel = ravel_pytree((jnp.asarray(start), shifts))
-    potential = density.functions.potential
-
-    def moved(arrays: Arrays, widths: Arrays, shifts: Arrays) -> dict[str, Any]:
-        return {k: arrays[k] + widths[k] * shift for k, shift in shifts.items()}
-
-    def joint(vector: Any, arrays: Arrays, widths: Arrays) -> Any:
-        flat, shifts = unravel(vector)
-        return potential(flat, {**arrays, **moved(arrays, widths, shifts)})
-
-    evaluate = density.functions.compiled.get(
-        ("joint", *sorted(widths)), lambda: jax.jit(jax.value_and_grad(joint))
-    )
-
-    def told(vector: np.ndarray) -> tuple[float, np.ndarray]:
-        report("moving inducing points" if widths else "a first mode")
-        if widths:
-            value, gradient = evaluate(jnp.asarray(vector), arrays, widths)
-        else:
-            value, gradient = density.value_and_grad(vector)
-        if not np.isfinite(value) or not np.all(np.isfinite(gradient)):
-            return 1e100, np.zeros_like(vector)
-        return float(value), np.asarray(gradient, float)
-
-    is_fine = steps == _INNER
-    ends = {"ftol": 1e-13, "gtol": 1e-7} if is_fine else {"ftol": 1e-8, "gtol": 1e-4}
-    options = {"maxiter": steps, "maxfun": 2 * steps, "maxcor": 20, **ends}
-    result: Any = minimize(told, np.asarray(zero), jac=True, method="L-BFGS-B", options=options)
-    flat, shifts = unravel(jnp.asarray(result.x))
-    return np.asarray(flat, float), moved(arrays, widths, shifts)

@@ -24,10 +24,11 @@ from jax import Array
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.engines.evidence import Moments
 from mercer.runtime.engines.inducing import Inducing
-from mercer.runtime.inner import divergences, facts_of, has_laws, is_drawn
+from mercer.runtime.inner import divergences, facts_of, has_laws, is_drawn, trace_names
 from mercer.runtime.kept import Kept
-from mercer.runtime.methods.bound import Bound, Free, Look, Probe, Sample, moved
+from mercer.runtime.methods.bound import Bound, Free, Probe, Sample, moved
 from mercer.runtime.methods.checkpoint import Checkpoint
+from mercer.runtime.methods.closed import Look
 from mercer.runtime.methods.density import Arguments
 from mercer.runtime.methods.draws import Draws
 from mercer.runtime.methods.minibatch import Minibatches, shuffled
@@ -42,6 +43,7 @@ from mercer.runtime.methods.natural import (
     standard_law,
 )
 from mercer.runtime.methods.placing import place, placed_names
+from mercer.runtime.methods.response import MOST, ROWS, Follower, following
 from mercer.runtime.methods.unknowns import Unknowns
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.through import at_means
@@ -54,7 +56,8 @@ _LENGTH = 0.2  # of natural steps at the first rate, where the rows are many bat
 _CHUNK = 10  # steps in a call
 _LOG_SD = -3.0  # of unconstrained unknowns at the start: close to a point
 _LEAST_DRAWS = 32  # of the unknowns, over all rows
-_WINDOW = (50, 500)  # steps, at least and at most; about one pass over the rows in between
+_WINDOW = (50, 150)  # steps, at least and at most; about one pass over the rows in between
+_DEEP = 300  # at least, where layers are learned: their laws move far slower than the outer one
 _PASS = 8  # batches at a time, where nothing is moved
 _BOUND_ROWS = 2**18  # rows that the bound is taken from, where it has no closed form
 _SETTLING = 3  # passes over all rows at the end, where entries stand apart from the joint law
@@ -141,7 +144,8 @@ class Stochastic:
         self.is_whole = self.batch == self.batches.count
         self.is_closed = not program.PREDICTORS
         count = self.batches.count
-        self.window = int(np.clip(math.ceil(count / self.batch), *_WINDOW))
+        least = _DEEP if has_laws(program) else _WINDOW[0]
+        self.window = max(least, min(math.ceil(count / self.batch), _WINDOW[1]))
         some = shuffled(count, 0, min(count, _CANDIDATES), seed)
         self.candidates = self.batches.arguments(np.sort(some))
 
@@ -161,7 +165,7 @@ class Stochastic:
 
     def _anew(self, flat: Array, points: dict[str, Array]) -> State:
         shifts = {k: jnp.zeros_like(points[k]) for k in self.widths}
-        free = Free(flat, jnp.full(flat.shape, _LOG_SD), shifts)
+        free = Free(flat, jnp.full_like(flat, _LOG_SD), shifts)
         q, nothing = self.functions.prior, np.zeros(0)
         law = standard_law(len(q.shift), self.functions.apart)
         # Behind layers the points are moved with them, and not chosen again.
@@ -204,7 +208,8 @@ class Stochastic:
         )
         shown = f"bound {np.mean(bounds):.6g}"
         report(f"{shown}, rate {state.level + 1} of {LEVELS}", min(1.0, state.step / steps))
-        return self._judged(state) if len(state.window) >= self.window else state
+        length = self.window if state.has_rechosen else _WINDOW[0]
+        return self._judged(state) if len(state.window) >= length else state
 
     def _traced(self, state: State, step: int, parts: np.ndarray) -> np.ndarray:
         if not state.trace.shape[1]:
@@ -264,22 +269,48 @@ class Stochastic:
         arguments = replace(few, arrays=_as_arrays({**few.arrays, **points, **law}))
         white = np.random.default_rng(self.seed).normal(size=(chains * draws, self._unknown))
         flat = state.free.centre + jnp.exp(state.free.log_sd) * white
-        values = self.functions.drawn(flat, arguments.arrays)
+        shifts = {}
+        follower = self.follower(state)
+        response = follower.response(state.free, state.q) if follower else None
+        if response is not None:
+            shift, moves = following(response, white)
+            flat = state.free.centre + shift
+            shifts = {self.program.POSTERIOR[0]: np.asarray(state.law.mean) + moves}
+        values = {**self.functions.drawn(flat, arguments.arrays), **self._by_name(shifts)}
         every = {
             name: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for name, v in values.items()
         }
         stats = {"bound": np.full((chains, draws), bound)}
-        notes = _notes(state, bound, steps)
+        notes = _notes(state, bound, steps, response is not None)
         return Fitted(Draws(every, chains, draws, stats, notes, self._traces(state)), arguments)
+
+    def follower(self, state: State) -> Follower | None:
+        """What says how far the unknowns reach as q follows; None where they are many, or behind
+        layers."""
+        few = 0 < self._unknown <= MOST
+        if not few or state.q.apart or is_drawn(self.program) or has_laws(self.program):
+            return None
+        key = jax.random.key(self.seed + 1)
+        samples = [
+            self._sample_at(state, rows, weights, np.zeros(self._unknown))
+            for rows, weights in self._every_row(ROWS)
+        ]
+        return Follower(self.functions, self.functions.bound, samples, key)
+
+    def _by_name(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {self.program.NAMES[word]: value for word, value in values.items()}
+
+    def _sample_at(
+        self, state: State, rows: np.ndarray, weights: np.ndarray, white: np.ndarray
+    ) -> Sample:
+        arrays = _as_arrays({**self.batches.arguments(rows).arrays, **state.points})
+        return Sample(arrays, self.widths, jnp.asarray(weights), jnp.asarray(white))
 
     def _traces(self, state: State) -> dict[str, np.ndarray]:
         """The bound and its parts over the steps, by name."""
         if not state.trace.shape[1]:
             return {}
-        owners = [facts.owner for facts in facts_of(self.program).values()]
-        parts = ["bound", "log likelihood", *(f"divergence of {owner}" for owner in owners)]
-        names = ["iteration", *(f"{part} over iterations" for part in parts)]
-        return dict(zip(names, state.trace.T, strict=True))
+        return dict(zip(trace_names(self.program), state.trace.T, strict=True))
 
     def _settled(self, state: State) -> State:
         """q where all rows lead it."""
@@ -297,10 +328,8 @@ class Stochastic:
         times = math.ceil(_LEAST_DRAWS / len(batches)) if self._unknown else 1
         random = np.random.default_rng(self.seed)
         for number, (rows, weights) in enumerate(batches * times):
-            found = self.batches.arguments(rows)
-            white = jnp.asarray(random.normal(size=self._unknown))
-            arrays = _as_arrays({**found.arrays, **state.points})
-            sample = Sample(arrays, self.widths, jnp.asarray(weights), white)
+            white = random.normal(size=self._unknown)
+            sample = self._sample_at(state, rows, weights, white)
             key = jax.random.fold_in(jax.random.key(self.seed + 1), number)
             part, own, prior = self.functions.whole(state.free, state.law, sample, key)
             total = jax.tree.map(lambda a, b: a + b / times, total, part)
@@ -503,12 +532,18 @@ def _as_arrays(values: Mapping[str, Any]) -> dict[str, Array]:
     return {k: jnp.asarray(v) for k, v in values.items()}
 
 
-def _notes(state: State, bound: float, steps: int) -> tuple[str, ...]:
+def _notes(state: State, bound: float, steps: int, follows: bool) -> tuple[str, ...]:
+    others = (
+        "the other unknowns have a Normal law in unconstrained space, by the curvature of the "
+        "bound when that law follows them (linear response)."
+        if follows
+        else "each of the other unknowns has a Normal law of its own in unconstrained space, which "
+        "knows no correlation and is too narrow where there is one."
+    )
     notes = [
         "The posterior of the Gaussian unknowns is the nearest Normal law, through inducing "
-        "points, not the exact one; each of the other unknowns has a Normal law of its own in "
-        "unconstrained space, which knows no correlation and is too narrow where there is one. "
-        f"The lower bound of the log density is {bound:.2f}, after {state.step} steps."
+        f"points, not the exact one; {others} The lower bound of the log density is {bound:.2f}, "
+        f"after {state.step} steps."
     ]
     if state.step >= steps and state.level < LEVELS:
         notes.append("The bound may still rise: run more steps, infer SVI(steps = ...).")

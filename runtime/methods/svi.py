@@ -11,7 +11,11 @@ import numpy as np
 import optax
 from jax import Array
 from numpyro.infer import SVI, Trace_ELBO
-from numpyro.infer.autoguide import AutoMultivariateNormal, AutoNormal
+from numpyro.infer.autoguide import (
+    AutoLowRankMultivariateNormal,
+    AutoMultivariateNormal,
+    AutoNormal,
+)
 from numpyro.infer.initialization import init_to_median
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
@@ -45,14 +49,21 @@ def run_svi(
     steps: int,
     rate: float,
     guide: Literal["auto", "full", "independent"] = "auto",
+    rank: int | None = None,
     report: Report = silent,
     checkpoint: Checkpoint | None = None,
 ) -> Draws:
-    """Draws from the fitted guide, [chains, draws]; the lower bound (ELBO) is in the notes."""
+    """Draws from the fitted guide, [chains, draws]; the lower bound (ELBO) is in the notes.
+
+    `rank`: correlations in so many directions alone, whatever `guide` says.
+    """
     model, size = density.functions.model, density.functions.zero.size
     is_full = guide == "full" or (guide == "auto" and size <= _FULL_UP_TO)
-    kind = AutoMultivariateNormal if is_full else AutoNormal
-    auto = kind(model, init_loc_fn=init_to_median(num_samples=15), init_scale=0.05)
+    begin: dict[str, Any] = {"init_loc_fn": init_to_median(num_samples=15), "init_scale": 0.05}
+    if rank is not None:
+        auto: Any = AutoLowRankMultivariateNormal(model, rank=min(rank, size), **begin)
+    else:
+        auto = (AutoMultivariateNormal if is_full else AutoNormal)(model, **begin)
     schedule = optax.cosine_decay_schedule(rate, steps, alpha=0.02)
     svi = SVI(model, auto, optax.adam(schedule), Trace_ELBO(num_particles=4))
     arrays = dict(density.arguments.arrays)
@@ -93,13 +104,14 @@ def run_svi(
         for name, v in cast(dict[str, Any], found).items()
         if not name.startswith("_auto")
     }
-    return Draws(values, chains, draws, {}, _notes(losses, is_full))
+    return Draws(values, chains, draws, {}, _notes(losses, is_full, rank))
 
 
-def _notes(losses: np.ndarray, is_full: bool) -> tuple[str, ...]:
+def _notes(losses: np.ndarray, is_full: bool, rank: int | None) -> tuple[str, ...]:
     tail = losses[-max(10, len(losses) // 20) :]
     before = losses[-2 * len(tail) : -len(tail)]
     law = "with all correlations" if is_full else "without correlations"
+    law = law if rank is None else f"with correlations of rank {rank}"
     notes = [
         f"The posterior is the nearest normal law {law} in unconstrained space, not the exact one: "
         f"its lower bound of the log evidence is {-tail.mean():.2f}."

@@ -3,13 +3,13 @@
 Adam on the log density of a few rows at a time, that of the outcomes multiplied by the share which
 they are of all. Some rows are held out: after each pass over the others their density says whether
 the last values are the best so far, and whether it is time to stop. By MAP the unknowns are
-points, one for each member of an ensemble; by SVI they have a Normal law without correlations, in
-unconstrained space.
+points, one for each member of an ensemble; by SVI they have a Normal law in unconstrained space,
+with correlations in `rank` directions
+alone (`mercer.runtime.methods.lowrank`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +38,7 @@ from mercer.runtime.methods.density import (
     summaries_of,
 )
 from mercer.runtime.methods.draws import Draws
+from mercer.runtime.methods.lowrank import LowRank
 from mercer.runtime.methods.minibatch import Minibatches, shuffled
 from mercer.runtime.posterior.conditional import known_of
 from mercer.runtime.progress import Report, silent
@@ -87,6 +88,7 @@ def run_training(
     rate: float,
     batch: int | None = None,
     held: float | None = None,
+    rank: int | None = None,
     summaries: Mapping[str, Any] | None = None,
     report: Report = silent,
     checkpoint: Checkpoint | None = None,
@@ -101,12 +103,12 @@ def run_training(
         return draws_of(left), everything
     rows = _Rows(program, bound, everything, taken, held=held or 0.0, seed=seed)
     settings = Settings(min(batch or rows.count, rows.count), epochs, rate, held or 0.0)
-    objective = _Objective(program, rows, is_law=method == "svi")
+    objective = _Objective(program, rows, is_law=method == "svi", rank=rank or 0)
     members = []
     for member in range(chains):
         told = _Told(report, member, chains, method)
         members.append(_train(objective, settings, seed, member, told, kept))
-    found = _drawn(objective, members, method, seed=seed, chains=chains, draws=draws)
+    found = _drawn(objective, members, seed=seed, chains=chains, draws=draws)
     kept.save("draws", found.state(), alone=True)
     return found, everything
 
@@ -174,8 +176,8 @@ class _Rows:
 class _Objective:
     """The loss of a few rows and its gradient, compiled once for rows of one number."""
 
-    def __init__(self, program: ModuleType, rows: _Rows, *, is_law: bool) -> None:
-        self.program, self.rows, self.is_law = program, rows, is_law
+    def __init__(self, program: ModuleType, rows: _Rows, *, is_law: bool, rank: int) -> None:
+        self.program, self.rows, self.is_law, self.rank = program, rows, is_law, rank
         first = rows.at(0, min(2, rows.count), 0)
         self.functions: Functions = functions_of(program, first)
         self.size = int(self.functions.zero.size)
@@ -191,7 +193,10 @@ class _Objective:
 
     def first(self, seed: int, member: int) -> Any:
         start = self.start(seed, member)
-        return (start, jnp.full_like(start, math.log(_SCALE))) if self.is_law else (start,)
+        if not self.is_law:
+            return (start,)
+        random = np.random.default_rng((seed, 19, member))
+        return LowRank.about(start, sd=_SCALE, rank=self.rank, random=random)
 
     @cached_property
     def gradient(self) -> Any:
@@ -208,8 +213,7 @@ class _Objective:
         """A point of the law, and the part of minus its entropy that moves."""
         if not self.is_law:
             return values[0], 0.0
-        mean, log_sd = values
-        return mean + jnp.exp(log_sd) * jax.random.normal(key, mean.shape), -jnp.sum(log_sd)
+        return values.draw(key), -values.entropy()
 
     def potential(self, flat: Array, arrays: Any, factor: Any) -> Array:
         """-log density, that of the outcomes times `factor`."""
@@ -352,7 +356,6 @@ def _said(state: State) -> str:
 def _drawn(
     objective: _Objective,
     members: list[State],
-    method: str,
     *,
     seed: int,
     chains: int,
@@ -362,9 +365,7 @@ def _drawn(
     points = []
     for number, state in enumerate(members):
         if objective.is_law:
-            mean, log_sd = (np.asarray(v) for v in state.best)
-            normal = np.random.default_rng((seed, 13, number)).normal(size=(draws, mean.size))
-            points.append(mean + np.exp(log_sd) * normal)
+            points.append(state.best.points(draws, np.random.default_rng((seed, 13, number))))
         else:
             points.append(np.repeat(np.asarray(state.best[0])[None], draws, axis=0))
     flat = jnp.asarray(np.concatenate(points))
@@ -376,14 +377,15 @@ def _drawn(
         for name in names
         if name in found
     }
-    return Draws(values, chains, draws, {}, tuple(_notes(objective.rows, members, method)))
+    return Draws(values, chains, draws, {}, tuple(_notes(objective, members)))
 
 
-def _notes(rows: _Rows, members: list[State], method: str) -> list[str]:
-    is_law = method == "svi"
+def _notes(objective: _Objective, members: list[State]) -> list[str]:
+    rows, rank = objective.rows, objective.rank
+    law = f"with correlations of rank {rank}" if rank else "without correlations"
     what = (
-        "The posterior is the nearest Normal law without correlations in unconstrained space."
-        if is_law
+        f"The posterior is the nearest Normal law {law} in unconstrained space."
+        if objective.is_law
         else "The unknowns are held at their most probable values (MAP): their own uncertainty is "
         "not in the posterior."
         if len(members) == 1

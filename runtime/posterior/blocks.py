@@ -34,6 +34,15 @@ def blocks_of(bound: Any, dims: Collection[Dim], size: int) -> Iterator[Block]:
         yield Block(number, cut(bound, rows), rows)
 
 
+def apart(bound: Any, dim: Dim, rows: np.ndarray, *, after: int | None = None) -> Any:
+    """The data at some rows as if no others were there; `after`: as new ones, to a fit that has so
+    many."""
+    part = cut(bound, {dim: rows})
+    codes = {**part.codes, dim: np.arange(len(rows)) + (after or 0)}
+    new = {} if after is None else {dim: part.labels[dim]}
+    return replace(part, codes=codes, new_labels={**part.new_labels, **new})
+
+
 def cut(bound: Any, rows: Mapping[Dim, np.ndarray]) -> Any:
     """The data at `rows[dim]` of each dim.
 

@@ -24,7 +24,7 @@ from mercer.runtime.posterior.blocks import Block, blocks_of, cut
 from mercer.runtime.posterior.conditional import conditional, known_of
 from mercer.runtime.posterior.containers import group_names, summary_of
 from mercer.runtime.posterior.groups import kept_values, rows_of
-from mercer.runtime.posterior.manyrows import joined, rows_at_once, taken_apart
+from mercer.runtime.posterior.manyrows import draws_at_once, joined, rows_at_once, taken_apart
 from mercer.runtime.posterior.predict import Prediction, predict, prediction_of
 from mercer.runtime.posterior.statistics import SHARES, STATISTICS, is_of_outcomes
 from mercer.runtime.through import at_means
@@ -128,8 +128,9 @@ class Fit:
         if size is None or any(own[:1] != tuple(apart) for own in dims):
             yield self._predict(bound, (), outcomes=True).table()
             return
+        fit, size = self._for_blocks(bound, (), apart, size, outcomes=True)
         for block in blocks_of(bound, apart, size):
-            yield self._predict_at(block.bound, (), outcomes=True, of=block.number).table()
+            yield fit._predict_at(block.bound, (), outcomes=True, of=block.number).table()
 
     def component(self, name: str, new: Any = None) -> Prediction:
         """The values of one function or effect of the model, at new inputs or at the data.
@@ -340,11 +341,13 @@ class Fit:
                 bound = cut(bound, {})  # the arguments of such a fit hold only some of its rows
             return self._predict_at(bound, parts, outcomes=outcomes)
 
+        fit, size = self._for_blocks(bound, parts, apart, size, outcomes=outcomes)
+
         def passes() -> Iterator[tuple[Block, Prediction]]:
             for block in blocks_of(bound, apart, size):
                 yield (
                     block,
-                    self._predict_at(block.bound, parts, outcomes=outcomes, of=block.number),
+                    fit._predict_at(block.bound, parts, outcomes=outcomes, of=block.number),
                 )
 
         return joined(passes, bound, dict(self.program.DIMS))
@@ -365,6 +368,18 @@ class Fit:
             room=groups.KEPT_BYTES,
         )
         return apart, size
+
+    def _for_blocks(
+        self, bound: Any, parts: tuple[str, ...], apart: list[str], size: int, *, outcomes: bool
+    ) -> tuple[Fit, int]:
+        """The fit with the draws that blocks are made of, and the rows of a block with these."""
+        count = self.sampled.chains * self.sampled.draws
+        draws = draws_at_once(self.program, bound, apart, size, count)
+        if draws == count:
+            return self, size
+        fit = self.thinned(draws)
+        own = fit._blocks(bound, parts, outcomes=outcomes)[1]
+        return fit, max(bound.sizes[d] for d in apart) if own is None else own
 
     def _predict_at(
         self, bound: Any, parts: tuple[str, ...], *, outcomes: bool, of: int = 0

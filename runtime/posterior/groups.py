@@ -95,7 +95,8 @@ def complete(
                 groups.setdefault(group + SHARES, {})[name] = value["shares"]
             else:
                 groups.setdefault(group + STATISTICS, {})[name] = np.stack([*value.values()])
-    sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items()}
+    own = {program.NAMES[word] for word in getattr(program, "POSTERIOR", ())}
+    sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items() if k not in own}
     groups["posterior"] = {**sampled, **groups["posterior"]}
     groups["sample_stats"] = {**draws.stats, **groups["sample_stats"]}
     if draws.traces:
@@ -169,7 +170,7 @@ def one_draw(
             predictive[name] = outcome.sample(own_key)
             value = arguments.get(_word(program, name))
             if value is not None:
-                log_likelihood[name] = _log_density(outcome, value)
+                log_likelihood[name] = log_density_of(outcome, value)
     definitions = program.definitions({**draw, **at}, **{**known, **_by_word(program, at)})
     definitions = {k: v for k, v in definitions.items() if k not in law.latent}
     return {
@@ -224,7 +225,7 @@ def _one_variational(
         predictive[name] = outcome.sample(jax.random.fold_in(noise_key, number))
         value = known.get(_word(program, name))
         if value is not None:
-            log_likelihood[name] = _log_density(outcome, value)
+            log_likelihood[name] = log_density_of(outcome, value)
     definitions = program.definitions({**draw, **at}, **{**known, **_by_word(program, at)})
     return {
         "posterior": {**at, **definitions},
@@ -337,7 +338,7 @@ def _by_word(program: ModuleType, values: Mapping[str, Any]) -> dict[str, Any]:
     return {_word(program, k): v for k, v in values.items() if k in program.NAMES.values()}
 
 
-def _log_density(law: Any, value: Array) -> Array:
+def log_density_of(law: Any, value: Array) -> Array:
     """Log density of each row, NaN where it is missing."""
     value = jnp.asarray(value)
     seen = ~jnp.isnan(value) if jnp.issubdtype(value.dtype, jnp.floating) else value >= 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -12,6 +13,7 @@ import numpy as np
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.spaces import Dim, Label
 from mercer.runtime.engines.dense import Dense
+from mercer.runtime.engines.markov import Markov
 from mercer.runtime.posterior.blocks import Block
 from mercer.runtime.posterior.predict import Prediction
 
@@ -24,6 +26,8 @@ _MATRICES = 4
 """Matrices between the rows of a block and those of the fit that live at a time."""
 _LEAST = 500
 """Rows of a block at least, as the matrices of a fit are factorised anew for each."""
+_LEAST_DRAWS = 20
+"""Draws of a block at least, along a line: rows so many leave little unknown but noise."""
 
 Pass = Callable[[], Iterator[tuple[Block, Prediction]]]
 
@@ -74,6 +78,15 @@ def rows_at_once(
     a_row = max(8.0 * draws * sum(entries(k, of_row=True) for k in keys), matrices)
     size = max(int(SHARE * room / a_row), _LEAST)
     return size if size < longest else None
+
+
+def draws_at_once(program: ModuleType, bound: Any, apart: list[Dim], size: int, draws: int) -> int:
+    """Of how many draws blocks of `size` rows are made. Along a line each draw goes through all
+    rows of the fit again, for every block: over all blocks no more often than for one."""
+    if program.ENGINE is not Markov:
+        return draws
+    blocks = math.ceil(max(bound.sizes[d] for d in apart) / size)
+    return min(draws, max(_LEAST_DRAWS, draws // blocks))
 
 
 def joined(passes: Pass, bound: Any, dims: Mapping[str, tuple[Dim, ...]]) -> Prediction:

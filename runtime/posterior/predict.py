@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -13,15 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import Array
+from numpyro.distributions import Normal
 
 from mercer.dsl.spaces import Label
 from mercer.runtime.data.newlabels import Rows, component_keys, early_of
 from mercer.runtime.engines.terms import Affine, Gaussian, Linked
 from mercer.runtime.inner import facts_of, has_laws, passed
-from mercer.runtime.methods.density import Arguments
+from mercer.runtime.methods.density import Arguments, identifiers
 from mercer.runtime.posterior.batches import over_draws
 from mercer.runtime.posterior.conditional import Conditional, conditional, known_of
-from mercer.runtime.posterior.groups import dataset, rows_of
+from mercer.runtime.posterior.groups import dataset, log_density_of, rows_of
 from mercer.runtime.posterior.mixture import mixture_quantile
 from mercer.runtime.posterior.statistics import shares_of, statistics_of
 from mercer.runtime.posterior.tabulate import table
@@ -39,6 +40,8 @@ class Prediction:
     `expected[name]`: what each posterior draw expects, [chain * draw, ...], the mean, or for labels
     their probabilities.
     `normals[name]`: mean and sd [chain * draw, ...] of what is normal given the unknowns.
+    `densities[name]`: of outcomes that were given, their log density [chain * draw, ...] at each
+    draw.
     Where all draws would be too many, `samples`, `expected`, `normals` and `draws` raise
     MercerError M515, and `quantiles` gives the quantiles.
     """
@@ -53,6 +56,7 @@ class Prediction:
     normals: Mapping[str, tuple[np.ndarray, np.ndarray]]
     joint: Callable[[], Mapping[str, np.ndarray]]
     quantiles: Callable[[str, float], np.ndarray] | None = None
+    densities: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def draws(self) -> xr.Dataset:
@@ -66,6 +70,17 @@ class Prediction:
         if name in self.normals:
             return mixture_quantile(*self.normals[name], level)
         return np.quantile(self.samples[name], level, axis=(0, 1))
+
+    def density(self, name: str) -> np.ndarray:
+        """The log density [...] of an outcome that the new rows came with, each row by itself: of
+        the mixture over the posterior draws. NaN where it is missing."""
+        if name not in self.densities:
+            known = ", ".join(self.densities) or "no outcome"
+            raise ValueError(
+                f"name: an outcome given at these rows ({known}) is wanted, got {name!r}"
+            )
+        each = self.densities[name]
+        return np.logaddexp.reduce(each, axis=0) - np.log(len(each))
 
     def table(self, *, quantiles: tuple[float, ...] = (0.025, 0.975)) -> Any:
         """A pandas table, a row for each new point: `y.mean`, `y.sd`, `y.q2.5`, `y.q97.5`, ..."""
@@ -126,7 +141,8 @@ def predict(
     found = run(False)
     labels = _label_outcomes(bound)
     means, sds, samples, probabilities, expected, normals = {}, {}, {}, {}, {}, {}
-    for name, (mean, variance, sample, probability, is_normal) in found.items():
+    densities = {name: law.density for name, law in found.items() if law.density is not None}
+    for name, (mean, variance, sample, probability, is_normal, _) in found.items():
         means[name] = mean.mean(axis=0)
         # The law of total variance over the posterior draws.
         sds[name] = np.sqrt(variance.mean(axis=0) + mean.var(axis=0))
@@ -142,7 +158,18 @@ def predict(
         return {n: v.value.reshape(*shape, *v.value.shape[1:]) for n, v in run(True).items()}
 
     dims = dict(program.DIMS)
-    return Prediction(bound, dims, means, sds, samples, probabilities, expected, normals, joint)
+    return Prediction(
+        bound,
+        dims,
+        means,
+        sds,
+        samples,
+        probabilities,
+        expected,
+        normals,
+        joint,
+        densities=densities,
+    )
 
 
 def prediction_of(idata: Any, bound: Any, dims: Mapping[str, tuple[str, ...]]) -> Prediction:
@@ -171,13 +198,15 @@ def prediction_of(idata: Any, bound: Any, dims: Mapping[str, tuple[str, ...]]) -
 
 
 class _Law(NamedTuple):
-    """What one posterior draw says of a quantity: moments, a draw of it, label probabilities."""
+    """What one posterior draw says of a quantity: moments, a draw of it, label probabilities, and
+    the log density of what was observed, where it is known."""
 
     mean: Any
     variance: Any
     value: Any
     probability: Any
     is_normal: Any
+    density: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,17 +261,23 @@ def _one(
     gaussian = {k: v for k, v in laws.items() if isinstance(v, Gaussian | Linked)}
     means = {k: moved(v.mean) for k, v in gaussian.items()}
     latent_values = _values(law, value_key, means, new_sites, is_joint)
+    words = identifiers(program)
     for number, (name, outcome) in enumerate(laws.items()):
         own_key = jax.random.fold_in(noise_key, number)
         if isinstance(outcome, Linked):
-            result[name] = _moments(outcome.law(latent_values[name].value), own_key)
+            outcome = outcome.law(latent_values[name].value)
+            result[name] = _moments(outcome, own_key)
         elif name in gaussian:
             mean, variance, value, *_ = latent_values[name]
             value = value + outcome.draw_noise(own_key)
             spread = variance + outcome.noise_variance
             result[name] = _Law(mean, spread, value, None, jnp.asarray(True))
+            outcome = Normal(mean, jnp.sqrt(spread))
         else:
             result[name] = _moments(outcome, own_key)
+        seen = place.new.get(words.get(name, name))
+        if seen is not None:
+            result[name] = result[name]._replace(density=log_density_of(outcome, seen))
     return result
 
 

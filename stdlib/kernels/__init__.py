@@ -8,24 +8,24 @@ from mercer.stdlib.kernels.flows import CurlFree, DivergenceFree, FieldWord, Hel
 from mercer.stdlib.kernels.infinite import NNGP, NTK, ArcCosine, NormalisedGaussian
 from mercer.stdlib.kernels.invariant import GroupMean, Invariant
 from mercer.stdlib.kernels.labels import Coregion
-from mercer.stdlib.kernels.promised import PROMISED
 from mercer.stdlib.kernels.shapes import (
     NO_COVARIANCES,
     Communicability,
     CommuteTime,
     Heat,
     Intrinsic,
-    Matern,
     RegularisedLaplacian,
 )
 from mercer.stdlib.kernels.stationary import (
     RBF,
     Cosine,
+    Matern,
     Matern12,
     Matern32,
     Matern52,
     Periodic,
     RationalQuadratic,
+    SpectralMixture,
     White,
 )
 from mercer.stdlib.kernels.word import Word
@@ -35,9 +35,11 @@ WORDS: tuple[Word | GroupMean, ...] = (
     Matern12,
     Matern32,
     Matern52,
+    Matern,
     RationalQuadratic,
     Periodic,
     Cosine,
+    SpectralMixture,
     Linear,
     Polynomial,
     White,
@@ -53,7 +55,6 @@ WORDS: tuple[Word | GroupMean, ...] = (
 """The kernels that run, in the order in which a manual should show them."""
 
 SHAPE_WORDS: tuple[Word, ...] = (
-    Matern,
     Heat,
     Intrinsic,
     CommuteTime,
@@ -70,7 +71,6 @@ __all__ = [
     "NNGP",
     "NO_COVARIANCES",
     "NTK",
-    "PROMISED",
     "RBF",
     "SHAPE_WORDS",
     "WORDS",
@@ -98,6 +98,7 @@ __all__ = [
     "Polynomial",
     "RationalQuadratic",
     "RegularisedLaplacian",
+    "SpectralMixture",
     "White",
     "Word",
 ]

@@ -9,13 +9,16 @@ from mercer.stdlib.entry import Parameter
 from mercer.stdlib.kernels.word import kernel
 from mercer.stdlib.lazy import jnp
 
-_RANK = Parameter("rank", "Count", 1.0, False, structural=True, doc="columns of the weights")
+_RANK = Parameter(
+    "rank", "Count", 1.0, False, structural=True, least=1, doc="columns of the weights"
+)
 _WEIGHTS = Parameter(
     "weights",
-    "Real^rank",
+    "Real",
     "coregion_weights",
     False,
     per_label=True,
+    count="rank",
     doc="how each label follows the shared functions; one row a label",
 )
 _KAPPA = Parameter(

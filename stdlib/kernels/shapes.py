@@ -13,46 +13,9 @@ homogeneous: Any = LazyModule("mercer.stdlib.homogeneous")
 waves: Any = LazyModule("mercer.stdlib.waves")
 
 
-def _matern_smoothness(constants: dict[str, float]) -> float:
-    # Mean-square differentiable k times if and only if nu > k (Stein 1999, section 2.7).
-    return float(max(math.ceil(constants["nu"]) - 1, 0))
-
-
 def _word(entry: KernelEntry, spectrum: Spectrum, wound: Wound | None = None) -> Word:
     return Word(entry, None, spectrum=spectrum, wound=wound)
 
-
-def _wound_matern(a: Any, gap: Any, period: float) -> Any:
-    order = {0.5: 0, 1.5: 1, 2.5: 2}.get(float(a.nu))
-    if order is None:
-        return None
-    return homogeneous.wound_matern(gap, a.lengthscale, order=order, period=period)
-
-
-Matern = _word(
-    KernelEntry(
-        "Matern",
-        (
-            Parameter("nu", "Positive", None, True, structural=True, doc="smoothness"),
-            lengthscale(),
-            scale(),
-        ),
-        "Functions of any smoothness: nu = 1/2, 3/2, 5/2 are Matern12, Matern32, Matern52. "
-        "On a graph, nu = 1 is the regularised Laplacian.",
-        None,
-        "scale^2 * 2^(1 - nu) / Gamma(nu) * (sqrt(2 nu) r)^nu * K_nu(sqrt(2 nu) r)",
-        smoothness=0,
-        gram=True,
-        runs=False,
-        on_shapes=True,
-        on_curved=True,
-        smoothness_of=_matern_smoothness,
-    ),
-    lambda a, frequencies, roughness: waves.log_matern(
-        frequencies, roughness, a["lengthscale"], a["nu"]
-    ),
-    _wound_matern,
-)
 
 Heat = _word(
     KernelEntry(

@@ -14,6 +14,7 @@ from mercer.stdlib.kernels.word import Spectrum, Wound, kernel, lengthscale
 from mercer.stdlib.lazy import LazyModule, jnp
 
 distance: Any = LazyModule("mercer.stdlib.distance")
+bessel: Any = LazyModule("mercer.stdlib.bessel")
 line: Any = LazyModule("mercer.stdlib.line")
 homogeneous: Any = LazyModule("mercer.stdlib.homogeneous")
 waves: Any = LazyModule("mercer.stdlib.waves")
@@ -105,6 +106,48 @@ def Matern52(a: Any, b: Any) -> Any:
     return distance.matern52(5.0 * distance.squared(a.x / a.lengthscale, b.x / b.lengthscale))
 
 
+_ORDERS = {0.5: 0, 1.5: 1, 2.5: 2}
+
+
+def _matern_smoothness(constants: dict[str, float]) -> float:
+    # Mean-square differentiable k times if and only if nu > k (Stein 1999, section 2.7).
+    return float(max(math.ceil(constants["nu"]) - 1, 0))
+
+
+def _wound_matern(a: Any, gap: Any, period: float) -> Any:
+    order = _ORDERS.get(float(a.nu))
+    return None if order is None else wound_matern(order)(a, gap, period)
+
+
+def _matern_states(constants: dict[str, float]) -> tuple[int, bool] | None:
+    order = _ORDERS.get(constants["nu"])
+    return None if order is None else (order + 1, False)
+
+
+@kernel(
+    Parameter("nu", "Positive", None, True, structural=True, doc="smoothness"),
+    lengthscale(),
+    formula="scale^2 * 2^(1 - nu) / Gamma(nu) * (sqrt(2 nu) r)^nu * K_nu(sqrt(2 nu) r)",
+    smoothness=0,
+    gram=True,
+    line=lambda a: line.matern(a.lengthscale, _ORDERS[float(a.nu)]),
+    spectrum=lambda a, frequencies, roughness: waves.log_matern(
+        frequencies, roughness, a["lengthscale"], a["nu"]
+    ),
+    wound=_wound_matern,
+    states=_matern_states,
+    smoothness_of=_matern_smoothness,
+)
+def Matern(a: Any, b: Any) -> Any:
+    """Functions of any smoothness: nu = 1/2, 3/2, 5/2 are Matern12, Matern32, Matern52.
+
+    On a graph, nu = 1 is the regularised Laplacian.
+    """
+    nu = float(a.nu)
+    r2 = distance.squared(a.x / a.lengthscale, b.x / b.lengthscale)
+    return bessel.matern(2.0 * nu * r2, nu)
+
+
 @kernel(
     lengthscale(),
     Parameter("alpha", "Positive", "dimensionless", False, doc="large: one lengthscale, as RBF"),
@@ -149,6 +192,34 @@ def Cosine(a: Any, b: Any) -> Any:
     return distance.inner(jnp.cos(left), jnp.cos(right)) + distance.inner(
         jnp.sin(left), jnp.sin(right)
     )
+
+
+def _of_wave(name: str, default: str, doc: str) -> Parameter:
+    return Parameter(name, "Positive", default, False, count="q", doc=f"{doc}; one for each wave")
+
+
+@kernel(
+    Parameter("q", "Count", None, True, structural=True, least=1, doc="number of waves"),
+    _of_wave("weights", "scale", "standard deviation of the wave"),
+    _of_wave("period", "period", "in units of the input"),
+    _of_wave("lengthscale", "lengthscale", "distance over which the wave keeps its phase"),
+    Parameter("scale", "Positive", 1.0, False, doc="1: the weights carry the magnitude"),
+    formula="scale^2 * sum_k weights_k^2 exp(-(x - z)^2 / (2 lengthscale_k^2)) "
+    "* cos(2 pi (x - z) / period_k)",
+    smoothness=math.inf,
+    input="number",
+    scaled=False,
+)
+def SpectralMixture(a: Any, b: Any) -> Any:
+    """A sum of q waves whose phases drift: any stationary covariance, as q grows.
+
+    Its spectral density is a mixture of q Gaussians, of mean 1 / period and standard deviation
+    1 / (2 pi lengthscale) (Wilson & Adams 2013). On several coordinates, multiply one for each.
+    """
+    gap = jnp.subtract(*distance.columns(a.x, b.x))[..., None]
+    waves_of_gap = jnp.cos(2.0 * math.pi * gap / a.period)
+    each = jnp.exp(-0.5 * (gap / a.lengthscale) ** 2) * waves_of_gap
+    return a.scale**2 * jnp.sum(jnp.asarray(a.weights) ** 2 * each, axis=-1)
 
 
 @kernel(formula="scale^2 where x = z, else 0", smoothness=0, curved=True)

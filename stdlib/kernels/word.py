@@ -83,6 +83,7 @@ def kernel(
     spectrum: Spectrum | None = None,
     wound: Wound | None = None,
     curved: bool = False,
+    smoothness_of: Callable[[dict[str, float]], float] | None = None,
 ) -> Callable[[Body], Word]:
     """Declare a kernel of the language; `scale` is added unless the body applies it itself.
 
@@ -104,6 +105,7 @@ def kernel(
             states=states,
             on_shapes=spectrum is not None,
             on_curved=spectrum is not None or curved,
+            smoothness_of=smoothness_of,
         )
         return Word(entry, body, scaled, line, spectrum, wound)
 

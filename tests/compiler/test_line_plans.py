@@ -38,6 +38,9 @@ shift[k] ~ Normal(0, 1)
 noise ~ HalfNormal(1)
 y ~ Normal(f(t) + shift, noise)
 """
+SHARED_OUTPUTS = OUTPUTS.format(outputs="").replace("shift, noise", "trend(t), noise") + (
+    "trend : Real -> Real ~ GP(Matern12())\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -53,8 +56,10 @@ y ~ Normal(f(t) + shift, noise)
         (one("Periodic(period = 1) + Matern32()"), 10**5, "Markov"),  # what has room
         (one("Linear()"), 1000, "Markov"),
         (LABELS.format(mean="base[g] + f[g](t)"), 1000, "Markov"),
-        (LABELS.format(mean="f[g](t) + trend(t)"), 1000, "Dense"),
+        (LABELS.format(mean="f[g](t) + trend(t)"), 300, "Dense"),  # a state of 14 numbers
+        (LABELS.format(mean="f[g](t) + trend(t)"), 3000, "Markov"),
         (OUTPUTS.format(outputs=""), 1000, "Markov"),
+        (SHARED_OUTPUTS, 1000, "Markov"),
         (OUTPUTS.format(outputs=", outputs = Coregion()"), 1000, "Markov"),
     ],
 )
@@ -67,7 +72,6 @@ def test_the_engine_goes_by_structure_and_size(text: str, rows: int, engine: str
     [
         (one("RBF()"), "the kernel `RBF` of `f` has no state of finite size"),
         (one(mean="f(t) + f(t + 1)"), "reads functions at different points"),
-        (LABELS.format(mean="f[g](t) + trend(t)"), "different labels"),
         (one(mean="f(t) + Integral(f, 0, 1)"), "is no part of a state"),
         (
             "data p[n] : Real^2\ndata y[n] : Real\nf ~ GP(Matern32())\ny ~ Normal(f(p), 1)",
@@ -87,6 +91,18 @@ def test_what_does_not_run_along_a_line_says_why(text: str, words: str) -> None:
     (found,) = caught.value.diagnostics
     assert found.code == "M321"
     assert words in str(found.why)
+
+
+def test_copies_that_rows_read_at_once_are_one_state_where_it_has_room() -> None:
+    model = Model.from_text(LABELS.format(mean="f[g](t) + trend(t)"))
+    told = "\n".join(model.plan({"n": 3000, "s": 4}).sentences)
+    assert "one state of 14 numbers holds all copies" in told
+    many = model.plan({"n": 3000, "s": 40})
+    assert many.engine_name == "Inducing"
+    assert any("a state that holds all copies has 122 numbers" in s for s in many.sentences)
+    asked = Model.from_text(LABELS.format(mean="f[g](t) + trend(t)") + "\ninfer f by Kalman()")
+    with pytest.raises(MercerError, match="cannot be integrated out by Kalman"):
+        asked.plan({"n": 3000, "s": 40})
 
 
 def test_a_plan_says_the_size_of_the_state_and_what_a_series_leaves_out() -> None:

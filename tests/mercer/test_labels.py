@@ -173,3 +173,30 @@ def test_functions_of_each_coordinate_are_found_again_with_and_without_names() -
         np.testing.assert_allclose(means, y if given is names else wanted, atol=0.3)
     with pytest.raises(mercer.MercerError, match="3 coordinates part, but the fit had 2"):
         plain.predict({"x": np.ones((2, 3))})
+
+
+SHARED = """data t[n], y[n] : Real
+data g[n] : Label(s)
+f[s] : Real -> Real ~ GP(Matern12(lengthscale = 2, scale = 1))
+trend : Real -> Real ~ GP(Matern12(lengthscale = 4, scale = 0.7))
+y ~ Normal(f[g](t) + trend(t), 0.3)
+infer f by {engine}()
+"""
+
+
+@pytest.mark.slow
+def test_copies_that_share_a_trend_are_along_the_line_what_they_are_together() -> None:
+    rng = np.random.default_rng(2)
+    t, g = rng.uniform(0, 9, 40), np.array(list("abc"))[rng.integers(0, 3, 40)]
+    y = np.sin(t) + (g == "a")
+    y[3] = np.nan
+    new = {"t": [1.0, 1.0, 4.2, 12.0, -1.0], "g": list("bdadc")}
+    dense, markov = (
+        fitted(SHARED.format(engine=engine), {"t": t, "g": g, "y": y})
+        for engine in ("Exact", "Kalman")
+    )
+    expected, found = dense.predict(new), markov.predict(new)
+    np.testing.assert_allclose(found.means["y"], expected.means["y"], atol=1e-9)
+    np.testing.assert_allclose(found.sds["y"], expected.sds["y"], rtol=1e-9)
+    parts = [fit.component("trend", {"t": new["t"]}) for fit in (dense, markov)]
+    np.testing.assert_allclose(parts[1].means["trend(t)"], parts[0].means["trend(t)"], atol=1e-9)

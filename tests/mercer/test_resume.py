@@ -32,6 +32,21 @@ a ~ Normal(0, 1)
 b ~ Normal(0, 1)
 y ~ Poisson(exp(a + b * x))
 """
+NEAREST = COUNTS.replace("a ~ Normal(0, 1)", "f : Real -> Real ~ GP(Matern32(scale = 1))").replace(
+    "exp(a +", "exp(f(x) +"
+) + ("infer f by CVI()\n")
+COMPOSED = """data x[n], y[n] : Real
+h : Real -> Real ~ GP(RBF(lengthscale = 1, scale = 1), mean = Identity())
+f : Real -> Real ~ GP(RBF(lengthscale = 1, scale = 1))
+y ~ Normal(f(h(x)), 0.5)
+infer h by Inducing(count = 4)
+infer SVI(steps = 80, batch = 7, samples = 1)
+"""
+CHOSEN = """data x[n], y[n] : Real
+h : Real -> Real^inf ~ GP(RBF(lengthscale = 1), nu = [1, 10, inf])
+f : Real^inf -> Real ~ GP(RBF(lengthscale = 1, scale = 1))
+y ~ Normal(f(h(x)), 0.5)
+"""
 CHILD = """
     import os, signal, sys
     from mercer.runtime.methods import checkpoint
@@ -74,6 +89,7 @@ def ended(words: list[str], folder: Path, part: str = "", least: int = 0) -> tup
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "process.mercer").write_text(PROCESS)
     (tmp_path / "counts.mercer").write_text(COUNTS)
+    (tmp_path / "nearest.mercer").write_text(NEAREST)
     rows = [f"{i / 7},{(i * 37 % 11) // 3}" for i in range(20)]
     (tmp_path / "data.csv").write_text("x,y\n" + "\n".join(rows) + "\n")
     return tmp_path
@@ -103,11 +119,22 @@ def test_a_fit_killed_in_warm_up_in_sampling_and_at_the_end_is_the_unbroken_one(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["nuts", "map", "svi"])
-def test_a_fit_killed_at_any_time_is_the_unbroken_one(method: str, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "method"),
+    [
+        ("counts", "nuts"),
+        ("counts", "map"),
+        ("counts", "svi"),
+        ("counts", "SVI(batch = 5, steps = 2000)"),
+        ("nearest", "nuts"),
+    ],
+)
+def test_a_fit_killed_at_any_time_is_the_unbroken_one(
+    model: str, method: str, folder: Path
+) -> None:
     """The parent kills it after times that nobody has chosen well."""
-    assert ended(words_of("counts.mercer", method, "whole.nc"), folder)[0] == 0
-    words = [*words_of("counts.mercer", method, "broken.nc"), "--resume"]
+    assert ended(words_of(f"{model}.mercer", method, "whole.nc"), folder)[0] == 0
+    words = [*words_of(f"{model}.mercer", method, "broken.nc"), "--resume"]
     code = textwrap.dedent(CHILD).format(words=words, part="", least=0)
     patience, kills = 2.0, 0
     while not (folder / "broken.nc").exists():
@@ -172,7 +199,9 @@ def ending(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     yield after
 
 
-@pytest.mark.parametrize("method", ["nuts", "map", "SVI(steps = 300)"])
+@pytest.mark.parametrize(
+    "method", ["nuts", "map", "SVI(steps = 300)", "SVI(batch = 5, steps = 600)"]
+)
 def test_each_method_goes_on_from_wherever_it_was_ended(
     method: str, tmp_path: Path, ending: list[int]
 ) -> None:
@@ -190,6 +219,31 @@ def test_each_method_goes_on_from_wherever_it_was_ended(
     assert times > 2
     assert bits_of(broken) == bits_of(whole)
     assert broken.diagnostics == whole.diagnostics
+
+
+@pytest.mark.parametrize(("text", "each"), [(COMPOSED, 4), pytest.param(CHOSEN, 1, id="chosen")])
+def test_compositions_go_on_from_wherever_they_were_ended(
+    text: str, each: int, tmp_path: Path, ending: list[int]
+) -> None:
+    """Laws of layers, learned step by step; and what is chosen, number by number."""
+    sizes: dict[str, Any] = {"chains": 1, "draws": 10, "seed": 3, "progress": False}
+    whole = mercer.compile(text).fit(DATA, **sizes)
+    path, times = tmp_path / "fit.partial", 0
+    while True:
+        ending[0] = each
+        try:
+            broken = mercer.compile(text).fit(
+                DATA, **sizes, checkpoint=path, resume=any(tmp_path.iterdir())
+            )
+        except Ended:
+            times += 1
+            continue
+        break
+    assert times > 1
+    assert bits_of(broken) == bits_of(whole)
+    assert broken.diagnostics == whole.diagnostics
+    broken.save(tmp_path / "fit.nc")
+    assert [p.name for p in tmp_path.iterdir()] == ["fit.nc"]
 
 
 def test_a_saved_fit_needs_no_checkpoint(tmp_path: Path, ending: list[int]) -> None:

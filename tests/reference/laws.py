@@ -170,6 +170,9 @@ def log_probability(name: str, a: dict[str, Any], y: Any) -> Any:
         case "ZeroInflatedPoisson":
             gate, plain = a["gate"], stats.poisson(a["rate"]).pmf(y)
             return np.log(gate * (np.asarray(y) == 0) + (1 - gate) * plain)
+        case "Pareto":  # SciPy takes the logarithm of a power that may be rounded to 0
+            tail, least = a["alpha"], a["scale"]
+            return np.log(tail) + tail * np.log(least) - (tail + 1) * np.log(y)
         case "Kumaraswamy":
             p, q = a["concentration1"], a["concentration0"]
             return np.log(p * q) + (p - 1) * np.log(y) + (q - 1) * np.log1p(-(y**p))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from scipy.stats import kurtosis
 
 import mercer
 from mercer.dsl.diagnostic import MercerError
@@ -294,6 +295,10 @@ def test_a_reopened_machine_predicts_the_same(tmp_path):
     model = mercer.compile(MACHINE.replace("scale = 1)", "scale ~ HalfNormal(1))"))
     fit = model.fit(_rows(20), seed=1, draws=20, chains=2, progress=False)
     new = {"x": np.random.default_rng(0).normal(size=(5, 4))}
+    stats = fit.idata["sample_stats"]
+    bound, fell = (stats[f"{n} over iterations"].values for n in ("bound", "divergence of h"))
+    assert bound[-1] > bound[0]
+    assert fell[-1] == pytest.approx(stats["divergence of h"].values.mean(), rel=1e-6)
     again = mercer.open(fit.save(tmp_path / "machine.nc"))
     np.testing.assert_array_equal(fit.predict(new).means["y"], again.predict(new).means["y"])
     np.testing.assert_array_equal(
@@ -330,3 +335,40 @@ def test_more_inducing_points_than_rows_are_the_rows():
     model = mercer.compile(text)
     bound = model.bind(_rows())
     assert model.plan(bound.sizes).inducing["h"].count == 8
+
+
+@pytest.mark.slow
+def test_wide_deep_processes_become_the_machine_and_not_its_prior():
+    """One text at widths 2, 8 and 32, sampled by NUTS, with as many copies of the outcome as of
+    the layer: the mean of H H' / N comes to the optimum of nu = 1, stays away from the kernel's,
+    and whitened features become Normal (Yang et al. 2023)."""
+    data = _rows()
+    _, arrays = _learned(MACHINE.replace("nu = 10", "nu = 1"), data)
+    optimum, prior = _gram(arrays, data["x"]), _prior(data["x"])
+    apart = np.linalg.norm(optimum - prior) / np.linalg.norm(prior)
+    gaps, kurtoses = [], []
+    for width in (2, 8, 32):
+        text = (
+            MACHINE.replace("Real^inf", "Real^k")
+            .replace(", nu = 10", "")
+            .replace("data y[n] : Real", "data y[n] : Real^k")
+            .replace(
+                "Real^k -> Real ~ GP(RBF(lengthscale = 1",
+                f"Real^k -> Real^k ~ GP(RBF(lengthscale = {width**0.5}",
+            )
+        )
+        copies = {"x": data["x"], "y": np.repeat(data["y"][:, None], width, axis=1)}
+        fit = mercer.compile(text + "infer NUTS(chains = 1, warmup = 150, draws = 250)").fit(
+            copies, seed=2, progress=False
+        )
+        h = fit.idata["posterior"]["h(x)"].values[0]
+        gram = np.einsum("snk,smk->nm", h, h) / (len(h) * width)
+        gaps.append(np.linalg.norm(gram - optimum) / np.linalg.norm(optimum))
+        assert np.linalg.norm(gram - prior) / np.linalg.norm(prior) > 0.5 * apart
+        white = np.einsum("nm,smk->nsk", np.linalg.inv(np.linalg.cholesky(gram)), h)
+        kurtoses.append(float(np.mean(kurtosis(white.reshape(len(gram), -1), axis=1))))
+        print(width, gaps[-1], np.linalg.norm(gram - prior) / np.linalg.norm(prior), kurtoses[-1])
+    assert gaps[0] > gaps[1] > gaps[2]
+    assert gaps[2] < 0.06
+    assert kurtoses[0] > kurtoses[2]
+    assert abs(kurtoses[2]) < 0.2

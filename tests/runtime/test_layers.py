@@ -12,7 +12,7 @@ import pytest
 
 from mercer.runtime.layers import Layer, by_rows, convolve, lift, normalized, peak, pooled
 from mercer.runtime.layers.coordinate import coordinate_network
-from mercer.runtime.layers.fields import GAIN
+from mercer.runtime.layers.fields import GAIN, WAVES
 from mercer.stdlib.groups import named
 from mercer.stdlib.groups.warp import centred, moved
 
@@ -85,7 +85,7 @@ def test_a_lifted_image_is_the_sum_over_pixels_that_its_formula_says() -> None:
 
     def kernel(h: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         there = offsets @ np.linalg.inv(h).T
-        values = coordinate_network(jnp.asarray(there / layer.radius), weights)[..., 0]
+        values = coordinate_network(jnp.asarray(there / WAVES), weights)[..., 0]
         return np.asarray(values), layer.window(there)[..., None]
 
     for s, h in enumerate(layer.sampled.elements):

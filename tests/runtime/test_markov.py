@@ -99,6 +99,39 @@ def labels():
     return block, new, Affine(1.0, terms, (len(NEW),))
 
 
+def shared():
+    """A trend that all labels share beside a copy of a function for each, whose arguments differ;
+    some rows are differences of two labels."""
+    other = (GROUP + 1) % 3
+
+    def block(theta):
+        lengthscale = PerLabel(theta[0] * jnp.array([1.0, 2.0, 0.5]))
+        kernel = Matern12(lengthscale=lengthscale) + Linear(scale=0.3, centre=1.0)
+        processes = {
+            "f": RandomFunction(kernel, copies=3),
+            "trend": RandomFunction(Matern32(lengthscale=3.0, scale=theta[1])),
+            "base": Weights(sd=theta[2]),
+        }
+        sites = {
+            "f(t)": Site("f", at(T, labels=GROUP), N),
+            "other": Site("f", at(T, labels=other), N),
+            "trend(t)": Site("trend", at(T), N),
+            "base": Site("base", size=3),
+        }
+        own, less = Term("f(t)"), Term("other", jnp.where(T > 3, -1.0, 0.0))
+        terms = (own, less, Term("trend(t)", 0.7), Term("base", 1.0, GROUP))
+        law = Gaussian(Affine(theta[2], terms, (N,)), NOISE)
+        return processes, sites, {"y": (law, Y, KEEP)}
+
+    codes = np.arange(len(NEW)) % 3
+    new = {
+        "new f": Site("f", at(NEW, labels=codes), len(NEW)),
+        "new trend": Site("trend", at(NEW), len(NEW)),
+    }
+    terms = (Term("new f", 2.0), Term("new trend"), Term("base", 1.0, codes))
+    return block, new, Affine(1.0, terms, (len(NEW),))
+
+
 def derivatives():
     """A function and its derivative, observed by two instruments at some of the same times."""
 
@@ -161,6 +194,7 @@ def independent_outputs():
 
 CASES = {
     "labels": labels(),
+    "shared": shared(),
     "derivatives": derivatives(),
     "outputs": outputs(),
     "independent outputs": independent_outputs(),
@@ -186,7 +220,7 @@ CASES = {
     ),
     "a power": one_function(lambda a, b: Matern32(lengthscale=a, scale=b) ** 2),
 }
-ALWAYS = ("labels",)
+ALWAYS = ("labels", "shared")
 TOLERANCE = {"Periodic": 2e-7, "Polynomial": 1e-8}  # of a series; of a prior with sd 30
 THETA = jnp.array([0.8, 1.3, 0.4])
 
@@ -241,7 +275,7 @@ def test_it_says_what_the_joint_gaussian_says(case: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["labels", "outputs"])
+@pytest.mark.parametrize("case", ["labels", "shared", "outputs"])
 def test_draws_have_the_moments_of_the_conditional(case: str) -> None:
     _, new, target = CASES[case]
     mean, covariance = jax.jit(

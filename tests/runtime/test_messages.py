@@ -201,6 +201,43 @@ def test_the_bound_never_falls_and_stays_below_the_evidence() -> None:
     assert evidence - 0.2 < state.bounds[-1] < evidence
 
 
+SUMS = """data x[n], z[n], t[n], y[n] : Real
+f : Real -> Real ~ GP(Matern32(lengthscale = 1, scale = 1))
+a ~ Normal(0, 1)
+b ~ Normal(1, 0.2)
+c ~ Normal(0.5, 1)
+d ~ Normal(0, 1)
+y ~ Normal(f(t) + 2 * a * b * x - c * d * z, 0.3)
+"""
+
+
+def test_the_bound_of_a_sum_of_products_never_falls() -> None:
+    x, z, t, y = np.random.default_rng(8).normal(size=(4, 12))
+    passing = passing_of(SUMS, {"x": x, "z": z, "t": t.round(1), "y": y})
+    assert sorted({s.product for s in passing.shapes.values()}) == [0, 1, 2]
+    passing.compile()
+    state = passing.begin(0, 0)
+    for _ in range(40):
+        state = passing.sweep(state)
+    assert np.all(np.diff(state.bounds) > -1e-9)
+
+
+def test_a_function_beside_products_of_nothing_has_its_exact_law() -> None:
+    t = np.random.default_rng(9).uniform(0, 4, 12).round(1)
+    y, zero = np.sin(t), np.zeros(12)
+    passing = passing_of(SUMS, {"x": zero, "z": zero, "t": t, "y": y})
+    passing.compile()
+    state = passing.begin(0, 0)
+    for _ in range(20):
+        state = passing.sweep(state)
+    mean, variance, _ = passing.functions.located(state.flat, state.laws, passing.data)
+    apart = np.sqrt(3) * np.abs(t[:, None] - t)
+    kernel = (1 + apart) * np.exp(-apart)
+    gain = np.linalg.solve(kernel + 0.09 * np.eye(12), kernel)
+    np.testing.assert_allclose(mean, y @ gain, atol=1e-8)
+    np.testing.assert_allclose(variance, np.diag(kernel - kernel @ gain), atol=1e-8)
+
+
 LABELS = """data x[n], y[n] : Real
 data who[n] : Label(g)
 u : Real -> Real^2 ~ GP(Matern12())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.special import logsumexp
 import mercer
 from mercer.compiler.rowwise import rowwise
 from mercer.report import report_of
+from mercer.runtime.engines.gaussian import Dense, Markov
 from mercer.runtime.methods import checkpoint
 from mercer.runtime.methods.checkpoint import begin
 from mercer.runtime.posterior import groups
@@ -20,6 +22,7 @@ from mercer.runtime.posterior.batches import over_draws
 from mercer.runtime.posterior.containers import group_names
 from mercer.runtime.posterior.drawn import drawn
 from mercer.runtime.posterior.fit import Fit
+from mercer.runtime.posterior.manyrows import draws_at_once
 from mercer.runtime.posterior.pit import foretold_ranks
 from mercer.runtime.posterior.reduce import LogMoments, Moments, Shares
 from tests.runtime.fits import fitted, regression, regression_data
@@ -342,3 +345,11 @@ def test_rows_that_the_model_joins_are_not_taken_apart() -> None:
     assert rowwise_of(f"{data}z[n] ~ Normal(0, 1)\ny ~ Normal(z - mean(z), 1)\n") == set()
     assert rowwise_of(f"{data}b ~ Normal(0, 1)\ny ~ Normal(b * y[n - 1] else 0, 1)\n") == set()
     assert rowwise_of(CURVE) == {"n"}
+
+
+def test_blocks_along_a_line_go_through_the_fit_no_more_often_than_one_piece() -> None:
+    bound = SimpleNamespace(sizes={"n": 1000})
+    line, dense = SimpleNamespace(ENGINE=Markov), SimpleNamespace(ENGINE=Dense)
+    assert draws_at_once(line, bound, ["n"], 300, 400) * 4 == 400
+    assert draws_at_once(line, bound, ["n"], 10, 400) == 20
+    assert draws_at_once(dense, bound, ["n"], 10, 400) == 400

@@ -14,12 +14,14 @@ from mercer.stdlib.kernels import (
     Coregion,
     Cosine,
     Linear,
+    Matern,
     Matern12,
     Matern32,
     Matern52,
     Periodic,
     Polynomial,
     RationalQuadratic,
+    SpectralMixture,
     White,
 )
 from mercer.stdlib.points import PerLabel, Points, covariance, label_matrix, variance
@@ -27,6 +29,7 @@ from mercer.stdlib.points import PerLabel, Points, covariance, label_matrix, var
 RNG = np.random.default_rng(3)
 X, Z = RNG.normal(size=(9, 4)), RNG.normal(size=(7, 4))
 EACH = np.array([0.5, 1.0, 2.0, 4.0])
+WEIGHTS, PERIODS, LENGTHS = np.array([0.7, 1.1]), np.array([0.9, 2.3]), np.array([0.8, 3.0])
 
 
 def points(x):
@@ -50,6 +53,13 @@ EXAMPLES = {
     "White": White(scale=1.5),
     "Constant": Constant(scale=1.5),
     "Brownian": Brownian(start=0.2, scale=1.5).on(coordinates=(1,)),
+    "Matern": Matern(nu=1.5, lengthscale=EACH, scale=1.5),
+    "Matern(0.8)": Matern(nu=0.8, lengthscale=EACH, scale=1.5),
+    "Matern(3.5)": Matern(nu=3.5, lengthscale=EACH, scale=1.5),
+    "Matern(4.2)": Matern(nu=4.2, lengthscale=EACH, scale=1.5),
+    "SpectralMixture": SpectralMixture(
+        q=2, weights=WEIGHTS, period=PERIODS, lengthscale=LENGTHS, scale=1.5
+    ).on(coordinates=(1,)),
     "sum": RBF(lengthscale=1.0) + 2.5 * Matern32(lengthscale=0.3),
     "product": RBF(lengthscale=1.0) * Periodic(period=1.0, lengthscale=1.0) ** 2,
 }
@@ -61,6 +71,10 @@ SKLEARN = {
     "Matern12": sk.Matern(EACH, nu=0.5),
     "Matern32": sk.Matern(EACH, nu=1.5),
     "Matern52": sk.Matern(EACH, nu=2.5),
+    "Matern": sk.Matern(EACH, nu=1.5),
+    "Matern(0.8)": sk.Matern(EACH, nu=0.8),
+    "Matern(3.5)": sk.Matern(EACH, nu=3.5),
+    "Matern(4.2)": sk.Matern(EACH, nu=4.2),
     "RationalQuadratic": sk.RationalQuadratic(1.3, 0.4),
     "Constant": sk.ConstantKernel(1.0),
 }
@@ -87,6 +101,16 @@ def test_kernels_without_a_peer_are_their_formulas():
     for name, expected in {"Cosine": cosine, "Linear": linear, "Polynomial": cubic,
                            "Brownian": path, "Periodic": 2.25 * waves}.items():  # fmt: skip
         np.testing.assert_allclose(gram(EXAMPLES[name], X, Z), expected, rtol=1e-11, atol=1e-13)
+
+
+def test_a_spectral_mixture_is_the_sum_of_its_waves_each_drifting():
+    waves = [
+        w**2 * RBF(lengthscale=length) * Cosine(period=period)
+        for w, period, length in zip(WEIGHTS, PERIODS, LENGTHS, strict=True)
+    ]
+    line = (X[:, 1:2], Z[:, 1:2])
+    expected = 2.25 * gram(waves[0] + waves[1], *line)
+    np.testing.assert_allclose(gram(EXAMPLES["SpectralMixture"], X, Z), expected, rtol=1e-12)
 
 
 def test_every_kernel_that_runs_has_an_example():
