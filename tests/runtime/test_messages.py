@@ -248,7 +248,7 @@ def test_a_mode_with_one_distinct_point_is_a_number() -> None:
     for passing in (of_function, of_number):
         passing.compile()
         state = passing.begin(0, 0)
-        for _ in range(40):
+        for _ in range(200):
             state = passing.sweep(state)
         mean, variance, _ = passing.functions.located(state.flat, state.laws, passing.data)
         found.append((state.bounds[-1], float(mean[0]), float(variance[0])))
