@@ -8,8 +8,9 @@
 Outcomes of the test rows are missing in the data of a fit. Errors are of the laws themselves, not
 of draws; beside them stand the mean of the same day's training rows, the log predictive density and
 the share of test rows inside the central 95 % interval. `--level` adds a function of time to the
-product. With `--out FILE` each split is a line of FILE once it is done, and one that is there is
-not run again.
+product; `--log` models log(y + 1.3), all y being above -1.11: errors and densities are of y all the
+same. With `--out FILE` each split is a line of FILE once it is done, and one that is there is not
+run again.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ infer Messages(restarts = {restarts}, steps = {steps})
 """
 
 
+SHIFT = 1.3
+"""Added to the standardised outcome before its logarithm is taken."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path", type=Path)
@@ -46,6 +51,7 @@ def main() -> None:
     parser.add_argument("--rows", action="store_true")
     parser.add_argument("--start", action="store_true")
     parser.add_argument("--level", action="store_true")
+    parser.add_argument("--log", action="store_true")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--kernel", nargs="+", default=["Matern12", "Matern32"])
     parser.add_argument("--rank", nargs="+", type=int, default=[2, 3, 5])
@@ -72,6 +78,7 @@ def main() -> None:
                 found = []
                 for number, test in enumerate(tests):
                     name = f"{kernel} {form} {rank}{' and a level' if given.level else ''}"
+                    name = f"log {name}" if given.log else name
                     row = f"{'days ' if given.days else ''}{name}, split {number + 1}"
                     own = kept(given.out).get(row)
                     if own is None:
@@ -121,13 +128,23 @@ def fitted(
 ) -> np.ndarray:
     y = data["y"].copy()
     y[test] = np.nan
+    log = np.log(y + SHIFT)
+    middle, width = np.nanmean(log), np.nanstd(log)
+    y = (log - middle) / width if given.log else y
     columns = {"a": data["temperature"], "b": data["pressure"], "t": data["time"], "y": y}
     passing, settings = passing_of(text_of(given, kernel=kernel, form=form, rank=rank), columns)
     passing.compile()
     state = best_of(passing, seed=0, restarts=settings["restarts"], steps=settings["steps"])
     found = passing.functions.located(state.flat, state.laws, passing.data)
     mean, variance, noise = (np.asarray(x)[test] for x in found)
-    return errors((mean, np.sqrt(variance + noise**2)), data["y"][test])
+    law = mean, np.sqrt(variance + noise**2)
+    if not given.log:
+        return errors(law, data["y"][test])
+    mean, sd = middle + width * law[0], width * law[1]
+    own = errors((mean, sd), np.log(data["y"][test] + SHIFT))
+    residual = data["y"][test] - (np.exp(mean + 0.5 * sd**2) - SHIFT)
+    density = own[2] - np.mean(np.log(data["y"][test] + SHIFT))
+    return np.array([np.sqrt(np.mean(residual**2)), np.mean(np.abs(residual)), density, own[3]])
 
 
 def day_means(data: dict[str, Any], test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

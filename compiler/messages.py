@@ -85,6 +85,9 @@ def _check_factor(
     function = model.functions[name]
     if shape_of(function) is not None:
         raise NoContraction(f"`{name}` is a function on a shape")
+    if summed := set(function.type.dims) & set(factor.over):
+        each = f"`{name}` is one function for each label of `{min(summed)}`, which is summed over"
+        raise NoContraction(f"{each}: a function to `Real^{min(summed)}` would do")
     if not isinstance(site.apply.function, ir.FunctionRef):
         raise NoContraction(f"`{site.key}` is an operator of `{name}`")
     random = {*model.unknowns, *model.functions}
@@ -221,7 +224,10 @@ def sentences_of_messages(
             f"Left to inference: {_listed(sampled)}, at the highest bound, with a Normal law about "
             "it in unconstrained space."
         )
-    yield "Several starts are compared by the bound; the draws are of the best one."
+    yield (
+        "Several starts are compared by how they predict rows that are held out until then, or by "
+        "the bound where rows are few; the draws are of the best one."
+    )
 
 
 def _of_factor(model: ir.TypedModel, factor: Factor, sizes: Sizes | None) -> str:

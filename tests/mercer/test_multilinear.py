@@ -90,6 +90,36 @@ def test_what_messages_cannot_be_passed_in_is_told(change: tuple[str, str], why:
     assert mercer.compile(text).plan(infer="nuts").method == "nuts"
 
 
+def test_one_function_for_each_label_is_no_factor_that_is_summed_over() -> None:
+    text = """data x[n], z[n], y[n] : Real
+index k = 1..2
+u[k] : Real -> Real ~ GP(Matern32(lengthscale[k] ~ LogNormal(0, 1)))
+v[k] : Real -> Real ~ GP(Matern32())
+y ~ Normal(sum(u(x) * v(z), k), 1)
+"""
+    with pytest.raises(MercerError) as caught:
+        mercer.compile(text).plan(infer="messages")
+    assert "a function to `Real^k` would do" in str(caught.value.diagnostics[0].why)
+    assert mercer.compile(text).plan().method == "nuts"
+
+
+ADDED = """data x[n], z[n], y[n] : Real
+a ~ Normal(0, 1)
+f : Real -> Real ~ GP(Matern32())
+g : Real -> Real ~ GP(Matern12())
+y ~ Normal(a * f(x) + g(z), 1)
+"""
+
+
+def test_functions_may_be_added_to_a_product() -> None:
+    level = "w : Real -> Real ~ GP(Matern12())\n"
+    plan = mercer.compile(TUCKER.replace("Normal(core", "Normal(w(x) + core") + level).plan()
+    assert plan.method == "messages"
+    assert "multiplied and w added in y" in plan.sentences[0]
+    assert mercer.compile(ADDED).plan(infer="messages").method == "messages"
+    assert mercer.compile(ADDED).plan().method == "nuts"  # given a, the rest is integrated out
+
+
 @pytest.mark.slow
 def test_messages_and_sampling_agree_on_the_function() -> None:
     rng = np.random.default_rng(2)

@@ -238,6 +238,23 @@ def test_a_function_beside_products_of_nothing_has_its_exact_law() -> None:
     np.testing.assert_allclose(variance, np.diag(kernel - kernel @ gain), atol=1e-8)
 
 
+def test_a_mode_with_one_distinct_point_is_a_number() -> None:
+    x, y = np.full(12, 0.7), np.random.default_rng(9).normal(1.0, 0.3, 12)
+    text = "data x[n], y[n] : Real\nu : Real -> Real ~ GP(Matern32(lengthscale = 1, scale = 1))\n"
+    numbers = "b ~ Normal(1, 0.2)\ny ~ Normal({} * b, 0.3)\n"
+    of_function = passing_of(text + numbers.format("u(x)"), {"x": x, "y": y})
+    of_number = passing_of(f"data y[n] : Real\na ~ Normal(0, 1)\n{numbers.format('a')}", {"y": y})
+    found = []
+    for passing in (of_function, of_number):
+        passing.compile()
+        state = passing.begin(0, 0)
+        for _ in range(200):
+            state = passing.sweep(state)
+        mean, variance, _ = passing.functions.located(state.flat, state.laws, passing.data)
+        found.append((state.bounds[-1], float(mean[0]), float(variance[0])))
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
 LABELS = """data x[n], y[n] : Real
 data who[n] : Label(g)
 u : Real -> Real^2 ~ GP(Matern12())
@@ -298,6 +315,20 @@ def test_a_fit_that_was_saved_predicts_the_same(seen: Any, tmp_path: Any) -> Non
         np.testing.assert_array_equal(
             getattr(again.predict(new), part)["y"], getattr(seen.fit.predict(new), part)["y"]
         )
+
+
+def test_aligned_factors_of_a_fit_make_the_same_product(seen: Any) -> None:
+    code = np.searchsorted(seen.names, seen.data["who"])
+
+    def product(found: Any) -> np.ndarray:
+        u, core, taste = (found[k].values for k in ("u(x)", "core.weights", "taste"))
+        return np.einsum("cdni,cdij,cdnj->cdn", u, core, taste[:, :, code])
+
+    before, after = seen.fit.idata["posterior"], mercer.align(seen.fit)
+    np.testing.assert_allclose(product(after), product(before), atol=1e-10)
+    u = after["u(x)"].mean(("chain", "draw")).values
+    assert abs(u[:, 0] @ u[:, 1]) < 0.1 * (u[:, 0] @ u[:, 0])  # rotated to principal axes
+    assert after["u(x)"].dims == before["u(x)"].dims
 
 
 def test_a_row_given_twice_says_twice_as_much() -> None:
