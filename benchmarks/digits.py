@@ -224,7 +224,8 @@ def models(epochs: int, seed: int, grow: np.ndarray) -> dict[str, Callable[..., 
 
 def speed(x: np.ndarray, y: np.ndarray) -> None:
     """Prints seconds of CPU time of a pass over x, and operations, with their ratios."""
-    from mercer.compiler.training import flops_of_row
+    from mercer.compiler.layers import layers_of
+    from mercer.runtime.layers import Layer
 
     def by_layers(epochs: int) -> None:
         compiled(epochs=epochs).fit({"image": x, "digit": y}, progress=False)
@@ -234,7 +235,14 @@ def speed(x: np.ndarray, y: np.ndarray) -> None:
 
     wide = channels_for(equivariant_weights())
     plain = 2.0 * (28**2 * 16 * 9 + 14**2 * 16 * wide * 9 + 7**2 * wide * wide * 9)
-    flops = (flops_of_row(compiled().typed), plain)
+    layered, read = 0.0, 1.0  # what a cell reads, of one place: samples times channels
+    for node in layers_of(compiled().typed).values():
+        own = node.layer
+        layer = Layer(own.group, own.samples, own.seed, own.radius, own.stride, own.spread)
+        made = layer.sampled.count * int(node.type.space.channels)
+        layered += 2.0 * np.prod(node.grid) * made * read * len(layer.offsets()) ** 2
+        read = float(made)
+    flops = (layered, plain)
     seconds = []
     for train in (by_layers, by_network):
         spent = []

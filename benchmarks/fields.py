@@ -2,15 +2,15 @@
 
     python benchmarks/fields.py bunny PATH.obj [--seeds 5] [--time 100 1]
     python benchmarks/fields.py torus [1000 2000 10000 100000]
-    python benchmarks/fields.py hole [--seeds 3]
+    python benchmarks/fields.py hole [PATH.obj] [--seeds 3]
 
 `bunny`: 308 vertices by farthest points; the field is noise that diffused for a time by the random
 walk of the connection Laplacian, measured at 119 of them with noise of 1 % of its size. Cosine and
 error are those of the field at the other 189; intervals are those of a new measurement there, noise
 included. `torus`: an analytic field, measured at 40 % of the points with noise of 5 %; cosine at
-the others. `hole`: a field on a sphere of which a cap is not measured, and what became of its
-singularities. Fits are MAP, with 100 draws. For `torus` nothing is kept
-from one call to the next: programs and waves go to a folder of the call's own.
+the others. `hole`: a field on a sphere, or on 600 vertices of a mesh, of which the surroundings of
+one zero are not measured, and what became of its singularities. Fits are MAP, with 100 draws. For
+`torus` nothing is kept from one call to the next: programs and waves go to a folder of its own.
 """
 
 from __future__ import annotations
@@ -196,35 +196,53 @@ def imports() -> None:
         importlib.import_module(name)
 
 
-def hole(seeds: int) -> None:
-    """A rotation and a gradient with saddles on a sphere; none is measured around one zero."""
+def hole(seeds: int, path: Path | None) -> None:
+    """Fields of which the surroundings of one zero are not measured, and what became of it."""
     from mercer.runtime.geometry.manifold import manifold
     from mercer.runtime.geometry.singularities import singularities
 
     print("| field | points left out | singularities | found | indices | indices found | cosine |")
     print("|---|---|---|---|---|---|---|")
     for seed in range(seeds):
-        cloud = np.random.default_rng(seed).normal(size=(800, 3))
-        cloud /= np.linalg.norm(cloud, axis=1)[:, None]
-        around = np.stack([cloud[:, 1] * cloud[:, 2], cloud[:, 0] * cloud[:, 2], 0 * cloud[:, 0]])
-        slope = around.T + np.array([0, 0, 1.0]) * (cloud[:, 0] * cloud[:, 1])[:, None]
-        slope -= np.sum(slope * cloud, axis=1)[:, None] * cloud
-        turning = np.cross([0, 0, 1.0], cloud)
-        for name, field, zero in (
-            ("rotation", turning, np.array([0, 0, 1.0])),
-            ("saddles", slope + 0.1 * turning, np.ones(3) / np.sqrt(3)),
-        ):
-            outside = np.flatnonzero(cloud @ zero < np.cos(0.5))
+        for name, cloud, field, outside in _with_holes(seed, path):
             noise = 0.02 * np.random.default_rng(100 + seed).normal(size=(len(outside), 3))
             data = {"cloud": cloud, "x": cloud[outside], "arrow": field[outside] + noise}
             mean, sd, _ = predicted(FIELD.format(modes=100), data, cloud, seed)
             shape = manifold(cloud, dim=2, modes=100, name="M")
             inside = np.einsum("nDi,nEi,nE->nD", shape.frames, shape.frames, mean)
             true, found = (singularities(shape, v).index for v in (field, inside))
-            left = np.setdiff1d(np.arange(800), outside)
+            left = np.setdiff1d(np.arange(len(cloud)), outside)
             cosine = scores(mean[left], sd[left], field[left])[0]
             words = f"{len(left)} | {len(true)} | {len(found)} | {true.sum()} | {found.sum()}"
             print(f"| {name} | {words} | {cosine:.4f} |", flush=True)
+
+
+def _with_holes(seed: int, path: Path | None):
+    """Names, clouds, fields, and the points that are measured. A rotation and a gradient with
+    saddles on a sphere; on vertices of a mesh, noise that diffused until few zeros were left."""
+    from mercer.runtime.geometry.manifold import manifold
+    from mercer.runtime.geometry.singularities import singularities
+
+    if path is not None:
+        points = vertices(path)
+        cloud = points[farthest(points, 600)]
+        field, _ = diffused(cloud, 400.0, seed)
+        shape = manifold(cloud, dim=2, modes=100, name="M")
+        zero = singularities(shape, field).places[0]
+        distance = np.linalg.norm(cloud - zero, axis=1)
+        yield "diffused noise", cloud, field, np.flatnonzero(distance > 0.12)
+        return
+    cloud = np.random.default_rng(seed).normal(size=(800, 3))
+    cloud /= np.linalg.norm(cloud, axis=1)[:, None]
+    around = np.stack([cloud[:, 1] * cloud[:, 2], cloud[:, 0] * cloud[:, 2], 0 * cloud[:, 0]])
+    slope = around.T + np.array([0, 0, 1.0]) * (cloud[:, 0] * cloud[:, 1])[:, None]
+    slope -= np.sum(slope * cloud, axis=1)[:, None] * cloud
+    turning = np.cross([0, 0, 1.0], cloud)
+    for name, field, zero in (
+        ("rotation", turning, np.array([0, 0, 1.0])),
+        ("saddles", slope + 0.1 * turning, np.ones(3) / np.sqrt(3)),
+    ):
+        yield name, cloud, field, np.flatnonzero(cloud @ zero < np.cos(0.5))
 
 
 def main() -> None:
@@ -237,12 +255,13 @@ def main() -> None:
     ring = what.add_parser("torus")
     ring.add_argument("counts", type=int, nargs="*", default=[1000, 2000, 10000])
     cap = what.add_parser("hole")
+    cap.add_argument("path", type=Path, nargs="?")
     cap.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
     if asked.what == "bunny":
         bunny(asked.path, asked.seeds, asked.time)
     elif asked.what == "hole":
-        hole(asked.seeds)
+        hole(asked.seeds, asked.path)
     else:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["MERCER_CACHE_DIR"] = folder

@@ -86,8 +86,8 @@ def _check_factor(
     if shape_of(function) is not None:
         raise NoContraction(f"`{name}` is a function on a shape")
     if summed := set(function.type.dims) & set(factor.over):
-        what = f"`{name}` is one function for each label of `{min(summed)}`, which is summed over"
-        raise NoContraction(f"{what}: a function to `Real^{min(summed)}` would do")
+        each = f"`{name}` is one function for each label of `{min(summed)}`, which is summed over"
+        raise NoContraction(f"{each}: a function to `Real^{min(summed)}` would do")
     if not isinstance(site.apply.function, ir.FunctionRef):
         raise NoContraction(f"`{site.key}` is an operator of `{name}`")
     random = {*model.unknowns, *model.functions}

@@ -78,10 +78,16 @@ class MapRules(MultilinearRules):
         }.get(entry, True)
         infinite = any(isinstance(f, Vector) and f.size == INFINITE for f in (*factors, codomain))
         if not fits or infinite:
+            is_layer = entry == "Equivariant"
+            why = "A layer reads images, or fields that other layers made: points have no grid."
             raise self.problems.report(
                 "M248",
                 f"`{entry}` does not go from `{domain}` to `{codomain}`",
                 span,
+                why=why if is_layer else None,
+                mend="average a kernel over the group: `GP(Invariant(RBF(), over = SO(2)))`"
+                if is_layer and isinstance(domain, Vector)
+                else None,
                 notes=self.notes(name),
             )
 

@@ -78,7 +78,7 @@ def analyse(
     asked = overrides(model)
     layers = layers_of(model)
     inner = frozenset(layer.owner for layer in layers)
-    candidates = gaussian_candidates(model) - set(asked.apart) - inner
+    candidates = gaussian_candidates(model) - _apart(model, asked) - inner
     approximated = candidates if is_quick else frozenset(asked.approximated)
     block = candidates
     while True:
@@ -181,6 +181,13 @@ def _is_gaussian(model: ir.TypedModel, law: ir.Distribution, block: frozenset[st
     if names_below(model, law.arguments.get("scale")) & block:
         return False
     return not predictors_of(model, law, block)[0].keys() - {law.arguments["loc"]}
+
+
+def _apart(model: ir.TypedModel, asked: Overrides) -> set[str]:
+    """What must not be integrated out: of a linear map, which is no random function of the typed
+    model, its weights and its bias."""
+    maps = tuple(f"{n}." for n in asked.apart if n not in {**model.functions, **model.unknowns})
+    return set(asked.apart) | {n for n in model.unknowns if maps and n.startswith(maps)}
 
 
 def _forbidden(

@@ -14,7 +14,6 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from examples.grams import grams
 from examples.modes import days, modes
 from examples.moved import moved
 from mercer.runtime.data.tables import read
@@ -249,7 +248,6 @@ KINDS: dict[str, Callable[[Any, Path, Settings], Figure]] = {
         modes,
         days,
         moved,
-        grams,
     )
 }
 

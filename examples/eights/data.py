@@ -9,7 +9,7 @@ import pandas as pd
 
 
 def write(folder: Path) -> None:
-    """Writes (image.1, ..., image.400, eight), 180 rows and 177; the ink of a pixel goes from 0 to 1.
+    """Writes (image.1, ..., image.400, eight), 180 rows and 177; ink is from 0 to 1.
 
     Pixels are made half as large, by linear interpolation, and two are put around, so that strokes
     are some of them wide, and what is turned stays inside.

@@ -14,8 +14,8 @@ and putting that in their place, again and again, is a natural gradient step of 
 takes the steps, the smoother along a line among them, which gives m and v in linear time. With q
 the posterior under z, KL(q, p) = sum E_q log N(z; eta, 1/w) - log N(z; mean, K + 1/w).
 
-At the largest bound its gradient by other unknowns is that with z, w, m and v all held: the bound is
-flat along z and w, and E - E_q log N(z; eta, 1/w) along m and v, which is what the two equations
+At the largest bound its gradient by other unknowns is that with z, w, m and v all held: the bound
+is flat along z and w, and E - E_q log N(z; eta, 1/w) along m and v, which is what the two equations
 say. So the gradient goes through one log density, and through no smoother; second derivatives are
 differences of gradients.
 """

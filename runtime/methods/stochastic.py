@@ -165,7 +165,8 @@ class Stochastic:
 
     def _anew(self, flat: Array, points: dict[str, Array]) -> State:
         shifts = {k: jnp.zeros_like(points[k]) for k in self.widths}
-        free = Free(flat, jnp.full_like(flat, _LOG_SD), shifts)
+        # Types as a step gives them back: others would compile it anew.
+        free = Free(flat, jnp.full(flat.shape, _LOG_SD, flat.dtype), shifts)
         q, nothing = self.functions.prior, np.zeros(0)
         law = standard_law(len(q.shift), self.functions.apart)
         # Behind layers the points are moved with them, and not chosen again.

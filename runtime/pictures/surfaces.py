@@ -149,6 +149,8 @@ def _paint(
         own = values[KDTree(found.places).query(found.shape.vertices)[1]]
         each = scale.to_rgba(own[found.shape.faces].mean(axis=1))
         surface = Poly3DCollection(found.shape.corners, facecolors=each, edgecolors=each, lw=0.3)
+        # What is behind it is left out or pale: what is drawn of the rest lies in front.
+        axes.computed_zorder = False
         axes.add_collection3d(surface)
     else:
         axes.scatter(*found.places.T, c=values, cmap=colours, vmin=low, vmax=high, s=12, lw=0)
@@ -163,21 +165,31 @@ def _paint(
 def _point(axes: Any, found: Seen) -> None:
     """Arrows, and marks where the field vanishes."""
     chosen = found.arrows()
-    up, around = np.radians(axes.elev), np.radians(axes.azim)
-    to_eye = np.array([np.cos(up) * np.cos(around), np.cos(up) * np.sin(around), np.sin(up)])
-    if isinstance(found.shape, Mesh):  # what is behind a surface is not seen
-        normals = found.shape.normals[KDTree(found.shape.vertices).query(found.places[chosen])[1]]
-        chosen = chosen[normals @ to_eye > 0]
+    chosen = chosen[_is_seen(axes, found, found.places[chosen])]
     arrows, places = found.mean[chosen], found.places[chosen]
     longest = np.linalg.norm(arrows, axis=1).max() or 1.0
     size = np.ptp(found.shape.points, axis=0).max() / (1.6 * np.sqrt(len(chosen)) * longest)
-    axes.quiver(*places.T, *(size * arrows).T, color=style.BLUE, lw=0.8, arrow_length_ratio=0.4)
+    axes.quiver(
+        *places.T, *(size * arrows).T, color=style.BLUE, lw=0.8, arrow_length_ratio=0.4, zorder=4
+    )
     zeros = found.zeros()
     if zeros is None:
         return
-    for place, index in zip(zeros.places, zeros.index, strict=True):
-        axes.scatter(*place, color=_hue(index), s=40, depthshade=False, zorder=5)
-        axes.text(*place, f" {index:+d}", color=_hue(index), fontsize=11, zorder=6)
+    is_seen = _is_seen(axes, found, zeros.places)
+    for place, index, front in zip(zeros.places, zeros.index, is_seen, strict=True):
+        ink = {"color": _hue(index), "alpha": 1.0 if front else 0.35}
+        axes.scatter(*place, s=40, depthshade=False, zorder=5, **ink)
+        axes.text(*place, f" {index:+d}", fontsize=11, zorder=6, **ink)
+
+
+def _is_seen(axes: Any, found: Seen, places: np.ndarray) -> np.ndarray:
+    """Which places on a surface face the eye; all of a cloud."""
+    if not isinstance(found.shape, Mesh) or not len(places):
+        return np.ones(len(places), bool)
+    up, around = np.radians(axes.elev), np.radians(axes.azim)
+    to_eye = np.array([np.cos(up) * np.cos(around), np.cos(up) * np.sin(around), np.sin(up)])
+    normals = found.shape.normals[KDTree(found.shape.vertices).query(places)[1]]
+    return normals @ to_eye > 0
 
 
 def _hue(index: int) -> str:

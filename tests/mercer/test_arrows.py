@@ -158,6 +158,23 @@ def test_a_sum_with_a_process_around_the_surface_is_taken_in_the_frames_too() ->
     np.testing.assert_allclose(found, law.logpdf(arrows) + prior, rtol=1e-8)
 
 
+def test_fields_of_one_shape_are_observed_together() -> None:
+    """Two columns of arrows, of which the second sees both fields."""
+    text = NORMAL.replace("data arrow[n]", "data arrow[n], other[n]")
+    text += (
+        "own : M -> Tangent(M) ~ GP(Matern32(lengthscale = 1, scale = 0.5))\n"
+        "other ~ Normal(field(x) - own(x), noise)\n"
+    )
+    _, waves, arrows, variances = in_frames()
+    shared = (waves * variances) @ waves.T
+    covariance = np.block([[shared, shared], [shared, 1.25 * shared]]) + 0.3**2 * np.eye(160)
+    law = multivariate_normal(np.zeros(160), covariance)
+    prior = np.log(2 / np.sqrt(2 * np.pi)) - 0.5 * 0.3**2
+    found = density(text, {"noise": 0.3}, other=ARROW)
+    wanted = law.logpdf(np.concatenate([arrows, arrows])) + prior
+    np.testing.assert_allclose(found, wanted, rtol=1e-8)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

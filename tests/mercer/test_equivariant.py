@@ -46,7 +46,7 @@ def fit() -> Any:
     data = images_of(130, 0)
     data["kind"] = data["kind"].astype(object)
     data["kind"][5] = None  # a row without its outcome
-    return model("MAP(epochs = 25, batch = 39, rate = 0.03)").fit(data, seed=2, progress=False)
+    return model("MAP(epochs = 60, batch = 39)").fit(data, seed=2, progress=False)
 
 
 def test_a_trained_model_tells_apart_what_it_was_shown(fit: Any) -> None:

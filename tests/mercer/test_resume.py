@@ -32,9 +32,10 @@ a ~ Normal(0, 1)
 b ~ Normal(0, 1)
 y ~ Poisson(exp(a + b * x))
 """
-NEAREST = COUNTS.replace("a ~ Normal(0, 1)", "f : Real -> Real ~ GP(Matern32(scale = 1))").replace(
+FUNCTION = COUNTS.replace("a ~ Normal(0, 1)", "f : Real -> Real ~ GP(Matern32(scale = 1))").replace(
     "exp(a +", "exp(f(x) +"
-) + ("infer f by CVI()\n")
+)
+NEAREST = FUNCTION + "infer f by CVI()\n"
 COMPOSED = """data x[n], y[n] : Real
 h : Real -> Real ~ GP(RBF(lengthscale = 1, scale = 1), mean = Identity())
 f : Real -> Real ~ GP(RBF(lengthscale = 1, scale = 1))
@@ -89,6 +90,7 @@ def ended(words: list[str], folder: Path, part: str = "", least: int = 0) -> tup
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "process.mercer").write_text(PROCESS)
     (tmp_path / "counts.mercer").write_text(COUNTS)
+    (tmp_path / "function.mercer").write_text(FUNCTION)
     (tmp_path / "nearest.mercer").write_text(NEAREST)
     rows = [f"{i / 7},{(i * 37 % 11) // 3}" for i in range(20)]
     (tmp_path / "data.csv").write_text("x,y\n" + "\n".join(rows) + "\n")
@@ -125,7 +127,7 @@ def test_a_fit_killed_in_warm_up_in_sampling_and_at_the_end_is_the_unbroken_one(
         ("counts", "nuts"),
         ("counts", "map"),
         ("counts", "svi"),
-        ("counts", "SVI(batch = 5, steps = 2000)"),
+        ("function", "SVI(batch = 5, steps = 2000)"),
         ("nearest", "nuts"),
     ],
 )
@@ -164,8 +166,8 @@ class Ended(BaseException):
 DATA = {"x": np.linspace(-1, 1, 14), "y": np.arange(14.0) % 5}
 
 
-def fitted(method: str, path: Path | None, **options: Any) -> Fit:
-    model = mercer.compile(COUNTS)
+def fitted(method: str, path: Path | None, text: str = COUNTS, **options: Any) -> Fit:
+    model = mercer.compile(text)
     sizes = {"chains": 2, "warmup": 60, "draws": 40, "seed": 3}
     return model.fit(DATA, method, **sizes, progress=False, checkpoint=path, **options)
 
@@ -200,18 +202,26 @@ def ending(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize(
-    "method", ["nuts", "map", "SVI(steps = 300)", "SVI(batch = 5, steps = 600)"]
+    ("text", "method"),
+    [
+        pytest.param(COUNTS, "nuts", id="nuts"),
+        pytest.param(COUNTS, "map", id="map"),
+        pytest.param(COUNTS, "SVI(steps = 300)", id="svi"),
+        pytest.param(
+            FUNCTION, "SVI(batch = 5, steps = 600)", id="svi by batches", marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_each_method_goes_on_from_wherever_it_was_ended(
-    method: str, tmp_path: Path, ending: list[int]
+    text: str, method: str, tmp_path: Path, ending: list[int]
 ) -> None:
-    whole = fitted(method, None)
+    whole = fitted(method, None, text)
     path = tmp_path / "fit.partial"
     times = 0
     while True:
         ending[0] = 12
         try:
-            broken = fitted(method, path, resume=path.exists())
+            broken = fitted(method, path, text, resume=path.exists())
         except Ended:
             times += 1
             continue
