@@ -45,7 +45,7 @@ SHIFT = 1.3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("path", type=Path)
     parser.add_argument("--days", action="store_true")
     parser.add_argument("--rows", action="store_true")

@@ -79,7 +79,7 @@ METHODS = (
         "Messages",
         "A Normal law for each factor of a product, given those of the others, in turn.",
         *_DRAWS,
-        _setting("restarts", "Count", 4.0, "starting points, compared by the bound"),
+        _setting("restarts", "Count", 4.0, "starting points, compared by rows held out"),
         _setting("steps", "Count", 500.0, "at most so many sweeps over all factors"),
         _setting("damping", "Unit", 0.0, "share of the last message that stays in the next"),
     ),

@@ -20,7 +20,7 @@ def write(folder: Path) -> None:
         hourly: pd.DataFrame = source()
         date = pd.DatetimeIndex(hourly["date"])
         celsius = (hourly["temp"].to_numpy() - 32.0) / 1.8
-        columns = {"city": city, "day": date.dayofyear - 1, "hour": date.hour, "temp": celsius}
+        columns = {"city": city, "day": date.day_of_year - 1, "hour": date.hour, "temp": celsius}
         tables.append(pd.DataFrame(columns).round({"temp": 2}))
     every = pd.concat(tables, ignore_index=True)
     order = np.random.default_rng(0).permutation(len(every))
