@@ -175,9 +175,8 @@ def batch_sentences(
     if sampled:
         names = ", ".join(sampled)
         yield (
-            f"Left to inference: {names}: each has a Normal law of its own in unconstrained space "
-            "as it is found; at the end, where they are few, one with their correlations, by the "
-            "curvature of the bound, which the joint law follows (linear response)."
+            f"Left to inference: {names}: each has a Normal law of its own in unconstrained "
+            "space, which knows no correlation with the others."
         )
 
 

@@ -43,7 +43,6 @@ from mercer.runtime.methods.natural import (
     standard_law,
 )
 from mercer.runtime.methods.placing import place, placed_names
-from mercer.runtime.methods.response import MOST, ROWS, Follower, following
 from mercer.runtime.methods.unknowns import Unknowns
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.through import at_means
@@ -270,36 +269,13 @@ class Stochastic:
         arguments = replace(few, arrays=_as_arrays({**few.arrays, **points, **law}))
         white = np.random.default_rng(self.seed).normal(size=(chains * draws, self._unknown))
         flat = state.free.centre + jnp.exp(state.free.log_sd) * white
-        shifts = {}
-        follower = self.follower(state)
-        response = follower.response(state.free, state.q) if follower else None
-        if response is not None:
-            shift, moves = following(response, white)
-            flat = state.free.centre + shift
-            shifts = {self.program.POSTERIOR[0]: np.asarray(state.law.mean) + moves}
-        values = {**self.functions.drawn(flat, arguments.arrays), **self._by_name(shifts)}
+        values = self.functions.drawn(flat, arguments.arrays)
         every = {
             name: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for name, v in values.items()
         }
         stats = {"bound": np.full((chains, draws), bound)}
-        notes = _notes(state, bound, steps, response is not None)
+        notes = _notes(state, bound, steps)
         return Fitted(Draws(every, chains, draws, stats, notes, self._traces(state)), arguments)
-
-    def follower(self, state: State) -> Follower | None:
-        """What says how far the unknowns reach as q follows; None where they are many, or behind
-        layers."""
-        few = 0 < self._unknown <= MOST
-        if not few or state.q.apart or is_drawn(self.program) or has_laws(self.program):
-            return None
-        key = jax.random.key(self.seed + 1)
-        samples = [
-            self._sample_at(state, rows, weights, np.zeros(self._unknown))
-            for rows, weights in self._every_row(ROWS)
-        ]
-        return Follower(self.functions, self.functions.bound, samples, key)
-
-    def _by_name(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {self.program.NAMES[word]: value for word, value in values.items()}
 
     def _sample_at(
         self, state: State, rows: np.ndarray, weights: np.ndarray, white: np.ndarray
@@ -533,18 +509,12 @@ def _as_arrays(values: Mapping[str, Any]) -> dict[str, Array]:
     return {k: jnp.asarray(v) for k, v in values.items()}
 
 
-def _notes(state: State, bound: float, steps: int, follows: bool) -> tuple[str, ...]:
-    others = (
-        "the other unknowns have a Normal law in unconstrained space, by the curvature of the "
-        "bound when that law follows them (linear response)."
-        if follows
-        else "each of the other unknowns has a Normal law of its own in unconstrained space, which "
-        "knows no correlation and is too narrow where there is one."
-    )
+def _notes(state: State, bound: float, steps: int) -> tuple[str, ...]:
     notes = [
         "The posterior of the Gaussian unknowns is the nearest Normal law, through inducing "
-        f"points, not the exact one; {others} The lower bound of the log density is {bound:.2f}, "
-        f"after {state.step} steps."
+        "points, not the exact one; each of the other unknowns has a Normal law of its own in "
+        "unconstrained space, which knows no correlation and is too narrow where there is one. "
+        f"The lower bound of the log density is {bound:.2f}, after {state.step} steps."
     ]
     if state.step >= steps and state.level < LEVELS:
         notes.append("The bound may still rise: run more steps, infer SVI(steps = ...).")

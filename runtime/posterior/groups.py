@@ -95,8 +95,7 @@ def complete(
                 groups.setdefault(group + SHARES, {})[name] = value["shares"]
             else:
                 groups.setdefault(group + STATISTICS, {})[name] = np.stack([*value.values()])
-    own = {program.NAMES[word] for word in getattr(program, "POSTERIOR", ())}
-    sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items() if k not in own}
+    sampled = {k: v.reshape(*shape, *v.shape[1:]) for k, v in kept.items()}
     groups["posterior"] = {**sampled, **groups["posterior"]}
     groups["sample_stats"] = {**draws.stats, **groups["sample_stats"]}
     if draws.traces:

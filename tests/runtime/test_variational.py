@@ -95,30 +95,6 @@ def _sample(fit: Stochastic, state: Any, rows: np.ndarray) -> Sample:
     return Sample(arrays, fit.widths, jnp.ones(len(rows)), jnp.zeros(len(state.free.centre)))
 
 
-def test_the_reach_of_the_unknowns_is_the_curvature_of_the_collapsed_bound():
-    fit = _stochastic(60)
-    state = _at_points(fit.begin())
-    follower = fit.follower(state)
-    assert follower is not None
-    precision, slope = follower.curvature(state.free, state.q)
-    model = mercer.compile(GAUSSIAN)
-    data = model.bind(_rows())
-    program = model.program(model.plan(data.sizes))
-    arguments = arguments_of(program, data)
-    arrays = {**arguments.arrays, **state.points}
-    density = Density(program, type(arguments)(arrays, arguments.static))
-    size = len(state.free.centre)
-    exact = np.stack([density.hessian_row(state.free.centre, k) for k in range(size)])
-    np.testing.assert_allclose(precision, exact, atol=1e-4 * np.max(np.abs(exact)))
-    step = 1e-4 * jnp.eye(size)[0]
-    means = []
-    for moved in (step, -step):
-        free = state.free._replace(centre=state.free.centre + moved)
-        means.append(solved(fit.over_rows(state._replace(free=free))[0]).mean)
-    expected = (means[0] - means[1]) / 2e-4
-    np.testing.assert_allclose(slope[:, 0], expected, atol=1e-4 * np.max(np.abs(expected)))
-
-
 def test_all_rows_and_a_step_of_length_one_give_the_collapsed_bound():
     fit = _stochastic(60)
     state = _at_points(fit.begin())
