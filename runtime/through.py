@@ -155,8 +155,9 @@ class Drawn:
 
     def gram(self, layer: Inner) -> tuple[Array, Array]:
         facts = self.facts[layer.key]
-        is_drawn = self.is_learning and facts.wishart and self.key is not None
-        key = self._key_of(layer, self.key) if is_drawn else None
+        key = None
+        if self.is_learning and facts.wishart and self.key is not None:
+            key = self._key_of(layer, self.key)
         rows, images = gram_of(facts, self.known, layer, key)
         self.grams[f"gram({facts.owner})"] = images @ images.T
         lower = layer.seen().root.lower

@@ -70,7 +70,7 @@ def _missed(matrix: Any, values: np.ndarray, count: int) -> int:
     else:
         return 0
     bound = values[place] + _WITHIN * gaps[place]
-    return int(np.sum(_factored(matrix, bound).U.diagonal() < 0)) - (int(place) + 1)
+    return int(np.sum(_factored(matrix, float(bound)).U.diagonal() < 0)) - (int(place) + 1)
 
 
 def _factored(matrix: Any, shift: float) -> Any:
@@ -147,7 +147,8 @@ def _orthonormal(
 ) -> tuple[np.ndarray, np.ndarray]:
     """An orthonormal block beside `spaces`, and the shares of `block`, which lies beside them but
     for rounding, in it. Columns that are not more than `least` of their own are random ones."""
-    found, shares, order = qr(block, mode="economic", pivoting=True)
+    parts: Any = qr(block, mode="economic", pivoting=True)
+    found, shares, order = parts
     left = np.empty_like(shares)
     left[:, order] = shares
     new = int(np.sum(np.abs(np.diagonal(shares)) > least))

@@ -210,7 +210,8 @@ class Bound:
         """The mean over draws of which each has inducing points of its own."""
 
         def one(key: Array, probes: Mapping[str, Probe]) -> Any:
-            return with_closed(*at_draw(key, probes), law)
+            total, looks, grams, closed = at_draw(key, probes)
+            return with_closed(total, looks, grams, closed, law)
 
         total, looks = jax.vmap(one)(jax.random.split(key, self.samples), dict(probes))
         means = {

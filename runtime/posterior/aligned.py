@@ -13,7 +13,6 @@ those of the parts. Rotations are Procrustes' (Schoenemann 1966).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -51,7 +50,7 @@ def aligned(parts: Mapping[str, Part]) -> dict[str, Part]:
 def _permuted(parts: list[Part]) -> list[Part]:
     draws = [part.draws for part in parts]
     sizes = [np.sum(d[:1] ** 2, axis=1) for d in draws]
-    order = np.argsort(-math.prod(sizes[1:], start=sizes[0])[0], kind="stable")
+    order = np.argsort(-np.prod(sizes, axis=0)[0], kind="stable")
     reference = [d[0][:, order] for d in draws]
     for _ in range(_PASSES):
         found = [_matched([d[s] for d in draws], reference) for s in range(len(draws[0]))]

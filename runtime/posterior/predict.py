@@ -275,7 +275,7 @@ def _one(
             outcome = Normal(mean, jnp.sqrt(spread))
         else:
             result[name] = _moments(outcome, own_key)
-        seen = place.new.get(words.get(name, name))
+        seen = place.new.get(str(words.get(name, name)))
         if seen is not None:
             result[name] = result[name]._replace(density=log_density_of(outcome, seen))
     return result

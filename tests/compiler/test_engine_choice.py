@@ -191,8 +191,8 @@ def test_the_plan_names_the_approximation_and_its_points():
 
 
 def test_the_plan_says_why_functions_of_a_line_do_not_run_along_it():
-    sentences = " ".join(Model.from_text(SHARED).plan({"n": 1_000, "group": 20}).sentences)
-    assert "Not along the line" in sentences and "which share no chain" in sentences
+    sentences = " ".join(Model.from_text(SHARED).plan({"n": 1_000, "group": 80}).sentences)
+    assert "Not along the line" in sentences and "a state that holds all copies" in sentences
     assert "Not along" not in " ".join(Model.from_text(LINE).plan({"n": 100}).sentences)
     assert "Not along" not in " ".join(Model.from_text(ROUGH).plan({"n": 100}).sentences)
 
