@@ -231,6 +231,7 @@ def test_each_method_goes_on_from_wherever_it_was_ended(
     assert broken.diagnostics == whole.diagnostics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "each"), [(COMPOSED, 4), pytest.param(CHOSEN, 1, id="chosen")])
 def test_compositions_go_on_from_wherever_they_were_ended(
     text: str, each: int, tmp_path: Path, ending: list[int]
