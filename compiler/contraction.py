@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import NotAffine, Term, affine_in
-from mercer.compiler.walk import names_below
+from mercer.compiler.walk import children, names_below
 from mercer.dsl.spaces import Dim, Real, ValueType
 
 
@@ -54,6 +54,33 @@ class NoContraction(Exception):
 class _Product:
     leaves: tuple[ir.Expr, ...]
     sums: tuple[Dim, ...]
+
+
+def products_in(model: ir.TypedModel, candidates: frozenset[str]) -> list[tuple[Factor, ...]]:
+    """The products of at least two of `candidates` in the laws of all outcomes, also those inside
+    a link."""
+    found: list[tuple[Factor, ...]] = []
+
+    def look(node: object) -> None:
+        if not names_below(model, node) & candidates:
+            return
+        if isinstance(node, ir.Expr):
+            try:
+                products = contraction_of(model, node, candidates).products
+            except NoContraction:
+                pass
+            else:
+                found.extend(product for product in products if len(product) > 1)
+                return
+            if isinstance(node, ir.Ref) and node.name in model.definitions:
+                look(model.definitions[node.name].value)
+                return
+        for child in children(node):
+            look(child)
+
+    for observation in model.observations.values():
+        look(observation.law)
+    return found
 
 
 def contraction_of(

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mercer.compiler import typed as ir
+from mercer.compiler.contraction import products_in
 from mercer.compiler.engines import ENGINES, Engine
 from mercer.compiler.inducing import inducing_of, unfit_for_inducing
 from mercer.compiler.inner import is_infinite
 from mercer.compiler.minibatch import rows_index
 from mercer.compiler.shapes import functions_on_shapes
 from mercer.compiler.sizes import Sizes, count_of, size_of
-from mercer.compiler.structure import Structure, analyse, owner_of
+from mercer.compiler.structure import Structure, analyse, gaussian_candidates, owner_of
 from mercer.compiler.tangents import tangential
 from mercer.compiler.walk import nodes
 from mercer.dsl.diagnostic import Diagnostic
@@ -90,6 +91,13 @@ def batches_of(structure: Structure, sizes: Sizes | None) -> tuple[Structure, Ba
         return f"`{vectors}` is taken in the frames of its points"
     if on_shape := next(iter(functions_on_shapes(found)), None):
         return f"the waves of `{on_shape}`, a function on a shape, are of all rows together"
+    for product in products_in(model, gaussian_candidates(model)):
+        if len({factor.owner for factor in product} & found.block) > 1:
+            # With draws of the predictors its natural gradient was seen to lose all numbers.
+            names = " and ".join(f"`{factor.owner}`" for factor in product)
+            return (
+                f"{names} are multiplied in an outcome, and one joint law of them does not settle"
+            )
     if why := unfit_for_inducing(found, is_deep=bool(layered)):
         return why
     if not found.locations and not found.predictors:
@@ -99,6 +107,8 @@ def batches_of(structure: Structure, sizes: Sizes | None) -> tuple[Structure, Ba
     if rows is None:
         return why
     asked = structure.asked.settings.get("svi", {})
+    if "rank" in asked:
+        return "a law of low rank, `rank`, is found from all rows together"
     count = size_of(rows, {rows: _NOMINAL_ROWS, **known})
     size = min(int(asked.get("batch", BATCH)), count)
     steps = int(asked.get("steps", STEPS))

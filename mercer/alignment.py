@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mercer.compiler import typed as ir
-from mercer.compiler.contraction import Factor, NoContraction, contraction_of
+from mercer.compiler.contraction import Factor, products_in
 from mercer.compiler.structure import gaussian_candidates
-from mercer.compiler.walk import children, names_below
 from mercer.inference import model_of
 from mercer.runtime.posterior.aligned import Part, aligned
 from mercer.runtime.posterior.fit import Fit
@@ -26,42 +24,16 @@ def align(fit: Fit) -> Any:
     model = model_of(fit.model_source, "fit")
     group = fit.idata["posterior"]
     found = getattr(group, "ds", group).copy()  # a node of ArviZ 1 holds its dataset in `ds`
-    for factors in _products(model.typed):
+    products = products_in(model.typed, gaussian_candidates(model.typed))
+    if not products:
+        raise ValueError("fit: its outcomes are made of no product of Gaussian unknowns")
+    for factors in products:
         parts = {f.key: _part(found, f) for f in factors if f.key in found}
         if len(parts) != len(factors):
             missing = next(f.key for f in factors if f.key not in found)
             raise ValueError(f"fit: its posterior has no draws of {missing}, only statistics")
         for key, part in aligned(parts).items():
             found[key] = found[key].copy(data=_back(found[key], part, factors, key))
-    return found
-
-
-def _products(model: ir.TypedModel) -> list[tuple[Factor, ...]]:
-    """Of all outcomes: the products inside their laws, also those inside a link."""
-    candidates = gaussian_candidates(model)
-    found: list[tuple[Factor, ...]] = []
-
-    def look(node: object) -> None:
-        if not names_below(model, node) & candidates:
-            return
-        if isinstance(node, ir.Expr):
-            try:
-                products = contraction_of(model, node, candidates).products
-            except NoContraction:
-                pass
-            else:
-                found.extend(product for product in products if len(product) > 1)
-                return
-            if isinstance(node, ir.Ref) and node.name in model.definitions:
-                look(model.definitions[node.name].value)
-                return
-        for child in children(node):
-            look(child)
-
-    for observation in model.observations.values():
-        look(observation.law)
-    if not found:
-        raise ValueError("fit: its outcomes are made of no product of Gaussian unknowns")
     return found
 
 

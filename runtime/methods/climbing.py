@@ -16,7 +16,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from scipy.optimize import minimize
 
-from mercer.runtime.inner import divergences, facts_of, has_laws, trace_names
+from mercer.runtime.inner import divergences, has_laws, trace_names
 from mercer.runtime.methods.density import Density
 from mercer.runtime.methods.unknowns import Unknowns
 from mercer.runtime.progress import Report
@@ -128,5 +128,4 @@ def _parts(density: Density, unravel: Any, widths: Arrays) -> Any:
         # Of a density: log prior + log likelihood - the divergences.
         return np.array([bound, bound - float(prior) + own.sum(), *own])
 
-    assert facts_of(program)
     return parts

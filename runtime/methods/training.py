@@ -4,8 +4,7 @@ Adam on the log density of a few rows at a time, that of the outcomes multiplied
 they are of all. Some rows are held out: after each pass over the others their density says whether
 the last values are the best so far, and whether it is time to stop. By MAP the unknowns are
 points, one for each member of an ensemble; by SVI they have a Normal law in unconstrained space,
-with correlations in `rank` directions
-alone (`mercer.runtime.methods.lowrank`).
+with correlations in `rank` directions alone (`mercer.runtime.methods.lowrank`).
 """
 
 from __future__ import annotations
