@@ -191,6 +191,8 @@ def ending(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     save = Checkpoint.save
 
     def counted(self: Checkpoint, *state: Any, **options: Any) -> None:
+        if self.path is None:  # a fit inside another, which is kept as a whole
+            return
         after[0] -= 1
         if after[0] < 0:  # other threads hand over nothing more either
             raise Ended
@@ -231,7 +233,6 @@ def test_each_method_goes_on_from_wherever_it_was_ended(
     assert broken.diagnostics == whole.diagnostics
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("text", "each"), [(COMPOSED, 4), pytest.param(CHOSEN, 1, id="chosen")])
 def test_compositions_go_on_from_wherever_they_were_ended(
     text: str, each: int, tmp_path: Path, ending: list[int]
@@ -248,6 +249,7 @@ def test_compositions_go_on_from_wherever_they_were_ended(
             )
         except Ended:
             times += 1
+            assert times < 100, "it never gets on"
             continue
         break
     assert times > 1
