@@ -321,7 +321,7 @@ def _factors(body: Body, use: SiteUse, function: ir.Function) -> str:
         code = body.value(expr)
         if is_infinite(space):
             text = body.arranged(code, (*use.dims, INFINITE), full=True).text
-            words.append(f"{text}.reshape({_product(body, use.dims)}, -1)")
+            words.append(f"vectors({text}, {shape}, {code.text}.shape[-1])")
         elif isinstance(space, Vector):
             own = _coordinate(space, expr)
             aligned = body.arranged(code, (*[d for d in use.dims if d != own], own))
