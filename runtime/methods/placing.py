@@ -24,6 +24,7 @@ from numpyro.handlers import substitute, trace
 from numpyro.infer.initialization import init_to_median
 from sklearn.neighbors import NearestNeighbors
 
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.engines.greedy import greedy_choice
 from mercer.runtime.engines.variational import WHITENED
 from mercer.runtime.inner import facts_of, has_laws
@@ -151,7 +152,7 @@ def _with(
 def _medians(program: ModuleType, arguments: Arguments) -> tuple[dict[str, Any], np.ndarray]:
     """The unknowns at the medians of their priors, and flat and unconstrained."""
 
-    @jax.jit
+    @quick_jit
     def medians(arrays: Arrays) -> Any:
         # Compiled, what the outcomes would take is left out.
         with (
