@@ -68,7 +68,8 @@ def walks(cloud: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
     shape = Manifold(cloud, dim=2, neighbours=10, modes=10, name="cloud")
     laplacian = shape.connection_laplacian().toarray()
     root = 1 / np.sqrt(np.diag(laplacian))
-    return shape, root, *np.linalg.eigh(root[:, None] * laplacian * root)
+    values, vectors = np.linalg.eigh(root[:, None] * laplacian * root)
+    return shape, root, values, vectors
 
 
 def by_its_law(
