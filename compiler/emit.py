@@ -123,6 +123,7 @@ class _Emitter(DataFunctions):
             f"PREDICTORS = {_dict(predictors)}",
             f"POSTERIOR = {joint!r}",
             f"APART = {_dict(own)}",
+            *([f"MULTIPLIED = {_dict(many)}"] if (many := self.plan.batches.multiplied) else []),
         ]
 
     def inner_said(self) -> list[str]:
