@@ -125,6 +125,7 @@ class _Emitter(DataFunctions):
             f"POSTERIOR = {joint!r}",
             f"APART = {_dict(own)}",
             *([f"MOVING = {moving!r}"] if (moving := moving_unknowns(self.structure)) else []),
+            *([f"MULTIPLIED = {_dict(many)}"] if (many := self.plan.batches.multiplied) else []),
         ]
 
     def inner_said(self) -> list[str]:

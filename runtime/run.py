@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,6 +53,7 @@ def run(
     checkpoint: str | Path | None = None,
     resume: bool = False,
     identity: Mapping[str, Any] | None = None,
+    judged: Callable[[Mapping[str, np.ndarray], Any], Mapping[str, np.ndarray]] | None = None,
     **options: Any,
 ) -> Fit:
     """The posterior of `program` given `bound`.
@@ -63,6 +65,9 @@ def run(
 
     `checkpoint`: a file for the state of what takes long, which `resume` goes on from; `fit.save`
     removes it. `identity` says of which model the fit is, for a checkpoint of another one.
+
+    `judged(values, posterior)`: the draws by which convergence is judged, where those of the
+    sampled values say nothing.
     """
     use_cache()
     by: Method = method or program.INFERENCE.method
@@ -114,6 +119,9 @@ def run(
     attributes |= {f"equivariance error of {k}": v.error for k, v in symmetry.items()}
     attributes |= {f"Monte Carlo floor of {k}": v.floor for k, v in symmetry.items()}
     idata = inference_data(program, bound, groups, attributes)
+    seen = found
+    if judged is not None and by == "nuts":
+        seen = replace(found, values=judged(found.values, idata["posterior"]))
     return Fit(
         idata=idata,
         program=program,
@@ -122,7 +130,7 @@ def run(
         sampled=found,
         settings=settings,
         diagnostics=(
-            *diagnose(found, method=by, depth=settings.get("depth", 10), jitter=jitter),
+            *diagnose(seen, method=by, depth=settings.get("depth", 10), jitter=jitter),
             *of_inducing(stats),
             *of_normal_law(stats),
             *sentences_of(symmetry),
