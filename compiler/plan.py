@@ -6,7 +6,7 @@ engine serves a Gaussian block.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mercer.compiler.contraction import NoContraction
@@ -34,6 +34,7 @@ from mercer.compiler.messages import (
 from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.refusals import refusals
 from mercer.compiler.sampling import Step, steps_of
+from mercer.compiler.sizes import Sizes
 from mercer.compiler.structure import Structure, analyse, owner_of
 from mercer.compiler.telling import (
     duration,
@@ -126,10 +127,9 @@ class Plan:
         return "exact" if self.engine else "direct"
 
 
-def plan(
-    structure: Structure, sizes: Mapping[str, int] | None = None, method: str = "auto"
-) -> Plan:
-    """The plan of a model, for data of the given sizes of dims where they are known.
+def plan(structure: Structure, sizes: Sizes | None = None, method: str = "auto") -> Plan:
+    """The plan of a model, for data of the given sizes of dims where they are known: the first of
+    `_ROADS` that takes it.
 
     Raises MercerError where some part has no engine yet, naming it.
     """
@@ -142,28 +142,74 @@ def plan(
         wrong = wrong_for_layers(structure, asked)
     if wrong is not None:
         raise MercerError([wrong], model.sources)
-    if layers_of(model) and (asked != "nuts" or samples_head(structure, asked)):
-        return _trained(structure, "map" if asked == "auto" else asked, sizes)
+    found = (road(structure, sizes, asked) for road in _ROADS)
+    return next(plan for plan in found if plan is not None)
+
+
+def _trained(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | None:
+    """Equivariant layers, which are optimised by stochastic gradients."""
+    model = structure.model
+    if not layers_of(model) or (asked == "nuts" and not samples_head(structure, asked)):
+        return None
+    asked = "map" if asked == "auto" else asked
+    engine = choose_engine(structure, sizes)
+    used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
+    latent = tuple(f for f in structure.latent if f in used)
+    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
+    steps = steps_of(structure, sizes)
+    training = training_of(structure, asked, engine is not None or bool(latent), sizes)
+    inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
+    sentences = [*sentences_of_plan(structure, engine, latent, {}, sampled, sizes, None, steps)]
+    if inducing:
+        sentences.insert(1, of_inducing(inducing, sizes))
+    sentences += training_sentences(structure, training, asked, sizes)
+    return Plan(
+        structure,
+        engine,
+        latent,
+        sampled,
+        steps,
+        "svi" if asked == "svi" else "nuts" if training.is_before else "map",
+        tuple(sentences),
+        inducing,
+        draws=HEAD_DRAWS if training.is_before else None,
+        training=training,
+    )
+
+
+def _batches_asked(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | None:
+    """Variational inference by minibatches, as the model asks."""
     wanting = asks_for_batches(structure, asked)
-    if wanting is not None:
-        if asked not in ("auto", "svi"):
-            raise MercerError([other_method(wanting, asked)], model.sources)
-        found = batches_of(structure, sizes)
-        if isinstance(found, str):
-            raise MercerError([no_batches(wanting, found)], model.sources)
-        return _in_batches(*found, sizes)
-    if asked in ("auto", "messages"):
-        try:
-            passing = messages_structure(model, structure.asked, sizes)
-        except NoContraction as error:
-            if asked == "messages":
-                directive = next((d for d in model.directives if d.method == "Messages"), None)
-                raise MercerError([no_messages(directive, str(error))], model.sources) from None
-        else:
-            if asked == "messages" or is_for_messages(passing):
-                return _by_messages(passing, sizes, asked)
-    if has_grams(structure):
-        return _of_grams(structure, sizes, asked)
+    if wanting is None:
+        return None
+    if asked not in ("auto", "svi"):
+        raise MercerError([other_method(wanting, asked)], structure.model.sources)
+    found = batches_of(structure, sizes)
+    if isinstance(found, str):
+        raise MercerError([no_batches(wanting, found)], structure.model.sources)
+    return _in_batches(*found, sizes)
+
+
+def _messages(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | None:
+    """Message passing between the factors of a product, where that is what there is."""
+    if asked not in ("auto", "messages"):
+        return None
+    model = structure.model
+    try:
+        passing = messages_structure(model, structure.asked, sizes)
+    except NoContraction as error:
+        if asked == "messages":
+            directive = next((d for d in model.directives if d.method == "Messages"), None)
+            raise MercerError([no_messages(directive, str(error))], model.sources) from None
+        return None
+    chosen = asked == "messages" or is_for_messages(passing)
+    return _by_messages(passing, sizes, asked) if chosen else None
+
+
+def _integrated(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
+    """What is Gaussian integrated out by an engine, the rest by a method; in batches, or another
+    model that is quick, where that would take too long."""
+    model = structure.model
     engine = choose_engine(structure, sizes)
     used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
     latent = tuple(f for f in structure.latent if f in used)
@@ -241,7 +287,7 @@ def _may_take_batches(structure: Structure, asked: str) -> bool:
     return asked in ("auto", "svi") and engines <= {"Inducing"} and not apart
 
 
-def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int] | None) -> Plan:
+def _in_batches(structure: Structure, batches: Batches, sizes: Sizes | None) -> Plan:
     """The plan of variational inference by minibatches."""
     model = structure.model
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
@@ -266,8 +312,10 @@ def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int]
     )
 
 
-def _of_grams(structure: Structure, sizes: Mapping[str, int] | None, asked: str) -> Plan:
-    """The plan of a deep kernel machine: its outcomes integrated out, or in batches."""
+def _of_grams(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | None:
+    """A deep kernel machine: its outcomes integrated out, or in batches."""
+    if not has_grams(structure):
+        return None
     model, engine = structure.model, engine_of_batches()
     flops = None if sizes is None else engine.flops(structure, sizes)
     why = unfit_for_inducing(structure, is_deep=True)
@@ -297,7 +345,7 @@ def _of_grams(structure: Structure, sizes: Mapping[str, int] | None, asked: str)
     return Plan(structure, engine, (), sampled, steps, "map", tuple(sentences), inducing, draws)
 
 
-def _by_messages(structure: Structure, sizes: Mapping[str, int] | None, asked: str) -> Plan:
+def _by_messages(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
     """The plan of message passing between the factors of a product."""
     model = structure.model
     factors = structure.contraction.factors if structure.contraction else ()
@@ -317,34 +365,6 @@ def _by_messages(structure: Structure, sizes: Mapping[str, int] | None, asked: s
         tuple(sentences),
         draws=draws,
         along=tuple(along_line_of(structure, functions, sizes).values()),
-    )
-
-
-def _trained(structure: Structure, asked: str, sizes: Mapping[str, int] | None) -> Plan:
-    """The plan of a model with equivariant layers, which are optimised by stochastic gradients."""
-    model = structure.model
-    engine = choose_engine(structure, sizes)
-    used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
-    latent = tuple(f for f in structure.latent if f in used)
-    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
-    steps = steps_of(structure, sizes)
-    training = training_of(structure, asked, engine is not None or bool(latent), sizes)
-    inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
-    sentences = [*sentences_of_plan(structure, engine, latent, {}, sampled, sizes, None, steps)]
-    if inducing:
-        sentences.insert(1, of_inducing(inducing, sizes))
-    sentences += training_sentences(structure, training, asked, sizes)
-    return Plan(
-        structure,
-        engine,
-        latent,
-        sampled,
-        steps,
-        "svi" if asked == "svi" else "nuts" if training.is_before else "map",
-        tuple(sentences),
-        inducing,
-        draws=HEAD_DRAWS if training.is_before else None,
-        training=training,
     )
 
 
@@ -390,3 +410,13 @@ def _draws(
         return None
     fitting = int(SECONDS_FOR_DRAWS * FLOPS_A_SECOND / cost / 4)
     return max(_LEAST_DRAWS, fitting) if fitting < _USUAL_DRAWS else None
+
+
+_ROADS: tuple[Callable[[Structure, Sizes | None, str], Plan | None], ...] = (
+    _trained,
+    _batches_asked,
+    _messages,
+    _of_grams,
+    _integrated,
+)
+"""From the most particular kind of model to what serves every one."""
