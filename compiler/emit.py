@@ -30,6 +30,7 @@ from mercer.compiler.plan import Plan
 from mercer.compiler.preparing import TIMELINE, DataFunctions, indented, keywords
 from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.shapes import weights_name
+from mercer.compiler.structure import moving_unknowns
 from mercer.compiler.tangents import frames_name, tangential
 from mercer.compiler.training import settings_before
 from mercer.compiler.walk import imputed
@@ -124,6 +125,7 @@ class _Emitter(DataFunctions):
             f"PREDICTORS = {_dict(predictors)}",
             f"POSTERIOR = {joint!r}",
             f"APART = {_dict(own)}",
+            *([f"MOVING = {moving!r}"] if (moving := moving_unknowns(self.structure)) else []),
         ]
 
     def inner_said(self) -> list[str]:

@@ -331,7 +331,7 @@ def _of_grams(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | N
         return None
     model, engine = structure.model, engine_of_batches()
     flops = None if sizes is None else engine.flops(structure, sizes)
-    why = unfit_for_inducing(structure, is_deep=True)
+    why = unfit_for_inducing(structure, may_move=True)
     if why is not None or not is_collapsed(structure, asked, flops):
         found = batches_of(structure, sizes)
         if isinstance(found, str):

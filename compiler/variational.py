@@ -18,7 +18,13 @@ from mercer.compiler.inner import is_infinite
 from mercer.compiler.minibatch import rows_index
 from mercer.compiler.shapes import functions_on_shapes
 from mercer.compiler.sizes import Sizes, count_of, size_of
-from mercer.compiler.structure import Structure, analyse, gaussian_candidates, owner_of
+from mercer.compiler.structure import (
+    Structure,
+    analyse,
+    gaussian_candidates,
+    moving_unknowns,
+    owner_of,
+)
 from mercer.compiler.tangents import tangential
 from mercer.compiler.walk import nodes
 from mercer.dsl.diagnostic import Diagnostic
@@ -98,7 +104,7 @@ def batches_of(structure: Structure, sizes: Sizes | None) -> tuple[Structure, Ba
             return (
                 f"{names} are multiplied in an outcome, and one joint law of them does not settle"
             )
-    if why := unfit_for_inducing(found, is_deep=bool(layered)):
+    if why := unfit_for_inducing(found, may_move=True):
         return why
     if not found.locations and not found.predictors:
         return "no outcome depends on a random function"
@@ -187,6 +193,11 @@ def batch_sentences(
         yield (
             f"Left to inference: {names}: each has a Normal law of its own in unconstrained "
             "space, which knows no correlation with the others."
+        )
+    if moving := moving_unknowns(structure):
+        yield (
+            f"Points of functions are made of {', '.join(moving)}: these start at a draw from "
+            "their prior, and inducing points are chosen where that leads."
         )
 
 

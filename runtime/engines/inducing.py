@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from mercer.runtime.engines.cholesky import diagonal_of
 from mercer.runtime.engines.dense import Observations
 from mercer.runtime.engines.evidence import SPARSE, Arrays, evidence_of, whiten
 from mercer.runtime.engines.sites import (
@@ -82,7 +83,7 @@ class Inducing(WeightSpace):
         """The most that was added to the diagonal of a covariance of inducing values, relative to
         its mean."""
         pairs = zip(self.regression.roots, self.grams, strict=True)
-        levels = [root.jitter / jnp.mean(jnp.diagonal(gram)) for root, gram in pairs]
+        levels = [root.jitter / jnp.mean(diagonal_of(gram)) for root, gram in pairs]
         return jnp.max(jnp.stack(levels))
 
     @shared_property

@@ -24,6 +24,7 @@ from numpyro.infer.util import constrain_fn, potential_energy
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.blame import NoStart, culprit_of
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.data.labels import places_of
 from mercer.runtime.kept import Kept
 
@@ -95,7 +96,9 @@ def _data_of(program: ModuleType, bound: Any) -> dict[str, Any]:
 
 def split(everything: Mapping[str, Any]) -> Arguments:
     """Arrays apart from what is structure: sizes and what was not given."""
-    arrays = {k: jnp.asarray(v) for k, v in everything.items() if isinstance(v, np.ndarray | Array)}
+    # `asarray` of JAX would compile a copy for each shape.
+    given = {k: v for k, v in everything.items() if isinstance(v, np.ndarray | Array)}
+    arrays = {k: jax.device_put(v) for k, v in given.items()}
     return Arguments(arrays, {k: v for k, v in everything.items() if k not in arrays})
 
 
@@ -139,7 +142,7 @@ class Functions:
     @cached_property
     def value_and_grad(self) -> Callable[[Array, Mapping[str, Array]], tuple[Array, Array]]:
         """(flat, arrays) -> -log density and its gradient."""
-        return jax.jit(jax.value_and_grad(self.potential))
+        return quick_jit(jax.value_and_grad(self.potential))
 
     @cached_property
     def values(self) -> Callable[[Array, Mapping[str, Array]], dict[str, Array]]:
@@ -150,7 +153,7 @@ class Functions:
                 self.model, (), dict(arrays), self.unravel(flat), return_deterministic=True
             )
 
-        return jax.jit(lambda points, arrays: jax.lax.map(lambda p: one(p, arrays), points))
+        return quick_jit(lambda points, arrays: jax.lax.map(lambda p: one(p, arrays), points))
 
 
 _FUNCTIONS: Kept[Functions] = Kept(32)
@@ -176,9 +179,9 @@ class Density:
 
     def value_and_grad(self, flat: Any) -> tuple[Array, Array]:
         """-log density at a flat point [p], and its gradient."""
-        return self.functions.value_and_grad(jnp.asarray(flat), self.arguments.arrays)
+        return self.functions.value_and_grad(np.asarray(flat), self.arguments.arrays)
 
-    def hessian_row(self, flat: Array, number: int) -> np.ndarray:
+    def hessian_row(self, flat: Any, number: int) -> np.ndarray:
         """Row `number` of the Hessian of -log density, [p]: differences of the gradient, of fourth
         order.
 
@@ -194,7 +197,7 @@ class Density:
         )
         return (8 * near - far) / (12 * _STEP)
 
-    def constrain(self, points: Array) -> dict[str, Array]:
+    def constrain(self, points: Any) -> dict[str, Array]:
         """Unknowns and deterministic values by name, for flat points [s, p]."""
         return self.functions.values(points, self.arguments.arrays)
 
@@ -226,4 +229,5 @@ class Density:
 
 
 def is_finite(values: Any) -> bool:
-    return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(values))
+    # By NumPy: a function of JAX is compiled for each shape.
+    return all(bool(np.all(np.isfinite(leaf))) for leaf in jax.tree.leaves(values))

@@ -21,6 +21,7 @@ from numpyro.infer.hmc import HMCState
 from numpyro.infer.util import ParamInfo
 
 from mercer.dsl.diagnostic import MercerError
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.methods.checkpoint import Checkpoint
 from mercer.runtime.methods.density import Density, Functions, is_finite
 from mercer.runtime.methods.draws import Draws
@@ -137,7 +138,7 @@ def _chain(functions: Functions, warmup: int, target: float, depth: int) -> Chai
         return jax.lax.fori_loop(0, count, step, (state, empty))
 
     # The kernel learns its settings when `begin` is traced: before `advance` is.
-    return Chain(jax.jit(begin), jax.jit(advance))
+    return Chain(quick_jit(begin), quick_jit(advance))
 
 
 def _kept_of(state: HMCState) -> dict[str, Array]:
@@ -154,8 +155,8 @@ def _kept_of(state: HMCState) -> dict[str, Array]:
 
 
 _BATCHED: dict[str, Callable[..., Any]] = {
-    "vectorized": lambda advance: jax.jit(jax.vmap(advance, (0, None, None))),
-    "parallel": lambda advance: jax.pmap(advance, in_axes=(0, None, None)),
+    "vectorized": lambda advance: quick_jit(jax.vmap(advance.__wrapped__, (0, None, None))),
+    "parallel": lambda advance: jax.pmap(advance.__wrapped__, in_axes=(0, None, None)),
 }
 
 

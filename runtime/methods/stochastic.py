@@ -22,6 +22,7 @@ import optax
 from jax import Array
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.engines.evidence import Moments
 from mercer.runtime.engines.inducing import Inducing
 from mercer.runtime.inner import divergences, facts_of, has_laws, is_drawn, trace_names
@@ -367,10 +368,10 @@ class Functions:
         # Of a batch an entry has few rows or none: its law averages over a pass.
         self.apart_length = 1.0 / (scale * max(1, reads))
         self.prior = standard(self.size, self.apart)
-        self.steps = jax.jit(self._steps)
-        self.whole = jax.jit(self._whole)
-        self.values = jax.jit(lambda flat, arrays: self.unknowns.values(flat, arrays)[0])
-        self.drawn = jax.jit(
+        self.steps = quick_jit(self._steps)
+        self.whole = quick_jit(self._whole)
+        self.values = quick_jit(lambda flat, arrays: self.unknowns.values(flat, arrays)[0])
+        self.drawn = quick_jit(
             lambda flat, arrays: jax.lax.map(lambda one: self.unknowns.values(one, arrays)[0], flat)
         )
 
