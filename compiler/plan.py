@@ -22,6 +22,7 @@ from mercer.compiler.deep import (
     wrong_options,
 )
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
+from mercer.compiler.grids import GridUse, grid_of
 from mercer.compiler.inducing import InducingUse, inducing_of, unfit_for_inducing
 from mercer.compiler.layers import layers_of
 from mercer.compiler.messages import DRAWS as MESSAGE_DRAWS
@@ -84,7 +85,7 @@ class Plan:
     than usual, where each is costly. `steps`: what is drawn, in which order and how. `batches`: how
     variational inference takes the rows, where it is the method. `along`: the sites of those latent
     functions that are whitened along a line. `asked`: the method that was asked for from outside
-    the model, or "auto".
+    the model, or "auto". `grid`: that of the inputs, where the engine takes one.
     """
 
     structure: Structure
@@ -100,6 +101,7 @@ class Plan:
     along: tuple[str, ...] = ()
     asked: str = "auto"
     training: Training | None = None
+    grid: GridUse | None = None
 
     @property
     def engine_name(self) -> str:
@@ -174,6 +176,7 @@ def _trained(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | No
         inducing,
         draws=HEAD_DRAWS if training.is_before else None,
         training=training,
+        grid=_grid(structure, engine, sizes),
     )
 
 
@@ -262,7 +265,17 @@ def _integrated(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
         inducing,
         draws,
         along=tuple(along.values()),
+        grid=_grid(structure, engine, sizes),
     )
+
+
+def _grid(structure: Structure, engine: Engine | None, sizes: Sizes | None) -> GridUse | None:
+    """The grid that an engine of grids takes."""
+    if engine is None or engine.name != "Grid" or sizes is None:
+        return None
+    found = grid_of(structure, sizes)
+    assert isinstance(found, GridUse)
+    return found
 
 
 def plan_of_simulation(structure: Structure, sizes: Mapping[str, int]) -> Plan:

@@ -153,6 +153,16 @@ def inverse_from_factor(lower: Array) -> Array:
     return _inverse(lower)
 
 
+@sequential_vmap
+def eigen(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues [n], rising, and eigenvectors [n, n] (columns) of a symmetric matrix.
+
+    Not to be differentiated: the derivative of a vector divides by the gaps between values.
+    """
+    vectors, values = lax.linalg.eigh(matrix, symmetrize_input=False)
+    return values, vectors
+
+
 def _inverse(lower: Array) -> Array:
     n = lower.shape[-1]
     if n <= _LEAF:

@@ -10,6 +10,7 @@ import numpyro
 from jax import Array
 
 from mercer.runtime.engines.dense import Dense, LeaveOneOut, Observations
+from mercer.runtime.engines.grid import Grid
 from mercer.runtime.engines.inducing import Inducing, held_points
 from mercer.runtime.engines.linked import block_of
 from mercer.runtime.engines.markov import Markov
@@ -28,7 +29,7 @@ from mercer.runtime.engines.terms import (
 )
 from mercer.runtime.engines.weights import WeightSpace
 
-Engine = Dense | WeightSpace | Markov | Inducing
+Engine = Dense | WeightSpace | Grid | Markov | Inducing
 
 __all__ = [
     "Affine",
@@ -36,6 +37,7 @@ __all__ = [
     "Engine",
     "Factor",
     "Gaussian",
+    "Grid",
     "Inducing",
     "LeaveOneOut",
     "Linked",
