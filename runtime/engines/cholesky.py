@@ -236,3 +236,10 @@ def _value_tangent(solution: Solution, change: Array, deviation_change: Array) -
     slope = 0.5 * (alpha[:, None] * alpha - inverse)
     shift = solution.level * jnp.mean(jnp.diagonal(change))  # jitter follows the mean diagonal
     return jnp.sum(slope * change) + shift * jnp.trace(slope) - alpha @ deviation_change
+
+
+@sequential_vmap
+def eigen(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues, rising, and eigenvectors [n, n] of a symmetric matrix."""
+    values, vectors = jnp.linalg.eigh(matrix, symmetrize_input=False)
+    return values, vectors
