@@ -14,6 +14,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "Factor",
         "Gaussian",
         "Inducing",
+        "Iterations",
         "Linked",
         "Markov",
         "RandomFunction",

@@ -17,7 +17,7 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 Method = Literal["nuts", "map", "svi", "messages"]
 
 METHODS: tuple[Method, ...] = ("nuts", "map", "svi", "messages")
-_ENGINES = ("Exact", "Kalman", "Inducing")  # the words `asked_by` of `mercer.compiler.engines`
+_ENGINES = ("Exact", "Kalman", "Inducing", "Iterative")  # the words `asked_by` of `mercer.compiler.engines`
 _APPROXIMATE = ("Laplace", "CVI")
 
 
@@ -92,7 +92,7 @@ def _no_engine(directive: ir.Directive) -> Diagnostic:
         directive.span,
         why="the method is known; this version cannot run it.",
         mend="write `NUTS()`, `MAP()`, `SVI()`, `Messages()`, `Exact()`, `Kalman()`, `Inducing()`, "
-        "`Laplace()`, `CVI()` or `Whitened()`, or leave the line out.",
+        "`Iterative()`, `Laplace()`, `CVI()` or `Whitened()`, or leave the line out.",
     )
 
 

@@ -11,6 +11,7 @@ from jax import Array
 
 from mercer.runtime.engines.dense import Dense, LeaveOneOut, Observations
 from mercer.runtime.engines.inducing import Inducing, held_points
+from mercer.runtime.engines.iterative import Iterations, Iterative
 from mercer.runtime.engines.linked import block_of
 from mercer.runtime.engines.markov import Markov
 from mercer.runtime.engines.sites import Processes, Sites
@@ -28,7 +29,7 @@ from mercer.runtime.engines.terms import (
 )
 from mercer.runtime.engines.weights import WeightSpace
 
-Engine = Dense | WeightSpace | Markov | Inducing
+Engine = Dense | WeightSpace | Markov | Inducing | Iterative
 
 __all__ = [
     "Affine",
@@ -37,6 +38,8 @@ __all__ = [
     "Factor",
     "Gaussian",
     "Inducing",
+    "Iterations",
+    "Iterative",
     "LeaveOneOut",
     "Linked",
     "Markov",
