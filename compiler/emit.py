@@ -76,8 +76,9 @@ class _Emitter(DataFunctions):
         lines += ["import jax"] if "jax." in body.replace("jax.numpy", "") else []
         lines += ["import jax.numpy as jnp", "import numpy as np", "import numpyro"]
         lines += ["from numpyro import distributions as dist", ""]
-        engine = self.plan.engine_name
-        lines += import_lines("\n".join([body, *self.layer_lines()]), model, engine)
+        engine = self.plan.engine_text
+        text = "\n".join([body, *self.layer_lines()])
+        lines += import_lines(text, model, engine.split("(")[0])
         settings = dict(self.plan.settings)
         lines += [
             "",
@@ -200,6 +201,7 @@ class _Emitter(DataFunctions):
         arguments += [f"{self.identifiers[n]}=None" for n in self.ordering]
         optional = (*self.law_names(), *self.messages, *self.layer_laws)
         arguments += [f"{self.identifiers[n]}=None" for n in optional]
+        arguments += ["solved=None"] if plan.is_iterative else []
         reads += [*self.ordering, *plan.sampled, *self.layer_laws]
         known = [self.identifiers[n] for n in reads]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
@@ -234,6 +236,7 @@ class _Emitter(DataFunctions):
         if joint:
             laws = ", ".join(f"{o!r}: laws[{o!r}]" for o in joint)
             values = ", ".join(f"{o!r}: {self.identifiers[o]}" for o in joint)
+            engine = "ENGINE.at(solved)" if plan.is_iterative else "ENGINE"
             keeps = ", ".join(f"{o!r}: {self._keep(o)}" for o in joint)
             body.lines.append(
                 "observe(\n"
@@ -242,7 +245,7 @@ class _Emitter(DataFunctions):
                 f"        {{{laws}}},\n"
                 f"        {{{values}}},\n"
                 f"        keep={{{keeps}}},\n"
-                "        engine=ENGINE,\n"
+                f"        engine={engine},\n"
                 "        quantities={k: q for k, q in quantities(**known).items()"
                 " if k not in LATENT},\n"
                 "    )"

@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from mercer.compiler import typed as ir
 from mercer.compiler.grids import GridUse, axis_words, grid_of, grid_site, operations
 from mercer.compiler.inducing import inducing_of, unfit_for_inducing
+from mercer.compiler.iterative import (
+    detail_of_iterative,
+    iterative_bytes,
+    iterative_flops,
+    unfit_for_iterative,
+)
 from mercer.compiler.line import is_joint, line_of, states_of, waves_of, why_no_line
 from mercer.compiler.shapes import copies_of, functions_on_shapes, modes_of, shape_of
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
@@ -318,6 +324,16 @@ ENGINES: tuple[Engine, ...] = (
         "approximately, through the values of the functions at inducing points, by a lower bound "
         "of the density (Titsias 2009)",
         is_exact=False,
+    ),
+    Engine(
+        "Iterative",
+        "Iterative",
+        unfit_for_iterative,
+        iterative_flops,
+        iterative_bytes,
+        "to a tolerance, by conjugate gradients, without storing a covariance",
+        is_exact=False,
+        detail=detail_of_iterative,
     ),
 )
 

@@ -15,6 +15,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "Gaussian",
         "Grid",
         "Inducing",
+        "Iterations",
         "Linked",
         "Markov",
         "RandomFunction",

@@ -22,6 +22,7 @@ _ENGINES = (
     "Kronecker",
     "Kalman",
     "Inducing",
+    "Iterative",
 )  # the words `asked_by` of `mercer.compiler.engines`
 _APPROXIMATE = ("Laplace", "CVI")
 
@@ -97,7 +98,7 @@ def _no_engine(directive: ir.Directive) -> Diagnostic:
         directive.span,
         why="the method is known; this version cannot run it.",
         mend="write `NUTS()`, `MAP()`, `SVI()`, `Messages()`, `Exact()`, `Kronecker()`, `Kalman()`, "
-        "`Inducing()`, `Laplace()`, `CVI()` or `Whitened()`, or leave the line out.",
+        "`Inducing()`, `Iterative()`, `Laplace()`, `CVI()` or `Whitened()`, or leave the line out.",
     )
 
 

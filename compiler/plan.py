@@ -24,6 +24,8 @@ from mercer.compiler.deep import (
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.grids import GridUse, grid_of
 from mercer.compiler.inducing import InducingUse, inducing_of, unfit_for_inducing
+from mercer.compiler.iterative import LEAST_DRAWS as ITERATIVE_DRAWS
+from mercer.compiler.iterative import engine_text, wrong_method
 from mercer.compiler.layers import layers_of
 from mercer.compiler.messages import DRAWS as MESSAGE_DRAWS
 from mercer.compiler.messages import (
@@ -109,9 +111,21 @@ class Plan:
         return self.engine.name if self.engine else ""
 
     @property
+    def engine_text(self) -> str:
+        """What the program calls to integrate the block out."""
+        return engine_text(self.structure) if self.is_iterative else self.engine_name
+
+    @property
+    def is_iterative(self) -> bool:
+        """Whether the block is solved for, and its solution an argument of the density."""
+        return self.engine_name == "Iterative"
+
+    @property
     def settings(self) -> Mapping[str, float]:
         """What the model says of the method that was chosen, and the plan where it is silent."""
         own = {} if self.draws is None else {"draws": float(self.draws)}
+        if self.is_iterative:
+            own["restarts"] = 1.0  # each takes as long as all the rest
         if self.training is not None and not self.training.is_before:
             own |= dict(self.training.settings)
         if self.batches is not None:
@@ -214,6 +228,9 @@ def _integrated(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
     model that is quick, where that would take too long."""
     model = structure.model
     engine = choose_engine(structure, sizes)
+    is_iterative = engine is not None and engine.name == "Iterative"
+    if is_iterative and (wrong := wrong_method(structure, asked)) is not None:
+        raise MercerError([wrong], model.sources)
     used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
     latent = tuple(f for f in structure.latent if f in used)
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
@@ -242,7 +259,14 @@ def _integrated(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
         found = batches_of(structure, sizes)
         if not isinstance(found, str):
             return _in_batches(*found, sizes)
-    chosen, reason = _method(asked, cost, latent, along, sampled)
+    if is_iterative and asked == "auto":
+        chosen: Method = "map"
+        reason = (
+            "The mode is found by L-BFGS from one start, and the uncertainty around it by "
+            "Laplace's approximation."
+        )
+    else:
+        chosen, reason = _method(asked, cost, latent, along, sampled)
     inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
     draws = _draws(structure, engine, chosen, cost)
     sentences = [*sentences_of_plan(structure, engine, latent, along, sampled, sizes, cost, steps)]
@@ -422,7 +446,8 @@ def _draws(
     if method == "nuts" or engine is None or cost is None or "draws" in asked:
         return None
     fitting = int(SECONDS_FOR_DRAWS * FLOPS_A_SECOND / cost / 4)
-    return max(_LEAST_DRAWS, fitting) if fitting < _USUAL_DRAWS else None
+    least = ITERATIVE_DRAWS if engine.name == "Iterative" else _LEAST_DRAWS
+    return max(least, fitting) if fitting < _USUAL_DRAWS else None
 
 
 _ROADS: tuple[Callable[[Structure, Sizes | None, str], Plan | None], ...] = (

@@ -27,6 +27,7 @@ from mercer.runtime.posterior.diagnose import (
     diagnose,
     of_inducing,
     of_normal_law,
+    of_solves,
 )
 from mercer.runtime.posterior.fit import Fit
 from mercer.runtime.posterior.groups import (
@@ -114,7 +115,8 @@ def run(
     jitter = {k: v for k, v in stats.items() if k in LEAST_JITTER}
     most = {k: float(np.max(v)) for k, v in jitter.items()}
     quality = {k: float(np.mean(stats[k])) for k in ("bound", "unexplained") if k in stats}
-    attributes = {"created_by": "mercer", **settings, **most, **quality}
+    reached = {k: float(np.max(stats[k])) for k in ("residual", "iterations") if k in stats}
+    attributes = {"created_by": "mercer", **settings, **most, **quality, **reached}
     symmetry = _equivariance(program, arguments, found, seed)
     attributes |= {f"equivariance error of {k}": v.error for k, v in symmetry.items()}
     attributes |= {f"Monte Carlo floor of {k}": v.floor for k, v in symmetry.items()}
@@ -133,6 +135,7 @@ def run(
             *diagnose(seen, method=by, depth=settings.get("depth", 10), jitter=jitter),
             *of_inducing(stats),
             *of_normal_law(stats),
+            *of_solves(stats, getattr(program.ENGINE, "tolerance", 0.0)),
             *sentences_of(symmetry),
             *statistics_note(groups, found.chains * found.draws),
         ),

@@ -12,6 +12,7 @@ from jax import Array
 from mercer.runtime.engines.dense import Dense, LeaveOneOut, Observations
 from mercer.runtime.engines.grid import Grid
 from mercer.runtime.engines.inducing import Inducing, held_points
+from mercer.runtime.engines.iterative import Iterations, Iterative
 from mercer.runtime.engines.linked import block_of
 from mercer.runtime.engines.markov import Markov
 from mercer.runtime.engines.sites import Processes, Sites
@@ -29,7 +30,7 @@ from mercer.runtime.engines.terms import (
 )
 from mercer.runtime.engines.weights import WeightSpace
 
-Engine = Dense | WeightSpace | Grid | Markov | Inducing
+Engine = Dense | WeightSpace | Grid | Markov | Inducing | Iterative
 
 __all__ = [
     "Affine",
@@ -39,6 +40,8 @@ __all__ = [
     "Gaussian",
     "Grid",
     "Inducing",
+    "Iterations",
+    "Iterative",
     "LeaveOneOut",
     "Linked",
     "Markov",
