@@ -54,6 +54,7 @@ class Hosts:
         self._signs: dict[int, str] = {}
         self._silent: dict[int, int] = dict.fromkeys(self._others, 0)
         self._ended: dict[int, str] = {}
+        self._gone: dict[int, str] = {}
         self._compared = 0
 
     @property
@@ -162,28 +163,31 @@ class Hosts:
         process 0 did not end well."""
         if self._over.is_set():
             return
-        with contextlib.suppress(Exception):
-            self._client.key_value_set(
-                f"mercer/end/{self.rank}", how or _DONE, allow_overwrite=True
-            )
+        self._say("end", how or _DONE)
         try:
-            if self.is_first:
-                start = time.monotonic()
-                while time.monotonic() - start < _FAREWELL and any(
-                    k not in self._ended and self._silent[k] < _SUSPECT for k in self._others
-                ):
-                    time.sleep(0.1)
-            elif how is None:
+            if not self.is_first and how is None:
                 while 0 not in self._ended:
                     self._check(0, _SILENT)
                     time.sleep(0.1)
                 self._check(0, _SILENT)
         finally:
+            self._say("gone", how or _DONE)
+            if self.is_first:
+                self._see_off()
             self._over.set()
-            if self._service is not None and self._service.stdin is not None:
-                with contextlib.suppress(OSError):
-                    self._service.stdin.write("over\n")
-                    self._service.stdin.close()
+            _shut_down(self._service)
+
+    def _see_off(self) -> None:
+        """Waits until the others have heard how this one ended: without it they cannot be."""
+        start = time.monotonic()
+        while time.monotonic() - start < _FAREWELL and any(
+            k not in self._gone and self._silent[k] < _SUSPECT for k in self._others
+        ):
+            time.sleep(0.1)
+
+    def _say(self, what: str, text: str) -> None:
+        with contextlib.suppress(RuntimeError):  # nobody hears it
+            self._client.key_value_set(f"mercer/{what}/{self.rank}", text, allow_overwrite=True)
 
     def __enter__(self) -> Hosts:
         return self
@@ -218,7 +222,7 @@ class Hosts:
             init_timeout=max(1, round(patience)),
             shutdown_timeout=1,
             heartbeat_timeout=600,
-            # What JAX calls instead of ending the process; it cannot be called, but is an exception.
+            # Instead of ending the process: JAX cannot call it from Python and raises that here.
             missed_heartbeat_callback=lambda status: None,
             use_compression=True,
         )
@@ -245,7 +249,7 @@ class Hosts:
                     f"mercer/sign/{self.rank}", str(beat), allow_overwrite=True
                 )
                 signs = self._by_rank("mercer/sign/")
-                self._ended = self._by_rank("mercer/end/")
+                self._ended, self._gone = map(self._by_rank, ("mercer/end/", "mercer/gone/"))
             except RuntimeError:  # where the processes meet there is nobody any more
                 signs = self._signs
             for other in self._others:
@@ -348,6 +352,18 @@ def _different(first: Mapping[str, Any], own: Mapping[str, Any], names: list[str
         long = max(len(str(then)), len(str(now))) > 60  # a digest
         found.append(f"{name} is not the same" if long else f"{name} is {now} there, {then} here")
     return found
+
+
+def _shut_down(service: subprocess.Popen[str] | None) -> None:
+    """Ends JAX's part of it, then the coordinator, where it is this process's child."""
+    import jax
+
+    with contextlib.suppress(RuntimeError):
+        jax.distributed.shutdown()
+    if service is not None and service.stdin is not None:
+        with contextlib.suppress(OSError):
+            service.stdin.write("over\n")
+            service.stdin.close()
 
 
 def _serve(port: int, processes: int) -> subprocess.Popen[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,5 +100,7 @@ def joined(
     check_together(plan, model.typed, group["processes"], chains)
     with waiting("Waiting for the other processes", quiet=quiet):
         hosts = distributed(**group)
+    # A library of JAX tells standard output whom it is connected to; a fit tells it nothing.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     with hosts:
         yield
