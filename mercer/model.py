@@ -284,11 +284,13 @@ class Model:
             )  # fmt: skip
         from mercer.contradictions import check_contradictions
 
-        self.plan(infer=infer)  # refuses what has no engine before any data are read
+        # Refuses what has no engine before any data are read.
+        self._check_together(self.plan(infer=infer), chains)
         self._refuse_nothing_unknown()
         bound = self.bind(data, columns=columns)
         check_contradictions(self.typed, bound)
         plan = self.plan(bound.sizes, infer)
+        self._check_together(plan, chains)
         if self.choice is not None:
             from mercer.choosing import fit_chosen
 
@@ -310,6 +312,14 @@ class Model:
             checkpoint=checkpoint,
             resume=resume,
         )
+
+    def _check_together(self, plan: Plan, chains: int | None) -> None:
+        """That the processes of the fit, where it has several, have something to share."""
+        from mercer.compiler.together import check_together
+        from mercer.runtime.hosts import hosts
+
+        if hosts().count > 1:
+            check_together(plan, self.typed, hosts().count, chains)
 
     def _refuse_nothing_unknown(self) -> None:
         if self.typed.unknowns or self.typed.functions:
