@@ -26,6 +26,7 @@ from numpyro.infer.initialization import init_to_median, init_to_sample
 from numpyro.primitives import Messenger
 from sklearn.neighbors import NearestNeighbors
 
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.engines.greedy import greedy_choice
 from mercer.runtime.engines.variational import WHITENED
 from mercer.runtime.inner import facts_of, has_laws
@@ -191,7 +192,7 @@ def _medians(
         own = name.removesuffix(f".{STANDARD}").removesuffix(f".{SHARE}")
         return drawn(site) if own in moving else median(site)
 
-    @jax.jit
+    @quick_jit
     def medians(arrays: Arrays) -> Any:
         # Compiled, what the outcomes would take is left out.
         with (
