@@ -335,6 +335,7 @@ def test_a_reopened_machine_predicts_the_same(tmp_path):
         (("nu = 10", "nu = -1"), "M245.*`nu` must be `Positive`"),
         (("nu = 10", "nu ~ HalfNormal(1)"), "M304.*`nu` of `h` as an unknown"),
         (("lengthscale = 1, scale = 1", "lengthscale[d] ~ LogNormal(0, 1)"), "M204"),
+        (("-> Real^inf ~", "-> Real^2 ~"), "M210.*`nu` belongs to layers"),
         (("f : Real^inf", "f : Real^3"), "M221.*`Real\\^3` is wanted"),
         (("f(h(x))", "f(2 * h(x))"), "M304.*of anything but a layer"),
         (("f(h(x))", "f(h(x)) + f(h(2 * x))"), "M304.*at several places"),
