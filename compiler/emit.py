@@ -35,6 +35,7 @@ from mercer.compiler.tangents import frames_name, tangential
 from mercer.compiler.training import settings_before
 from mercer.compiler.walk import imputed
 from mercer.compiler.waves import shapes_made, shapes_shown
+from mercer.compiler.waving import waves_asked
 from mercer.dsl.spaces import Field
 
 Write = Callable[[Body], str | None]
@@ -76,13 +77,13 @@ class _Emitter(DataFunctions):
         lines += ["import jax"] if "jax." in body.replace("jax.numpy", "") else []
         lines += ["import jax.numpy as jnp", "import numpy as np", "import numpyro"]
         lines += ["from numpyro import distributions as dist", ""]
-        engine = self.plan.engine_name
+        engine = engine_text(self.plan)
         lines += import_lines("\n".join([body, *self.layer_lines()]), model, engine)
         settings = dict(self.plan.settings)
         lines += [
             "",
             f"INFERENCE = Inference({self.plan.lane!r}, {self.plan.method!r}, {settings!r})",
-            f"ENGINE = {engine or None}",
+            f"ENGINE = {engine_text(self.plan)}",
             *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
             *([f"PREPARED = {self.prepared()!r}"] if self.waves else []),
             *([f"SHOWN = {shapes_shown(self.structure)!r}"] if self.waves else []),
@@ -440,6 +441,14 @@ class _Emitter(DataFunctions):
             if not d.is_data and not isinstance(d.type.space, Field)  # too large to be kept
         ]
         return {name: body.reference(name) for name in kept}
+
+
+def engine_text(plan: Plan) -> str:
+    """The engine of a program, with what the model says of it."""
+    waves = waves_asked(plan.structure) if plan.engine_name == "Features" else None
+    if waves is not None:
+        return f"waves_of({waves.count}, {waves.kind!r})"
+    return plan.engine_name or "None"
 
 
 def _with_commas(lines: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ from mercer.compiler.line import is_joint, line_of, states_of, waves_of, why_no_
 from mercer.compiler.shapes import copies_of, functions_on_shapes, modes_of, shape_of
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure
+from mercer.compiler.waving import columns_of, waves_text, why_no_waves
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.stdlib.kernels.stationary import SHORTEST, harmonics, left_out
 
@@ -212,6 +213,24 @@ def _inducing_bytes(structure: Structure, sizes: Sizes) -> float:
     return 8.0 * (6 * rows * columns + 8 * columns**2)
 
 
+def _no_waves(structure: Structure, sizes: Sizes | None) -> str | None:
+    return why_no_waves(structure)
+
+
+def _waves_flops(structure: Structure, sizes: Sizes) -> float:
+    rows, columns = rows_of(structure, sizes), columns_of(structure) + _width(structure, sizes)
+    return 4.0 * rows * columns**2 + columns**3
+
+
+def _waves_bytes(structure: Structure, sizes: Sizes) -> float:
+    rows, columns = rows_of(structure, sizes), columns_of(structure) + _width(structure, sizes)
+    return 8.0 * (6 * rows * columns + 3 * columns**2)
+
+
+def _waves_detail(structure: Structure, sizes: Sizes | None) -> str:
+    return waves_text(structure)
+
+
 MOST_APART = 600
 """Cells without a value, and finite unknowns, that a grid is solved without exactly: as
 `mercer.runtime.engines.grid` has it."""
@@ -318,6 +337,16 @@ ENGINES: tuple[Engine, ...] = (
         "approximately, through the values of the functions at inducing points, by a lower bound "
         "of the density (Titsias 2009)",
         is_exact=False,
+    ),
+    Engine(
+        "Features",
+        "Features",
+        _no_waves,
+        _waves_flops,
+        _waves_bytes,
+        "approximately, through random waves that functions are sums of (Rahimi & Recht 2007)",
+        is_exact=False,
+        detail=_waves_detail,
     ),
 )
 
