@@ -17,7 +17,12 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 Method = Literal["nuts", "map", "svi", "messages"]
 
 METHODS: tuple[Method, ...] = ("nuts", "map", "svi", "messages")
-_ENGINES = ("Exact", "Kalman", "Inducing", "Iterative")  # the words `asked_by` of `mercer.compiler.engines`
+_ENGINES = (
+    "Exact",
+    "Kalman",
+    "Inducing",
+    "Iterative",
+)  # the words `asked_by` of `mercer.compiler.engines`
 _APPROXIMATE = ("Laplace", "CVI")
 
 

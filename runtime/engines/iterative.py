@@ -115,9 +115,7 @@ class Iterations:
     probes: int = 10
     solution: Solved | None = None
 
-    def __call__(
-        self, processes: Processes, sites: Sites, observations: Observations
-    ) -> Iterative:
+    def __call__(self, processes: Processes, sites: Sites, observations: Observations) -> Iterative:
         return Iterative(processes, sites, observations, settings=self)
 
     def at(self, solution: Solved | None) -> Iterations:
@@ -382,9 +380,7 @@ def _known_part(rebuild: Any, found: Solved, given: Any) -> Array:
     """<M^-1 - mean v v', P> as a function of P, what is known of C in closed form."""
     matrix = rebuild(given)
     low, variance = low_root(matrix, found.places), matrix.noise**2
-    by = jax.tree.map(
-        lax.stop_gradient, preconditioner(low, variance, found.basis, found.image)
-    )
+    by = jax.tree.map(lax.stop_gradient, preconditioner(low, variance, found.basis, found.image))
     whole = jnp.sum(low * by.solve(low)) + by.inverse_diagonal @ variance
     seen = jnp.sum((found.turned @ low.T) ** 2, axis=1) + found.turned**2 @ variance
     return whole - jnp.mean(seen)

@@ -275,6 +275,4 @@ def _picked_weights(part: Part, places: Array) -> Part:
         return part._replace(index=places)
     labels = None if site.labels is None else jnp.asarray(site.labels)[places]
     features = jnp.asarray(site.features)[places]
-    return part._replace(
-        site=replace(site, features=features, labels=labels, size=len(places))
-    )
+    return part._replace(site=replace(site, features=features, labels=labels, size=len(places)))

@@ -139,9 +139,7 @@ def _climb(
     point, result = start, None
     for count in path.stretches(steps):
         options = {"maxiter": count, "maxfun": 3 * count, **ends}
-        result = cast(
-            Any, minimize(evaluate, point, jac=True, method="L-BFGS-B", options=options)
-        )
+        result = cast(Any, minimize(evaluate, point, jac=True, method="L-BFGS-B", options=options))
         point = result.x
     over = _Climbed(True, np.asarray(result.x), float(result.fun), np.zeros(0), np.zeros((0, 0)))
     tally.add(over.lowest, 0, ended=1)
