@@ -1,11 +1,11 @@
-"""Conjugate gradients beside those of GPyTorch: seconds of a fit step, iterations, gradient error.
+"""Conjugate gradients beside those of GPyTorch: seconds of a fit step, iterations, gradients.
 
-A function of four inputs under an RBF kernel with a lengthscale for each, Normal noise, synthetic of
-seed 0. A step is one log density with its gradient; the hyperparameters go along a straight path
-from a start to near the mode, as an optimiser would, the same for all. One thread, CPU time, without
-compiling; the same tolerance, rank of the preconditioner and number of probes. Mercer ends where the
-residual of each right side is below the tolerance, GPyTorch where their mean is. GPyTorch stores the
-Gram matrix, in numbers of the precision that is named; Mercer computes it anew, in float64.
+A function of four inputs under an RBF kernel with a lengthscale for each, Normal noise, synthetic
+of seed 0. A step is one log density with its gradient; the hyperparameters go along a straight
+path from a start to near the mode, as an optimiser would, the same for all. One thread, CPU time,
+without compiling; the same tolerance, rank of the preconditioner and number of probes. Mercer ends
+where the residual of each right side is below the tolerance, GPyTorch where their mean is. GPyTorch
+stores the Gram matrix, in the precision that is named; Mercer computes it anew, in float64.
 
     python benchmarks/iterative.py [--rows 20000] [--steps 6] [--tolerance 1e-3]
         [--peer PYTHON] [--precision float64] [--what speed gradient]

@@ -1,4 +1,4 @@
-"""Laws of solves by conjugate gradients: the dense engine's answers, to a tolerance that is told."""
+"""Laws of solves by conjugate gradients: the dense engine's answers, to a told tolerance."""
 
 import jax
 import jax.numpy as jnp
