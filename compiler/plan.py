@@ -6,7 +6,7 @@ engine serves a Gaussian block.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mercer.compiler.contraction import NoContraction
@@ -22,6 +22,7 @@ from mercer.compiler.deep import (
     wrong_options,
 )
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
+from mercer.compiler.grids import GridUse, grid_of
 from mercer.compiler.inducing import InducingUse, inducing_of, unfit_for_inducing
 from mercer.compiler.iterative import LEAST_DRAWS as ITERATIVE_DRAWS
 from mercer.compiler.iterative import engine_text, wrong_method
@@ -36,6 +37,7 @@ from mercer.compiler.messages import (
 from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.refusals import refusals
 from mercer.compiler.sampling import Step, steps_of
+from mercer.compiler.sizes import Sizes
 from mercer.compiler.structure import Structure, analyse, owner_of
 from mercer.compiler.telling import (
     duration,
@@ -85,7 +87,7 @@ class Plan:
     than usual, where each is costly. `steps`: what is drawn, in which order and how. `batches`: how
     variational inference takes the rows, where it is the method. `along`: the sites of those latent
     functions that are whitened along a line. `asked`: the method that was asked for from outside
-    the model, or "auto".
+    the model, or "auto". `grid`: that of the inputs, where the engine takes one.
     """
 
     structure: Structure
@@ -101,6 +103,7 @@ class Plan:
     along: tuple[str, ...] = ()
     asked: str = "auto"
     training: Training | None = None
+    grid: GridUse | None = None
 
     @property
     def engine_name(self) -> str:
@@ -140,10 +143,9 @@ class Plan:
         return "exact" if self.engine else "direct"
 
 
-def plan(
-    structure: Structure, sizes: Mapping[str, int] | None = None, method: str = "auto"
-) -> Plan:
-    """The plan of a model, for data of the given sizes of dims where they are known.
+def plan(structure: Structure, sizes: Sizes | None = None, method: str = "auto") -> Plan:
+    """The plan of a model, for data of the given sizes of dims where they are known: the first of
+    `_ROADS` that takes it.
 
     Raises MercerError where some part has no engine yet, naming it.
     """
@@ -156,28 +158,75 @@ def plan(
         wrong = wrong_for_layers(structure, asked)
     if wrong is not None:
         raise MercerError([wrong], model.sources)
-    if layers_of(model) and (asked != "nuts" or samples_head(structure, asked)):
-        return _trained(structure, "map" if asked == "auto" else asked, sizes)
+    found = (road(structure, sizes, asked) for road in _ROADS)
+    return next(plan for plan in found if plan is not None)
+
+
+def _trained(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | None:
+    """Equivariant layers, which are optimised by stochastic gradients."""
+    model = structure.model
+    if not layers_of(model) or (asked == "nuts" and not samples_head(structure, asked)):
+        return None
+    asked = "map" if asked == "auto" else asked
+    engine = choose_engine(structure, sizes)
+    used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
+    latent = tuple(f for f in structure.latent if f in used)
+    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
+    steps = steps_of(structure, sizes)
+    training = training_of(structure, asked, engine is not None or bool(latent), sizes)
+    inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
+    sentences = [*sentences_of_plan(structure, engine, latent, {}, sampled, sizes, None, steps)]
+    if inducing:
+        sentences.insert(1, of_inducing(inducing, sizes))
+    sentences += training_sentences(structure, training, asked, sizes)
+    return Plan(
+        structure,
+        engine,
+        latent,
+        sampled,
+        steps,
+        "svi" if asked == "svi" else "nuts" if training.is_before else "map",
+        tuple(sentences),
+        inducing,
+        draws=HEAD_DRAWS if training.is_before else None,
+        training=training,
+        grid=_grid(structure, engine, sizes),
+    )
+
+
+def _batches_asked(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | None:
+    """Variational inference by minibatches, as the model asks."""
     wanting = asks_for_batches(structure, asked)
-    if wanting is not None:
-        if asked not in ("auto", "svi"):
-            raise MercerError([other_method(wanting, asked)], model.sources)
-        found = batches_of(structure, sizes)
-        if isinstance(found, str):
-            raise MercerError([no_batches(wanting, found)], model.sources)
-        return _in_batches(*found, sizes)
-    if asked in ("auto", "messages"):
-        try:
-            passing = messages_structure(model, structure.asked, sizes)
-        except NoContraction as error:
-            if asked == "messages":
-                directive = next((d for d in model.directives if d.method == "Messages"), None)
-                raise MercerError([no_messages(directive, str(error))], model.sources) from None
-        else:
-            if asked == "messages" or is_for_messages(passing):
-                return _by_messages(passing, sizes, asked)
-    if has_grams(structure):
-        return _of_grams(structure, sizes, asked)
+    if wanting is None:
+        return None
+    if asked not in ("auto", "svi"):
+        raise MercerError([other_method(wanting, asked)], structure.model.sources)
+    found = batches_of(structure, sizes)
+    if isinstance(found, str):
+        raise MercerError([no_batches(wanting, found)], structure.model.sources)
+    return _in_batches(*found, sizes)
+
+
+def _messages(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | None:
+    """Message passing between the factors of a product, where that is what there is."""
+    if asked not in ("auto", "messages"):
+        return None
+    model = structure.model
+    try:
+        passing = messages_structure(model, structure.asked, sizes)
+    except NoContraction as error:
+        if asked == "messages":
+            directive = next((d for d in model.directives if d.method == "Messages"), None)
+            raise MercerError([no_messages(directive, str(error))], model.sources) from None
+        return None
+    chosen = asked == "messages" or is_for_messages(passing)
+    return _by_messages(passing, sizes, asked) if chosen else None
+
+
+def _integrated(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
+    """What is Gaussian integrated out by an engine, the rest by a method; in batches, or another
+    model that is quick, where that would take too long."""
+    model = structure.model
     engine = choose_engine(structure, sizes)
     is_iterative = engine is not None and engine.name == "Iterative"
     if is_iterative and (wrong := wrong_method(structure, asked)) is not None:
@@ -240,7 +289,17 @@ def plan(
         inducing,
         draws,
         along=tuple(along.values()),
+        grid=_grid(structure, engine, sizes),
     )
+
+
+def _grid(structure: Structure, engine: Engine | None, sizes: Sizes | None) -> GridUse | None:
+    """The grid that an engine of grids takes."""
+    if engine is None or engine.name != "Grid" or sizes is None:
+        return None
+    found = grid_of(structure, sizes)
+    assert isinstance(found, GridUse)
+    return found
 
 
 def plan_of_simulation(structure: Structure, sizes: Mapping[str, int]) -> Plan:
@@ -265,7 +324,7 @@ def _may_take_batches(structure: Structure, asked: str) -> bool:
     return asked in ("auto", "svi") and engines <= {"Inducing"} and not apart
 
 
-def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int] | None) -> Plan:
+def _in_batches(structure: Structure, batches: Batches, sizes: Sizes | None) -> Plan:
     """The plan of variational inference by minibatches."""
     model = structure.model
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
@@ -290,11 +349,13 @@ def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int]
     )
 
 
-def _of_grams(structure: Structure, sizes: Mapping[str, int] | None, asked: str) -> Plan:
-    """The plan of a deep kernel machine: its outcomes integrated out, or in batches."""
+def _of_grams(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | None:
+    """A deep kernel machine: its outcomes integrated out, or in batches."""
+    if not has_grams(structure):
+        return None
     model, engine = structure.model, engine_of_batches()
     flops = None if sizes is None else engine.flops(structure, sizes)
-    why = unfit_for_inducing(structure, is_deep=True)
+    why = unfit_for_inducing(structure, may_move=True)
     if why is not None or not is_collapsed(structure, asked, flops):
         found = batches_of(structure, sizes)
         if isinstance(found, str):
@@ -321,7 +382,7 @@ def _of_grams(structure: Structure, sizes: Mapping[str, int] | None, asked: str)
     return Plan(structure, engine, (), sampled, steps, "map", tuple(sentences), inducing, draws)
 
 
-def _by_messages(structure: Structure, sizes: Mapping[str, int] | None, asked: str) -> Plan:
+def _by_messages(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
     """The plan of message passing between the factors of a product."""
     model = structure.model
     factors = structure.contraction.factors if structure.contraction else ()
@@ -341,34 +402,6 @@ def _by_messages(structure: Structure, sizes: Mapping[str, int] | None, asked: s
         tuple(sentences),
         draws=draws,
         along=tuple(along_line_of(structure, functions, sizes).values()),
-    )
-
-
-def _trained(structure: Structure, asked: str, sizes: Mapping[str, int] | None) -> Plan:
-    """The plan of a model with equivariant layers, which are optimised by stochastic gradients."""
-    model = structure.model
-    engine = choose_engine(structure, sizes)
-    used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
-    latent = tuple(f for f in structure.latent if f in used)
-    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
-    steps = steps_of(structure, sizes)
-    training = training_of(structure, asked, engine is not None or bool(latent), sizes)
-    inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
-    sentences = [*sentences_of_plan(structure, engine, latent, {}, sampled, sizes, None, steps)]
-    if inducing:
-        sentences.insert(1, of_inducing(inducing, sizes))
-    sentences += training_sentences(structure, training, asked, sizes)
-    return Plan(
-        structure,
-        engine,
-        latent,
-        sampled,
-        steps,
-        "svi" if asked == "svi" else "nuts" if training.is_before else "map",
-        tuple(sentences),
-        inducing,
-        draws=HEAD_DRAWS if training.is_before else None,
-        training=training,
     )
 
 
@@ -415,3 +448,13 @@ def _draws(
     fitting = int(SECONDS_FOR_DRAWS * FLOPS_A_SECOND / cost / 4)
     least = ITERATIVE_DRAWS if engine.name == "Iterative" else _LEAST_DRAWS
     return max(least, fitting) if fitting < _USUAL_DRAWS else None
+
+
+_ROADS: tuple[Callable[[Structure, Sizes | None, str], Plan | None], ...] = (
+    _trained,
+    _batches_asked,
+    _messages,
+    _of_grams,
+    _integrated,
+)
+"""From the most particular kind of model to what serves every one."""

@@ -186,8 +186,11 @@ class Model:
         """The plan in sentences, one a line; with sizes and costs where there are data."""
         if data is None:
             return "\n".join(self.plan(infer=infer).sentences)
+        from mercer.compiler.grids import is_count
+
         bound = self.bind(data, columns=columns)
-        sizes = ", ".join(f"{dim} = {size}" for dim, size in bound.sizes.items())
+        named = {dim: size for dim, size in bound.sizes.items() if not is_count(dim)}
+        sizes = ", ".join(f"{dim} = {size}" for dim, size in named.items())
         lines = [bound.describe(), ""]
         for said in bound.warnings:
             lines += [said.render(bound.needs.sources), ""]
@@ -220,7 +223,10 @@ class Model:
             return data
         needs = needs_of(self.typed)
         tables = read(data, columns=columns)
-        return bind(needs, tables, require_outcomes=require_outcomes)
+        bound = bind(needs, tables, require_outcomes=require_outcomes)
+        from mercer.gridded import with_grid
+
+        return with_grid(self, bound)
 
     def program(self, plan: Plan | None = None) -> ModuleType:
         """The emitted program as a module."""
@@ -278,11 +284,13 @@ class Model:
             )  # fmt: skip
         from mercer.contradictions import check_contradictions
 
-        self.plan(infer=infer)  # refuses what has no engine before any data are read
+        # Refuses what has no engine before any data are read.
+        self._check_together(self.plan(infer=infer), chains)
         self._refuse_nothing_unknown()
         bound = self.bind(data, columns=columns)
         check_contradictions(self.typed, bound)
         plan = self.plan(bound.sizes, infer)
+        self._check_together(plan, chains)
         if self.choice is not None:
             from mercer.choosing import fit_chosen
 
@@ -304,6 +312,14 @@ class Model:
             checkpoint=checkpoint,
             resume=resume,
         )
+
+    def _check_together(self, plan: Plan, chains: int | None) -> None:
+        """That the processes of the fit, where it has several, have something to share."""
+        from mercer.compiler.together import check_together
+        from mercer.runtime.hosts import hosts
+
+        if hosts().count > 1:
+            check_together(plan, self.typed, hosts().count, chains)
 
     def _refuse_nothing_unknown(self) -> None:
         if self.typed.unknowns or self.typed.functions:

@@ -10,6 +10,7 @@ import numpyro
 from jax import Array
 
 from mercer.runtime.engines.dense import Dense, LeaveOneOut, Observations
+from mercer.runtime.engines.grid import Grid
 from mercer.runtime.engines.inducing import Inducing, held_points
 from mercer.runtime.engines.iterative import Iterations, Iterative
 from mercer.runtime.engines.linked import block_of
@@ -29,7 +30,7 @@ from mercer.runtime.engines.terms import (
 )
 from mercer.runtime.engines.weights import WeightSpace
 
-Engine = Dense | WeightSpace | Markov | Inducing | Iterative
+Engine = Dense | WeightSpace | Grid | Markov | Inducing | Iterative
 
 __all__ = [
     "Affine",
@@ -37,6 +38,7 @@ __all__ = [
     "Engine",
     "Factor",
     "Gaussian",
+    "Grid",
     "Inducing",
     "Iterations",
     "Iterative",

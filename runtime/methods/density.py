@@ -24,6 +24,7 @@ from numpyro.infer.util import constrain_fn, potential_energy
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.blame import NoStart, culprit_of
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.data.labels import places_of
 from mercer.runtime.engines.terms import Gaussian
 from mercer.runtime.kept import Kept
@@ -97,7 +98,9 @@ def _data_of(program: ModuleType, bound: Any) -> dict[str, Any]:
 
 def split(everything: Mapping[str, Any]) -> Arguments:
     """Arrays apart from what is structure: sizes and what was not given."""
-    arrays = {k: jnp.asarray(v) for k, v in everything.items() if isinstance(v, np.ndarray | Array)}
+    # `asarray` of JAX would compile a copy for each shape.
+    given = {k: v for k, v in everything.items() if isinstance(v, np.ndarray | Array)}
+    arrays = {k: jax.device_put(v) for k, v in given.items()}
     return Arguments(arrays, {k: v for k, v in everything.items() if k not in arrays})
 
 
@@ -141,7 +144,7 @@ class Functions:
     @cached_property
     def value_and_grad(self) -> Callable[[Array, Mapping[str, Array]], tuple[Array, Array]]:
         """(flat, arrays) -> -log density and its gradient."""
-        return jax.jit(jax.value_and_grad(self.potential))
+        return quick_jit(jax.value_and_grad(self.potential))
 
     @cached_property
     def values(self) -> Callable[[Array, Mapping[str, Array]], dict[str, Array]]:
@@ -152,7 +155,7 @@ class Functions:
                 self.model, (), dict(arrays), self.unravel(flat), return_deterministic=True
             )
 
-        return jax.jit(lambda points, arrays: jax.lax.map(lambda p: one(p, arrays), points))
+        return quick_jit(lambda points, arrays: jax.lax.map(lambda p: one(p, arrays), points))
 
 
 _FUNCTIONS: Kept[Functions] = Kept(32)
@@ -183,7 +186,7 @@ class Density:
         if is_iterative(self.functions.program):
             self._path = self._path or self._new_path()
             return self._path.value_and_grad(flat)
-        return self.functions.value_and_grad(jnp.asarray(flat), self.arguments.arrays)
+        return self.functions.value_and_grad(np.asarray(flat), self.arguments.arrays)
 
     def path(self) -> Density | Path:
         """What an optimiser asks for the density: solves for a block go from one to the next."""
@@ -220,7 +223,7 @@ class Density:
 
         return Path(self.functions, self.arguments.arrays, block, self._told)
 
-    def hessian_row(self, flat: Array, number: int) -> np.ndarray:
+    def hessian_row(self, flat: Any, number: int) -> np.ndarray:
         """Row `number` of the Hessian of -log density, [p]: differences of the gradient, of fourth
         order.
 
@@ -236,7 +239,7 @@ class Density:
         )
         return (8 * near - far) / (12 * _STEP)
 
-    def constrain(self, points: Array) -> dict[str, Array]:
+    def constrain(self, points: Any) -> dict[str, Array]:
         """Unknowns and deterministic values by name, for flat points [s, p]."""
         return self.functions.values(points, self.arguments.arrays)
 
@@ -268,4 +271,5 @@ class Density:
 
 
 def is_finite(values: Any) -> bool:
-    return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(values))
+    # By NumPy: a function of JAX is compiled for each shape.
+    return all(bool(np.all(np.isfinite(leaf))) for leaf in jax.tree.leaves(values))

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from scipy.optimize import minimize
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.compiling import normal_numbers
 from mercer.runtime.methods.checkpoint import Checkpoint
 from mercer.runtime.methods.density import Density
 from mercer.runtime.methods.draws import Draws
@@ -29,7 +27,7 @@ from mercer.runtime.threads import side_by_side
 class Mode:
     """The best optimum: `point` flat, `log_density`; `agreeing` of `tried` starts reach it."""
 
-    point: Array
+    point: np.ndarray
     log_density: float
     agreeing: int
     tried: int
@@ -60,7 +58,7 @@ def find_mode(
     density.settle()
     best = min(found, key=lambda result: result.lowest)
     agreeing = sum(result.lowest < best.lowest + 0.1 for result in found)
-    return Mode(jnp.asarray(best.point), -best.lowest, agreeing, len(found))
+    return Mode(best.point, -best.lowest, agreeing, len(found))
 
 
 _WALL = 1e99
@@ -162,21 +160,21 @@ def run_map(
     checkpoint = checkpoint or Checkpoint()
     mode = find_mode(density, restarts=restarts, steps=steps, report=report, checkpoint=checkpoint)
     root, repaired = inverse_root(_curvature(density, mode.point, report, checkpoint))
-    normal = jax.random.normal(jax.random.key(seed), (chains * draws, mode.point.size))
-    points = mode.point + normal @ jnp.asarray(root).T
+    normal = np.asarray(normal_numbers((chains * draws, mode.point.size))(np.asarray(seed)))
+    points = mode.point + normal @ root.T
     values = {
         name: np.asarray(v).reshape(chains, draws, *v.shape[1:])
         for name, v in density.constrain(points).items()
     }
-    lp = np.full((chains, draws), mode.log_density) - 0.5 * np.sum(
-        np.asarray(normal) ** 2, -1
-    ).reshape(chains, draws)
+    lp = np.full((chains, draws), mode.log_density) - 0.5 * np.sum(normal**2, -1).reshape(
+        chains, draws
+    )
     notes = (*_notes(mode, repaired), *density.sentences())
     return Draws(values, chains, draws, {"lp": lp}, notes)
 
 
 def _curvature(
-    density: Density, point: Array, report: Report, checkpoint: Checkpoint
+    density: Density, point: np.ndarray, report: Report, checkpoint: Checkpoint
 ) -> np.ndarray:
     """Hessian [p, p] of -log density at a point."""
     size = point.size
