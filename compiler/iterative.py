@@ -1,4 +1,4 @@
-"""What the plan knows of solves by conjugate gradients: settings, limits, costs, and what is told."""
+"""What the plan knows of solves by conjugate gradients: settings, limits, costs, words."""
 
 from __future__ import annotations
 
