@@ -192,7 +192,11 @@ class Model:
         for said in bound.warnings:
             lines += [said.render(bound.needs.sources), ""]
         plan = self.plan(bound.sizes, infer)
-        lines += [f"Sizes: {sizes}." if sizes else "No index.", "", *plan.sentences]
+        from mercer.devices import devices_sentence
+
+        told = devices_sentence(plan)
+        shown = plan.sentences if told is None else (*plan.sentences, told)
+        lines += [f"Sizes: {sizes}." if sizes else "No index.", "", *shown]
         if any(unknown.is_default for unknown in self.typed.unknowns.values()):
             from mercer.defaults import show_defaults
 

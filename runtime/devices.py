@@ -16,11 +16,15 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.hosts import hosts
 
 LEAST = 64
 """Rows of a device, at least, where one process has several: fewer do not pay for the sum over
 devices that each step takes."""
+
+LEAST_TRAINED = 8
+"""The same where layers are trained, whose rows take far longer each."""
 
 _AXIS = "spread"
 
@@ -101,6 +105,20 @@ def over_rows(count: int) -> Spread:
     if hosts().count > 1:
         return Spread(tuple(every))
     return Spread(tuple(every[: max(1, min(len(every), count // LEAST))]))
+
+
+def dividing(count: int, least: int) -> Spread:
+    """The devices for `count` rows that must not be padded: those that divide them, each with
+    `least` at least. MercerError M315 where several processes do not."""
+    every = jax.devices()
+    if hosts().count > 1:
+        if count % len(every):
+            problem = f"the {len(every)} devices of all processes do not divide {count} rows"
+            mend = f"take steps of {len(every) * max(1, count // len(every))} rows, by `batch`"
+            raise MercerError([Diagnostic("M315", problem, mend=mend)])
+        return Spread(tuple(every))
+    fitting = (k for k in range(len(every), 1, -1) if count % k == 0 and count // k >= least)
+    return Spread(tuple(every[: next(fitting, 1)]))
 
 
 def over_chains(chains: int) -> Spread:
