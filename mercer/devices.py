@@ -6,7 +6,7 @@ import jax
 
 from mercer.compiler.plan import Plan
 from mercer.compiler.together import USUAL_CHAINS
-from mercer.runtime.devices import LEAST_TRAINED, Spread, dividing, over_chains, over_rows
+from mercer.runtime.devices import Spread, dividing, over_chains, over_rows
 from mercer.runtime.methods.nuts import fitting_chain_method
 
 
@@ -32,7 +32,7 @@ def _shared(plan: Plan) -> tuple[Spread | None, str]:
         if plan.training.rows is None:
             return None, ""
         size = int(plan.settings.get("batch", plan.training.settings["batch"]))
-        return dividing(size, LEAST_TRAINED), f"the {size:,} rows of each step of training"
+        return dividing(size), f"the {size:,} rows of each step of training"
     if plan.method != "nuts":
         return None, ""
     chains = int(plan.settings.get("chains", USUAL_CHAINS))

@@ -107,9 +107,9 @@ def over_rows(count: int) -> Spread:
     return Spread(tuple(every[: max(1, min(len(every), count // LEAST))]))
 
 
-def dividing(count: int, least: int) -> Spread:
-    """The devices for `count` rows that must not be padded: those that divide them, each with
-    `least` at least. MercerError M315 where several processes do not."""
+def dividing(count: int) -> Spread:
+    """The devices for `count` rows that layers are trained on, which must not be padded: as many as
+    divide them. MercerError M315 where those of several processes do not."""
     every = jax.devices()
     if hosts().count > 1:
         if count % len(every):
@@ -117,7 +117,9 @@ def dividing(count: int, least: int) -> Spread:
             mend = f"take steps of {len(every) * max(1, count // len(every))} rows, by `batch`"
             raise MercerError([Diagnostic("M315", problem, mend=mend)])
         return Spread(tuple(every))
-    fitting = (k for k in range(len(every), 1, -1) if count % k == 0 and count // k >= least)
+    fitting = (
+        k for k in range(len(every), 1, -1) if count % k == 0 and count // k >= LEAST_TRAINED
+    )
     return Spread(tuple(every[: next(fitting, 1)]))
 
 

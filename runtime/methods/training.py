@@ -27,7 +27,7 @@ from numpyro.infer.util import constrain_fn, potential_energy
 from numpyro.primitives import Messenger
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
-from mercer.runtime.devices import LEAST_TRAINED, Spread, dividing
+from mercer.runtime.devices import Spread, dividing
 from mercer.runtime.hosts import hosts
 from mercer.runtime.methods.checkpoint import Checkpoint
 from mercer.runtime.methods.density import (
@@ -186,7 +186,7 @@ class _Objective:
         self.functions: Functions = functions_of(program, first)
         self.size = int(self.functions.zero.size)
         one = rows.batches is None
-        self.spread: Spread = dividing(1 if one else settings.batch, LEAST_TRAINED)
+        self.spread: Spread = dividing(1 if one else settings.batch)
 
     def start(self, seed: int, member: int) -> Array:
         """Weights of layers like draws of their prior, all else close to 0, unconstrained."""

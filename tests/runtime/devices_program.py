@@ -32,13 +32,15 @@ head : Real^2 -> Real^class ~ Linear()
 kind ~ Categorical(logits = image |> lift |> relu |> pool |> head)
 infer MAP(epochs = 1, batch = 12)
 """
+TINY = 1e-300  # for what is zero
 ALL = 10**9
 """Rows of a device at least, so that one takes all."""
 
 
 def apart(one: dict, all_: dict) -> float:
     return max(
-        float(np.max(np.abs(one[name] - all_[name])) / np.max(np.abs(one[name]))) for name in one
+        float(np.max(np.abs(one[name] - all_[name])) / (np.max(np.abs(one[name])) + TINY))
+        for name in one
     )
 
 

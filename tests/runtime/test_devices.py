@@ -39,8 +39,9 @@ DYING = """
     saved = Checkpoint.save
 
     def dies(self, name, state, **options):
+        self._due = 0.0  # it is written at every call
         saved(self, name, state, **options)
-        if name == {part!r} and getattr(state, "step", 0) >= 70:
+        if name == "state" and state.step >= 70:
             os.kill(os.getpid(), signal.{signal})
 
     Checkpoint.save = dies
@@ -124,9 +125,10 @@ def test_four_devices_find_what_one_finds() -> None:
     assert done.returncode == 0, done.stderr
     devices, apart, told = json.loads(done.stdout)
     assert devices == 4
-    assert apart["chains"] < 1e-9  # few steps: a trajectory doubles what rounding began
-    assert apart["batches"] < 1e-9
-    assert apart["training"] < 1e-6  # Adam divides a gradient that is near to zero by its size
+    # Adam divides a gradient by its size: where it is near to zero, half the digits of a double
+    # are what rounding leaves. Few steps, since a trajectory of NUTS doubles what it began.
+    half = np.sqrt(np.finfo(float).eps)
+    assert apart["chains"] < half and 0 < apart["batches"] < half and 0 < apart["training"] < half
     assert "Devices: all 4 (cpu), which share the 4 chains." in told["chains"]
     assert told["batches"] == ["Devices: all 4 (cpu), which share the 33 rows of each step."]
     assert told["training"] == [
@@ -154,10 +156,7 @@ def test_who_loses_a_process_says_so_and_the_checkpoint_goes_on(folder: Path, lo
     """Killed in the middle; gone on with, the result is the unbroken one, bit for bit."""
     port, name = free_port(), f"killed{lost}"
     words = [fitting(folder, "batches", name, *group(port, k)) for k in (0, 1)]
-    dying = DYING.format(part="state", signal="SIGKILL", words=words[lost])
-    if lost == 0:  # it has written by then
-        dying = dying.replace("saved = ", "Checkpoint.every = 0.0\n    saved = ")
-        dying = dying.replace("saved(self", "self._due = 0.0\n        saved(self")
+    dying = DYING.format(signal="SIGKILL", words=words[lost])
     codes = [command(own) for own in words]
     codes[lost] = dying
     ended = together(*codes)
@@ -186,7 +185,7 @@ def test_who_never_comes_back_is_lost_too(folder: Path) -> None:
     """A process that is stopped answers nobody, and ends nothing either."""
     port = free_port()
     words = [fitting(folder, "batches", "stopped", *group(port, k)) for k in (0, 1)]
-    code = f"{textwrap.dedent(DYING.format(part='state', signal='SIGSTOP', words=words[1]))}"
+    code = textwrap.dedent(DYING.format(signal="SIGSTOP", words=words[1]))
     process = subprocess.Popen([sys.executable, "-c", code], env=environment())
     try:
         ((found, _, told),) = together(command(words[0]))
