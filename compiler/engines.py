@@ -9,7 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
+from mercer.compiler.grids import GridUse, axis_words, grid_of, grid_site, operations
 from mercer.compiler.inducing import inducing_of, unfit_for_inducing
+from mercer.compiler.iterative import (
+    detail_of_iterative,
+    iterative_bytes,
+    iterative_flops,
+    unfit_for_iterative,
+)
 from mercer.compiler.line import is_joint, line_of, states_of, waves_of, why_no_line
 from mercer.compiler.shapes import copies_of, functions_on_shapes, modes_of, shape_of
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
@@ -211,6 +218,58 @@ def _inducing_bytes(structure: Structure, sizes: Sizes) -> float:
     return 8.0 * (6 * rows * columns + 8 * columns**2)
 
 
+MOST_APART = 600
+"""Cells without a value, and finite unknowns, that a grid is solved without exactly: as
+`mercer.runtime.engines.grid` has it."""
+
+
+def _no_grid(structure: Structure, sizes: Sizes | None) -> str | None:
+    if sizes is None:
+        use = grid_site(structure)
+        return use if isinstance(use, str) else None
+    grid = grid_of(structure, sizes)
+    if isinstance(grid, str):
+        return grid
+    if (apart := grid.missing + _width(structure, sizes)) > MOST_APART:
+        return (
+            f"{apart:,} cells of the grid have no value, or are weights beside it, and more than "
+            f"{MOST_APART} are not eliminated"
+        )
+    return None
+
+
+def _grid(structure: Structure, sizes: Sizes) -> GridUse:
+    found = grid_of(structure, sizes)
+    assert isinstance(found, GridUse)
+    return found
+
+
+def _grid_flops(structure: Structure, sizes: Sizes) -> float:
+    # The first number is for a longer compilation, which few rows do not repay.
+    return 1e7 + operations(_grid(structure, sizes), _width(structure, sizes))
+
+
+def _grid_bytes(structure: Structure, sizes: Sizes) -> float:
+    grid = _grid(structure, sizes)
+    border = grid.missing + _width(structure, sizes)
+    return 8.0 * (grid.cells * (12 + 5 * border) + 8 * sum(c**2 for c in grid.counts))
+
+
+def _grid_detail(structure: Structure, sizes: Sizes | None) -> str:
+    if sizes is None:
+        return "Which inputs are its axes the data say."
+    grid = _grid(structure, sizes)
+    sides = " × ".join(
+        f"{count:,} of {axis_words(structure, axis)}"
+        for axis, count in zip(grid.axes, grid.counts, strict=True)
+    )
+    lost = ""
+    if grid.missing:
+        cells = "1 cell has" if grid.missing == 1 else f"{grid.missing:,} cells have"
+        lost = f"; {cells} no value, and what that changes is computed exactly"
+    return f"The inputs form a grid: {sides}{lost}."
+
+
 ENGINES: tuple[Engine, ...] = (
     Engine(
         "WeightSpace",
@@ -227,6 +286,15 @@ ENGINES: tuple[Engine, ...] = (
         _dense_flops,
         _dense_bytes,
         "exactly, as one joint Gaussian with one Cholesky factorisation",
+    ),
+    Engine(
+        "Grid",
+        "Kronecker",
+        _no_grid,
+        _grid_flops,
+        _grid_bytes,
+        "exactly, factor by factor of the grid that the inputs form",
+        detail=_grid_detail,
     ),
     Engine(
         "Markov",
@@ -256,6 +324,16 @@ ENGINES: tuple[Engine, ...] = (
         "approximately, through the values of the functions at inducing points, by a lower bound "
         "of the density (Titsias 2009)",
         is_exact=False,
+    ),
+    Engine(
+        "Iterative",
+        "Iterative",
+        unfit_for_iterative,
+        iterative_flops,
+        iterative_bytes,
+        "to a tolerance, by conjugate gradients, without storing a covariance",
+        is_exact=False,
+        detail=detail_of_iterative,
     ),
 )
 

@@ -17,7 +17,13 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 Method = Literal["nuts", "map", "svi", "messages"]
 
 METHODS: tuple[Method, ...] = ("nuts", "map", "svi", "messages")
-_ENGINES = ("Exact", "Kalman", "Inducing")  # the words `asked_by` of `mercer.compiler.engines`
+_ENGINES = (
+    "Exact",
+    "Kronecker",
+    "Kalman",
+    "Inducing",
+    "Iterative",
+)  # the words `asked_by` of `mercer.compiler.engines`
 _APPROXIMATE = ("Laplace", "CVI")
 
 
@@ -91,8 +97,8 @@ def _no_engine(directive: ir.Directive) -> Diagnostic:
         f"`{directive.method}` has no engine yet",
         directive.span,
         why="the method is known; this version cannot run it.",
-        mend="write `NUTS()`, `MAP()`, `SVI()`, `Messages()`, `Exact()`, `Kalman()`, `Inducing()`, "
-        "`Laplace()`, `CVI()` or `Whitened()`, or leave the line out.",
+        mend="write `NUTS()`, `MAP()`, `SVI()`, `Messages()`, `Exact()`, `Kronecker()`, `Kalman()`, "
+        "`Inducing()`, `Iterative()`, `Laplace()`, `CVI()` or `Whitened()`, or leave the line out.",
     )
 
 

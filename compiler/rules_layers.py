@@ -160,6 +160,7 @@ class LayerRules(NetworkRules):
             parts.settings["radius"],
             stride,
             parts.settings["spread"],
+            parts.settings["angle"],
         )
         own = coordinates_of(kind.domain)
         made = self.result_type(function, [d for d in value.type.dims if d not in own], set())

@@ -186,8 +186,11 @@ class Model:
         """The plan in sentences, one a line; with sizes and costs where there are data."""
         if data is None:
             return "\n".join(self.plan(infer=infer).sentences)
+        from mercer.compiler.grids import is_count
+
         bound = self.bind(data, columns=columns)
-        sizes = ", ".join(f"{dim} = {size}" for dim, size in bound.sizes.items())
+        named = {dim: size for dim, size in bound.sizes.items() if not is_count(dim)}
+        sizes = ", ".join(f"{dim} = {size}" for dim, size in named.items())
         lines = [bound.describe(), ""]
         for said in bound.warnings:
             lines += [said.render(bound.needs.sources), ""]
@@ -224,7 +227,10 @@ class Model:
             return data
         needs = needs_of(self.typed)
         tables = read(data, columns=columns)
-        return bind(needs, tables, require_outcomes=require_outcomes)
+        bound = bind(needs, tables, require_outcomes=require_outcomes)
+        from mercer.gridded import with_grid
+
+        return with_grid(self, bound)
 
     def program(self, plan: Plan | None = None) -> ModuleType:
         """The emitted program as a module."""

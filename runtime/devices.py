@@ -17,6 +17,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.hosts import hosts
 
 LEAST = 64
@@ -68,8 +69,8 @@ class Spread:
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A function of arrays over the devices, whose results are whole on each."""
         if self.is_one:
-            return jax.jit(function)
-        return jax.jit(function, out_shardings=self._sharding())
+            return quick_jit(function)
+        return quick_jit(function, out_shardings=self._sharding())
 
     def one_by_one(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A function of what has the axis first, and of other arguments, as that of many of the

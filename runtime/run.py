@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +29,7 @@ from mercer.runtime.posterior.diagnose import (
     diagnose,
     of_inducing,
     of_normal_law,
+    of_solves,
 )
 from mercer.runtime.posterior.fit import Fit
 from mercer.runtime.posterior.groups import (
@@ -54,6 +56,7 @@ def run(
     checkpoint: str | Path | None = None,
     resume: bool = False,
     identity: Mapping[str, Any] | None = None,
+    judged: Callable[[Mapping[str, np.ndarray], Any], Mapping[str, np.ndarray]] | None = None,
     **options: Any,
 ) -> Fit:
     """The posterior of `program` given `bound`.
@@ -65,6 +68,9 @@ def run(
 
     `checkpoint`: a file for the state of what takes long, which `resume` goes on from; `fit.save`
     removes it. `identity` says of which model the fit is, for a checkpoint of another one.
+
+    `judged(values, posterior)`: the draws by which convergence is judged, where those of the
+    sampled values say nothing.
     """
     use_cache()
     by: Method = method or program.INFERENCE.method
@@ -121,11 +127,15 @@ def run(
     jitter = {k: v for k, v in stats.items() if k in LEAST_JITTER}
     most = {k: float(np.max(v)) for k, v in jitter.items()}
     quality = {k: float(np.mean(stats[k])) for k in ("bound", "unexplained") if k in stats}
-    attributes = {"created_by": "mercer", **settings, **most, **quality}
+    reached = {k: float(np.max(stats[k])) for k in ("residual", "iterations") if k in stats}
+    attributes = {"created_by": "mercer", **settings, **most, **quality, **reached}
     symmetry = _equivariance(program, arguments, found, seed)
     attributes |= {f"equivariance error of {k}": v.error for k, v in symmetry.items()}
     attributes |= {f"Monte Carlo floor of {k}": v.floor for k, v in symmetry.items()}
     idata = inference_data(program, bound, groups, attributes)
+    seen = found
+    if judged is not None and by == "nuts":
+        seen = replace(found, values=judged(found.values, idata["posterior"]))
     return Fit(
         idata=idata,
         program=program,
@@ -134,9 +144,10 @@ def run(
         sampled=found,
         settings=settings,
         diagnostics=(
-            *diagnose(found, method=by, depth=settings.get("depth", 10), jitter=jitter),
+            *diagnose(seen, method=by, depth=settings.get("depth", 10), jitter=jitter),
             *of_inducing(stats),
             *of_normal_law(stats),
+            *of_solves(stats, getattr(program.ENGINE, "tolerance", 0.0)),
             *sentences_of(symmetry),
             *statistics_note(groups, found.chains * found.draws),
         ),

@@ -61,20 +61,20 @@ class Solution(NamedTuple):
 def factor(covariance: Array, levels: tuple[float, ...] = EXACT) -> Factor:
     """The lower Cholesky factor of a covariance [n, n], and the jitter that it took."""
     lower, level = _factorise(covariance, levels)
-    return Factor(lower, level * jnp.mean(jnp.diagonal(covariance)))
+    return Factor(lower, level * jnp.mean(diagonal_of(covariance)))
 
 
 @factor.defjvp
 def _factor_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) -> tuple[Factor, Factor]:
     (covariance,), (change,) = primals, tangents
     lower, jitter = factor(covariance, levels)
-    level = lax.stop_gradient(jitter / jnp.mean(jnp.diagonal(covariance)))
-    shift = level * jnp.mean(jnp.diagonal(change))
+    level = lax.stop_gradient(jitter / jnp.mean(diagonal_of(covariance)))
+    shift = level * jnp.mean(diagonal_of(change))
     change = 0.5 * (change + change.T) + shift * jnp.eye(len(change), dtype=change.dtype)
     # dL = L Phi(L^-1 dK L^-T), Phi the lower triangle with half its diagonal (Murray 2016).
     half = solve_triangular(lower, change)
     inner = solve_triangular(lower, half.T)
-    inner = jnp.tril(inner) - 0.5 * jnp.diag(jnp.diagonal(inner))
+    inner = jnp.tril(inner) - 0.5 * jnp.diag(diagonal_of(inner))
     return Factor(lower, jitter), Factor(lower @ inner, shift)
 
 
@@ -109,7 +109,7 @@ def _solve_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) -> tuple[
     solution = solve(*primals, levels)
     change, deviation_change = tangents
     inverse = solution.inverse
-    shift = solution.level * jnp.mean(jnp.diagonal(change))
+    shift = solution.level * jnp.mean(diagonal_of(change))
     change = change + shift * jnp.eye(len(change), dtype=change.dtype)
     return solution, Solution(
         _value_tangent(solution, *tangents),
@@ -138,6 +138,12 @@ def solve_triangular(lower: Array, right: Array, *, transposed: bool = False) ->
     )
 
 
+def diagonal_of(matrix: Array) -> Array:
+    """The diagonal [n] of a square matrix, cut out with strides: of `jnp.diagonal`, which gathers
+    it, the derivative is a scatter, and both take XLA long to compile."""
+    return matrix.reshape(-1)[:: len(matrix) + 1]
+
+
 @sequential_vmap
 def inverse_from_factor(lower: Array) -> Array:
     """K^-1 from the lower factor of K, by recursion on 2 x 2 blocks; symmetric.
@@ -146,6 +152,16 @@ def inverse_from_factor(lower: Array) -> Array:
     K^-1 = [[(A A')^-1 + W' S W, -W' S], [-S W, S]]. All but the leaves is matrix products.
     """
     return _inverse(lower)
+
+
+@sequential_vmap
+def eigen(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues [n], rising, and eigenvectors [n, n] (columns) of a symmetric matrix.
+
+    Not to be differentiated: the derivative of a vector divides by the gaps between values.
+    """
+    vectors, values = lax.linalg.eigh(matrix, symmetrize_input=False)
+    return values, vectors
 
 
 def _inverse(lower: Array) -> Array:
@@ -169,7 +185,7 @@ def _factorise(covariance: Array, levels: tuple[float, ...]) -> tuple[Array, Arr
 
 
 def _first_factor(levels: tuple[float, ...], covariance: Array) -> tuple[Array, Array]:
-    diagonal = jnp.diagonal(covariance)
+    diagonal = diagonal_of(covariance)
     scale = jnp.mean(diagonal)
     steps = jnp.asarray(levels, covariance.dtype)
     index = jnp.arange(len(covariance))
@@ -180,7 +196,7 @@ def _first_factor(levels: tuple[float, ...], covariance: Array) -> tuple[Array, 
         return _cholesky(covariance + shift)
 
     def failed(lower: Array) -> Array:
-        pivots = jnp.diagonal(lower)
+        pivots = diagonal_of(lower)
         return ~jnp.all(pivots**2 > _PIVOT * diagonal)  # also true of NaN
 
     def again(state: tuple[Array, Array]) -> Array:
@@ -192,6 +208,8 @@ def _first_factor(levels: tuple[float, ...], covariance: Array) -> tuple[Array, 
 
     zero = jnp.asarray(0)
     first = _cholesky(covariance) if levels[0] == 0.0 else attempt(zero)
+    if len(levels) == 1:
+        return first, steps[0]
     step, lower = lax.while_loop(again, escalate, (zero, first))
     return lower, steps[step]
 
@@ -242,7 +260,7 @@ _triangular = {False: _triangular_solver(False), True: _triangular_solver(True)}
 
 
 def _value(lower: Array, white: Array) -> Array:
-    half_log_determinant = jnp.sum(jnp.log(jnp.diagonal(lower)))
+    half_log_determinant = jnp.sum(jnp.log(diagonal_of(lower)))
     return -0.5 * white @ white - half_log_determinant - 0.5 * len(white) * math.log(2 * math.pi)
 
 
@@ -250,5 +268,5 @@ def _value_tangent(solution: Solution, change: Array, deviation_change: Array) -
     alpha, inverse = solution.alpha, solution.inverse
     # One matrix, formed once: under reverse mode it is the cotangent of the covariance.
     slope = 0.5 * (alpha[:, None] * alpha - inverse)
-    shift = solution.level * jnp.mean(jnp.diagonal(change))  # jitter follows the mean diagonal
+    shift = solution.level * jnp.mean(diagonal_of(change))  # jitter follows the mean diagonal
     return jnp.sum(slope * change) + shift * jnp.trace(slope) - alpha @ deviation_change

@@ -35,7 +35,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from mercer.runtime.engines.cholesky import Factor, factor, solve_triangular
+from mercer.runtime.engines.cholesky import Factor, diagonal_of, factor, solve_triangular
 from mercer.runtime.engines.products import gram, inverse_of_lower, is_large, times_lower_transposed
 
 SPARSE = (1e-10, 1e-8, 1e-6, 1e-4)
@@ -176,7 +176,7 @@ def evidence_of(found: Regression, count: int, residual: Array) -> Array:
     # |r - A w|^2 + |w|^2: no difference of large numbers.
     error = residual - found.features @ found.mean
     square = error @ error + found.mean @ found.mean
-    log_determinant = jnp.sum(jnp.log(jnp.diagonal(found.factor.lower)))
+    log_determinant = jnp.sum(jnp.log(diagonal_of(found.factor.lower)))
     explained = jnp.trace(found.precision[:count, :count]) - count
     constant = 0.5 * len(residual) * math.log(2 * math.pi)
     return -0.5 * square - log_determinant - constant + 0.5 * explained
@@ -256,11 +256,11 @@ def _tangent(
         total += jnp.sum(slope * change)
         # dL = L Phi(L^-1 dK L^-T), Phi the lower triangle with half its diagonal (Murray 2016).
         turned = gap[own] @ inner[:, own] - jnp.outer(mean[own], pull[own])
-        turned = jnp.tril(turned) - 0.5 * jnp.diag(jnp.diagonal(turned))
+        turned = jnp.tril(turned) - 0.5 * jnp.diag(diagonal_of(turned))
         slope = inverse.T @ (turned + turned.T) @ inverse
         # The jitter follows the mean diagonal.
-        level = jax.lax.stop_gradient(root.jitter / jnp.mean(jnp.diagonal(matrix)))
-        shift = level * jnp.mean(jnp.diagonal(matrix_change))
+        level = jax.lax.stop_gradient(root.jitter / jnp.mean(diagonal_of(matrix)))
+        shift = level * jnp.mean(diagonal_of(matrix_change))
         total += 0.5 * (jnp.sum(slope * matrix_change) + shift * jnp.trace(slope))
     if start < features.shape[1]:
         slope = jnp.outer(error, mean[start:]) - features @ gap[:, start:]

@@ -189,14 +189,38 @@ def _convolved(values: Array, filters: Array, layer: Layer) -> Array:
         raise ValueError(
             f"stride: one that divides {height} and {width} is wanted, got {layer.stride}"
         )
-    margin = (filters.shape[-1] - layer.stride) // 2
+    wide, stride = filters.shape[-1], layer.stride
+    before = (wide - stride) // 2
+    taps = -(-wide // stride)  # of cells of the grid that is made
+    after = taps * stride - stride - before
     # Channels last: in any other order XLA has no fast convolution inside a loop on a CPU, and is
-    # forty times as slow there.
-    found = jax.lax.conv_general_dilated(
-        jnp.moveaxis(values, 1, 3),
+    # forty times as slow there. And no strides, of whose gradient XLA makes another seven times:
+    # the cells that a step leaps over become channels.
+    filled = jnp.pad(
         jnp.transpose(filters, (2, 3, 1, 0)),
-        (layer.stride, layer.stride),
-        ((margin, margin), (margin, margin)),
+        ((0, taps * stride - wide), (0, taps * stride - wide), (0, 0), (0, 0)),
+    )
+    padded = jnp.pad(jnp.moveaxis(values, 1, 3), ((0, 0), (before, after), (before, after), (0, 0)))
+    found = jax.lax.conv_general_dilated(
+        _cells_as_channels(padded, stride, axis=1),
+        _cells_as_channels(filled, stride, axis=0),
+        (1, 1),
+        "VALID",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
     return jnp.moveaxis(found, 3, 1)
+
+
+def _cells_as_channels(values: Array, side: int, *, axis: int) -> Array:
+    """Blocks of side x side cells, along `axis` and the next, as one cell of more channels, which
+    stand in the axis after these."""
+    if side == 1:
+        return values
+    lead, (height, width, channels), rest = (
+        values.shape[:axis],
+        values.shape[axis : axis + 3],
+        values.shape[axis + 3 :],
+    )
+    blocks = values.reshape(*lead, height // side, side, width // side, side, channels, *rest)
+    within = jnp.moveaxis(blocks, axis + 2, axis + 1)
+    return within.reshape(*lead, height // side, width // side, side**2 * channels, *rest)

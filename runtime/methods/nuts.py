@@ -21,6 +21,7 @@ from numpyro.infer.hmc import HMCState
 from numpyro.infer.util import ParamInfo
 
 from mercer.dsl.diagnostic import MercerError
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.devices import over_chains
 from mercer.runtime.hosts import hosts
 from mercer.runtime.methods.checkpoint import Checkpoint
@@ -86,7 +87,8 @@ def run_nuts(
         collected = walk.along(_over_devices(density.functions, chain, arrays, chains), state)
     elif method == "vectorized":
         steps = density.functions.compiled.get(
-            (chain, method), lambda: jax.jit(jax.vmap(chain.advance, (0, None, None)))
+            (chain, method),
+            lambda: quick_jit(jax.vmap(chain.advance.__wrapped__, (0, None, None))),
         )
         walk = _Walk(checkpoint, "all chains", tally, over=chains)
         collected = walk.along(lambda s, count: steps(s, arrays, count), state)
@@ -143,7 +145,7 @@ def _chain(functions: Functions, warmup: int, target: float, depth: int) -> Chai
         return jax.lax.fori_loop(0, count, step, (state, empty))
 
     # The kernel learns its settings when `begin` is traced: before `advance` is.
-    return Chain(jax.jit(begin), jax.jit(advance))
+    return Chain(quick_jit(begin), quick_jit(advance))
 
 
 def _kept_of(state: HMCState) -> dict[str, Array]:
@@ -164,7 +166,9 @@ def _over_devices(
 ) -> Callable[..., Any]:
     """Some steps of all chains, each on one of the devices, where `arrays` lie already."""
     spread = over_chains(chains)
-    steps = functions.compiled.get((chain, spread), lambda: spread.one_by_one(chain.advance))
+    steps = functions.compiled.get(
+        (chain, spread), lambda: spread.one_by_one(chain.advance.__wrapped__)
+    )
     # Devices that would have one chain less go through the last once more.
     more = spread.padded(chains) - chains
     there = spread.everywhere(arrays)

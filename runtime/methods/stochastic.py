@@ -22,6 +22,7 @@ import optax
 from jax import Array
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.devices import Spread, over_rows
 from mercer.runtime.engines.evidence import Moments
 from mercer.runtime.engines.inducing import Inducing
@@ -33,6 +34,7 @@ from mercer.runtime.methods.checkpoint import Checkpoint
 from mercer.runtime.methods.closed import Look
 from mercer.runtime.methods.density import Arguments
 from mercer.runtime.methods.draws import Draws
+from mercer.runtime.methods.levels import law_of_levels, multiplied_of
 from mercer.runtime.methods.minibatch import Minibatches, shuffled
 from mercer.runtime.methods.natural import (
     Natural,
@@ -145,6 +147,7 @@ class Stochastic:
         self.spread = over_rows(self.batch)
         self.is_whole = self.batch == self.batches.count
         self.is_closed = not program.PREDICTORS
+        self.is_product = bool(multiplied_of(program))
         count = self.batches.count
         least = _DEEP if has_laws(program) else _WINDOW[0]
         self.window = max(least, min(math.ceil(count / self.batch), _WINDOW[1]))
@@ -171,6 +174,9 @@ class Stochastic:
         free = Free(flat, jnp.full(flat.shape, _LOG_SD, flat.dtype), shifts)
         q, nothing = self.functions.prior, np.zeros(0)
         law = standard_law(len(q.shift), self.functions.apart)
+        if self.is_product:
+            q = self.functions.levels(flat, {**self.candidates.arrays, **points}, self.seed)
+            law = _solved(q)
         # Behind layers the points are moved with them, and not chosen again.
         begun = (0, 0, 0, has_laws(self.program), free, _ADAM.init(free), q, law, points)
         layers = len(facts_of(self.program))
@@ -225,8 +231,10 @@ class Stochastic:
 
     def _lengths(self, state: State, count: int) -> np.ndarray:
         """Of the natural steps. After a beginning a step averages over all batches since."""
-        if self.is_whole and not is_drawn(self.program):
+        if self.is_whole and not is_drawn(self.program) and not self.is_product:
             return np.full(count, 1.0 if self.is_closed else 0.5)
+        if self.is_product:  # it begins at a law that is not to be forgotten at once
+            return np.full(count, _LENGTH * _FALL**state.level)
         since = state.step - state.since + np.arange(count)
         return np.maximum(_LENGTH * _FALL**state.level, 1.0 / (1.0 + since))
 
@@ -399,8 +407,8 @@ class Functions:
         self.prior = standard(self.size, self.apart)
         self.steps = spread.compiled(self._steps)
         self.whole = spread.compiled(self._whole)
-        self.values = jax.jit(lambda flat, arrays: self.unknowns.values(flat, arrays)[0])
-        self.drawn = jax.jit(
+        self.values = quick_jit(lambda flat, arrays: self.unknowns.values(flat, arrays)[0])
+        self.drawn = quick_jit(
             lambda flat, arrays: jax.lax.map(lambda one: self.unknowns.values(one, arrays)[0], flat)
         )
 
@@ -424,6 +432,12 @@ class Functions:
 
         found = jax.eval_shape(numbers, dict(arguments.arrays))
         return jax.tree.map(lambda shape: int(shape.shape[0]), found)
+
+    def levels(self, flat: Array, arrays: Mapping[str, Any], seed: int) -> Natural:
+        """The law that products begin with."""
+        values, _ = self.unknowns.values(flat, arrays)
+        known = at_means(self.unknowns.program, self.unknowns.known(values, arrays))
+        return law_of_levels(self.unknowns.program, known, seed)
 
     def slopes(
         self, free: Free, law: Normal, sample: Sample, key: Array
