@@ -22,7 +22,10 @@ from mercer.compiler.deep import (
     wrong_options,
 )
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
+from mercer.compiler.grids import GridUse, grid_of
 from mercer.compiler.inducing import InducingUse, inducing_of, unfit_for_inducing
+from mercer.compiler.iterative import LEAST_DRAWS as ITERATIVE_DRAWS
+from mercer.compiler.iterative import wrong_method
 from mercer.compiler.layers import layers_of
 from mercer.compiler.messages import DRAWS as MESSAGE_DRAWS
 from mercer.compiler.messages import (
@@ -69,6 +72,10 @@ SECONDS_FOR_NUTS = 300.0
 SECONDS_FOR_DRAWS = 60.0
 """What the draws of all that was integrated out may take, about a mode, before they are fewer."""
 
+_LONG_STEPS = 1e9
+"""Operations of a density of all rows from which products of functions are taken in batches: the
+other way is thousands of such steps, as nothing is integrated out."""
+
 _LONGEST_SIMULATION = 1e12
 """Operations for which a simulation stays exact: functions at some ten thousand points."""
 
@@ -84,7 +91,7 @@ class Plan:
     than usual, where each is costly. `steps`: what is drawn, in which order and how. `batches`: how
     variational inference takes the rows, where it is the method. `along`: the sites of those latent
     functions that are whitened along a line. `asked`: the method that was asked for from outside
-    the model, or "auto".
+    the model, or "auto". `grid`: that of the inputs, where the engine takes one.
     """
 
     structure: Structure
@@ -100,6 +107,7 @@ class Plan:
     along: tuple[str, ...] = ()
     asked: str = "auto"
     training: Training | None = None
+    grid: GridUse | None = None
 
     @property
     def engine_name(self) -> str:
@@ -107,9 +115,23 @@ class Plan:
         return self.engine.name if self.engine else ""
 
     @property
+    def engine_text(self) -> str:
+        """What the program calls to integrate the block out."""
+        if self.engine is None or self.engine.text is None:
+            return self.engine_name
+        return self.engine.text(self.structure)
+
+    @property
+    def is_iterative(self) -> bool:
+        """Whether the block is solved for, and its solution an argument of the density."""
+        return self.engine_name == "Iterative"
+
+    @property
     def settings(self) -> Mapping[str, float]:
         """What the model says of the method that was chosen, and the plan where it is silent."""
         own = {} if self.draws is None else {"draws": float(self.draws)}
+        if self.is_iterative:
+            own["restarts"] = 1.0  # each takes as long as all the rest
         if self.training is not None and not self.training.is_before:
             own |= dict(self.training.settings)
         if self.batches is not None:
@@ -174,6 +196,7 @@ def _trained(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | No
         inducing,
         draws=HEAD_DRAWS if training.is_before else None,
         training=training,
+        grid=_grid(structure, engine, sizes),
     )
 
 
@@ -211,6 +234,9 @@ def _integrated(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
     model that is quick, where that would take too long."""
     model = structure.model
     engine = choose_engine(structure, sizes)
+    is_iterative = engine is not None and engine.name == "Iterative"
+    if is_iterative and (wrong := wrong_method(structure, asked)) is not None:
+        raise MercerError([wrong], model.sources)
     used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
     latent = tuple(f for f in structure.latent if f in used)
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
@@ -227,7 +253,9 @@ def _integrated(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
         if quick.links and not quick.asked.approximated:
             quick = replace(quick, is_nearest=along_line)
         quick_cost = cost_of_links(quick, own, sizes)
-        if quick.links and ((along_line and quick_cost) or (quick_cost or cost) <= PATIENCE):
+        # Where no more is integrated out, nothing is quicker.
+        is_quicker = bool(quick.links) and quick.latent != structure.latent
+        if is_quicker and ((along_line and quick_cost) or (quick_cost or cost) <= PATIENCE):
             return plan(quick, sizes)
     if has_deep_batches(structure, asked, None if cost is None else seconds_of(cost)):
         found = batches_of(structure, sizes)
@@ -235,11 +263,18 @@ def _integrated(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
             raise MercerError([no_deep_batches(structure, found)], model.sources)
         return _in_batches(*found, sizes)
     may_take_batches = not structure.links and _may_take_batches(structure, asked)
-    if cost is not None and cost > PATIENCE and may_take_batches:
+    if cost is not None and cost > _LONG_STEPS and may_take_batches:
         found = batches_of(structure, sizes)
-        if not isinstance(found, str):
+        if not isinstance(found, str) and (cost > PATIENCE or found[1].multiplied):
             return _in_batches(*found, sizes)
-    chosen, reason = _method(asked, cost, latent, along, sampled)
+    if is_iterative and asked == "auto":
+        chosen: Method = "map"
+        reason = (
+            "The mode is found by L-BFGS from one start, and the uncertainty around it by "
+            "Laplace's approximation."
+        )
+    else:
+        chosen, reason = _method(asked, cost, latent, along, sampled)
     inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
     draws = _draws(structure, engine, chosen, cost)
     sentences = [*sentences_of_plan(structure, engine, latent, along, sampled, sizes, cost, steps)]
@@ -262,7 +297,17 @@ def _integrated(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
         inducing,
         draws,
         along=tuple(along.values()),
+        grid=_grid(structure, engine, sizes),
     )
+
+
+def _grid(structure: Structure, engine: Engine | None, sizes: Sizes | None) -> GridUse | None:
+    """The grid that an engine of grids takes."""
+    if engine is None or engine.name != "Grid" or sizes is None:
+        return None
+    found = grid_of(structure, sizes)
+    assert isinstance(found, GridUse)
+    return found
 
 
 def plan_of_simulation(structure: Structure, sizes: Mapping[str, int]) -> Plan:
@@ -318,7 +363,7 @@ def _of_grams(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | N
         return None
     model, engine = structure.model, engine_of_batches()
     flops = None if sizes is None else engine.flops(structure, sizes)
-    why = unfit_for_inducing(structure, is_deep=True)
+    why = unfit_for_inducing(structure, may_move=True)
     if why is not None or not is_collapsed(structure, asked, flops):
         found = batches_of(structure, sizes)
         if isinstance(found, str):
@@ -409,7 +454,8 @@ def _draws(
     if method == "nuts" or engine is None or cost is None or "draws" in asked:
         return None
     fitting = int(SECONDS_FOR_DRAWS * FLOPS_A_SECOND / cost / 4)
-    return max(_LEAST_DRAWS, fitting) if fitting < _USUAL_DRAWS else None
+    least = ITERATIVE_DRAWS if engine.name == "Iterative" else _LEAST_DRAWS
+    return max(least, fitting) if fitting < _USUAL_DRAWS else None
 
 
 _ROADS: tuple[Callable[[Structure, Sizes | None, str], Plan | None], ...] = (

@@ -30,9 +30,9 @@ def options() -> dict[str, Any]:
     return _QUICK
 
 
-def quick_jit(function: Callable[..., Any]) -> Callable[..., Any]:
+def quick_jit(function: Callable[..., Any], **more: Any) -> Callable[..., Any]:
     """`jax.jit` of a function that is called by itself, never inside another one."""
-    return jax.jit(function, compiler_options=options() or None)
+    return jax.jit(function, compiler_options=options() or None, **more)
 
 
 @cache

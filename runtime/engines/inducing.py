@@ -14,6 +14,7 @@ and a joint draw is rougher than the function by what the inducing points leave 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -132,6 +133,11 @@ class Inducing(WeightSpace):
         """The number of whitened coordinates: inducing values, then finite unknowns."""
         points = sum(site.size for site in self.inducing.values())
         return points + sum(self._sizes.values())
+
+    @property
+    def finite(self) -> Mapping[str, int]:
+        """How many entries each finite unknown has, in the order of the coordinates."""
+        return self._sizes
 
     @property
     def _functions(self) -> Processes:

@@ -100,6 +100,9 @@ class LineModel:
         """A and Q [k, k, *] of each block of the state between two times of chains with `labels`;
         where `is_start`, 0 and the covariance of the prior."""
         moves, noises = [], []
+        # From the end of one chain to the start of the next is a step back in time, which a
+        # derivative must not see: exp(rate d) would be infinite over many lengthscales.
+        before = jnp.where(is_start, after, before)
         for system, copies in self._moving(labels):
             a, q = system.step(before, after)
             a = jnp.where(is_start, 0.0, a)

@@ -26,7 +26,9 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.blame import NoStart, culprit_of
 from mercer.runtime.compiling import quick_jit
 from mercer.runtime.data.labels import places_of
+from mercer.runtime.engines.terms import Gaussian
 from mercer.runtime.kept import Kept
+from mercer.runtime.methods.recycled import Path, Told, is_iterative, sentences_of_solves
 
 _NEAR_ZERO = 0.5
 """Where the sampler starts, unconstrained: closer than NumPyro's 2, where densities overflow."""
@@ -171,6 +173,8 @@ class Density:
     def __init__(self, program: ModuleType, arguments: Arguments, *, seed: int = 0) -> None:
         self.arguments, self.seed = arguments, seed
         self.functions = functions_of(program, arguments)
+        self._told: list[Told] = []
+        self._path: Path | None = None
 
     @property
     def has_unknowns(self) -> bool:
@@ -179,7 +183,45 @@ class Density:
 
     def value_and_grad(self, flat: Any) -> tuple[Array, Array]:
         """-log density at a flat point [p], and its gradient."""
+        if is_iterative(self.functions.program):
+            self._path = self._path or self._new_path()
+            return self._path.value_and_grad(flat)
         return self.functions.value_and_grad(np.asarray(flat), self.arguments.arrays)
+
+    def path(self) -> Density | Path:
+        """What an optimiser asks for the density: solves for a block go from one to the next."""
+        return self._new_path() if is_iterative(self.functions.program) else self
+
+    def stretches(self, steps: int) -> tuple[int, ...]:
+        """The steps of an optimiser between which nothing is chosen anew."""
+        return (steps,)
+
+    def settle(self) -> None:
+        """The next point at which the density is asked for is the middle of all that follow."""
+        self._path = None
+
+    def sentences(self) -> tuple[str, ...]:
+        """What is told of how the density was computed."""
+        engine = self.functions.program.ENGINE
+        if not is_iterative(self.functions.program):
+            return ()
+        return sentences_of_solves(self._told, engine.tolerance)
+
+    def _new_path(self) -> Path:
+        program, static = self.functions.program, self.arguments.static
+        words, kept = identifiers(program), keeps(program)
+
+        def block(known: Mapping[str, Any]) -> Any:
+            every = {**static, **{words.get(name, name): v for name, v in known.items()}}
+            laws = program.outcomes({}, **every)
+            seen = {
+                name: (law, every[words.get(name, name)], every.get(kept.get(name, "")))
+                for name, law in laws.items()
+                if isinstance(law, Gaussian)
+            }
+            return program.ENGINE(program.processes(**every), program.sites(**every), seen)
+
+        return Path(self.functions, self.arguments.arrays, block, self._told)
 
     def hessian_row(self, flat: Any, number: int) -> np.ndarray:
         """Row `number` of the Hessian of -log density, [p]: differences of the gradient, of fourth

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from scipy.optimize import minimize
@@ -55,6 +55,7 @@ def find_mode(
         problem = "no point of finite density was found by optimisation"
         mend = "check the data and the priors, or use nuts"
         raise MercerError([Diagnostic("M603", problem, mend=mend)])
+    density.settle()
     best = min(found, key=lambda result: result.lowest)
     agreeing = sum(result.lowest < best.lowest + 0.1 for result in found)
     return Mode(best.point, -best.lowest, agreeing, len(found))
@@ -110,6 +111,7 @@ def _climb(
         return begun
     values, gradients = list(begun.values), list(begun.gradients)
     told = zip(begun.values, begun.gradients)
+    path = density.path()
 
     def so_far(count: int) -> _Climbed:
         slopes = np.reshape(gradients[:count], (count, start.size))
@@ -119,7 +121,7 @@ def _climb(
         if (known := next(told, None)) is not None:
             tally.add(float(known[0]))
             return float(known[0]), known[1].copy()
-        value, gradient = density.value_and_grad(flat)
+        value, gradient = path.value_and_grad(flat)
         # A point of no density is a wall for the line search, not the end of it.
         if not np.isfinite(value) or not np.all(np.isfinite(gradient)):
             value, gradient = 10 * _WALL, np.zeros_like(flat)
@@ -131,8 +133,12 @@ def _climb(
             checkpoint.save(name, partial(so_far, len(values)))
         return value, gradient
 
-    options = {"maxiter": steps, "maxfun": 3 * steps, "ftol": 1e-9, "gtol": 1e-5, "maxcor": 20}
-    result: Any = minimize(evaluate, start, jac=True, method="L-BFGS-B", options=options)
+    ends = {"ftol": 1e-9, "gtol": 1e-5, "maxcor": 20}
+    point, result = start, None
+    for count in path.stretches(steps):
+        options = {"maxiter": count, "maxfun": 3 * count, **ends}
+        result = cast(Any, minimize(evaluate, point, jac=True, method="L-BFGS-B", options=options))
+        point = result.x
     over = _Climbed(True, np.asarray(result.x), float(result.fun), np.zeros(0), np.zeros((0, 0)))
     tally.add(over.lowest, 0, ended=1)
     checkpoint.save(name, over)
@@ -163,7 +169,8 @@ def run_map(
     lp = np.full((chains, draws), mode.log_density) - 0.5 * np.sum(normal**2, -1).reshape(
         chains, draws
     )
-    return Draws(values, chains, draws, {"lp": lp}, _notes(mode, repaired))
+    notes = (*_notes(mode, repaired), *density.sentences())
+    return Draws(values, chains, draws, {"lp": lp}, notes)
 
 
 def _curvature(

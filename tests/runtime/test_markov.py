@@ -16,6 +16,7 @@ from mercer.runtime.engines.gaussian import (
     Timeline,
     Weights,
 )
+from mercer.runtime.engines.linemodel import LineModel
 from mercer.stdlib.kernels import (
     Brownian,
     Constant,
@@ -315,6 +316,22 @@ def test_the_gradient_is_that_of_differences() -> None:
         step = 1e-5 * unit
         difference = (density(THETA + step) - density(THETA - step)) / 2e-5
         assert slope[k] == pytest.approx(float(difference), rel=1e-6)
+
+
+def test_a_chain_begins_alike_however_far_back_in_time_its_start_is() -> None:
+    """Many lengthscales back: exp(rate d) must not reach the derivatives of the start."""
+    after, label = jnp.array([1.0]), jnp.zeros(1, int)
+
+    def start(theta, before):
+        processes, sites, _ = CASES["independent outputs"][0](theta)
+        model = LineModel(processes, sites, ("shift",))
+        moves, noises = model.transitions(before, after, label, jnp.ones(1, bool))
+        return jnp.concatenate([jnp.ravel(leaf) for leaf in (*moves, *noises)])
+
+    of = jax.jit(lambda before: (start(THETA, before), jax.jacobian(start)(THETA, before)))
+    near, far = of(after), of(jnp.array([1e5]))
+    for a, b in zip(near, far, strict=True):
+        np.testing.assert_array_equal(b, a)
 
 
 @pytest.mark.slow
