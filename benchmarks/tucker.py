@@ -4,19 +4,22 @@
     python benchmarks/tucker.py PATH --days     the same with whole days left out
     python benchmarks/tucker.py PATH --rows     seconds of a sweep by the number of rows
     python benchmarks/tucker.py PATH --start    seconds to the first law, compilation included
+    python benchmarks/tucker.py PATH --by SVI   the errors, by another method: SVI or NUTS
 
 Outcomes of the test rows are missing in the data of a fit. Errors are of the laws themselves, not
 of draws; beside them stand the mean of the same day's training rows, the log predictive density and
 the share of test rows inside the central 95 % interval. `--level` adds a function of time to the
 product; `--log` models log(y + 1.3), all y being above -1.11: errors and densities are of y all the
-same. With `--out FILE` each split is a line of FILE once it is done, and one that is there is not
-run again.
+same. `--first N` takes the first N days alone. Beside whole days that are left out stand
+the mean of all training rows and that of the nearest days. With `--out FILE` each split is a line
+of FILE once it is done, and one that is there is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -36,9 +39,16 @@ w : Real -> Real^{rank} ~ GP(Matern12())
 core : Real^{rank} * Real^{rank} * Real^{rank} -> Real ~ Multilinear(diagonal = {diagonal})
 noise ~ HalfNormal(1)
 y ~ Normal({level}core(u(a), v(b), w(t)), noise)
-infer Messages(restarts = {restarts}, steps = {steps})
 """
 
+INFER = {
+    "Messages": "infer Messages(restarts = {restarts}, steps = {steps})\n",
+    "SVI": "infer SVI(steps = {steps}, draws = 50)\n",
+    "NUTS": "infer NUTS(chains = 2, warmup = {steps}, draws = {steps}, depth = 8)\n",
+}
+WHITENED = "".join(f"infer {name} by Whitened()\n" for name in "uvw")
+"""Of the other methods: along the line, so that a density takes time linear in the rows; the core
+is integrated out."""
 
 SHIFT = 1.3
 """Added to the standardised outcome before its logarithm is taken."""
@@ -50,6 +60,8 @@ def main() -> None:
     parser.add_argument("--days", action="store_true")
     parser.add_argument("--rows", action="store_true")
     parser.add_argument("--start", action="store_true")
+    parser.add_argument("--by", choices=list(INFER), default="Messages")
+    parser.add_argument("--first", type=int)
     parser.add_argument("--level", action="store_true")
     parser.add_argument("--log", action="store_true")
     parser.add_argument("--out", type=Path)
@@ -63,15 +75,18 @@ def main() -> None:
     if given.rows:
         by_rows(given)
         return
-    data = dict(np.load(given.path / "beijing_pm25.npz"))
-    tests = list(data["test"])[: given.splits]
+    data, tests = read(given)
     if given.days:
         tests = whole_days(data["day"], given.splits)
     if given.start:
         tests, given.rank, given.form, given.kernel = tests[:1], [2], ["CP"], ["Matern12"]
         given.restarts, given.steps = 2, 40
-    days = [errors(day_means(data, test), data["y"][test]) for test in tests]
-    print(f"{'the same day':24}", told(days), flush=True)
+    baselines = {"the same day": day_means}
+    if given.days:
+        baselines = {"all other days": overall, "the nearest days": nearest_days}
+    for word, baseline in baselines.items():
+        found = [errors(baseline(data, test), data["y"][test]) for test in tests]
+        print(f"{word:24}", told(found), flush=True)
     for kernel in given.kernel:
         for form in given.form:
             for rank in given.rank:
@@ -79,6 +94,8 @@ def main() -> None:
                 for number, test in enumerate(tests):
                     name = f"{kernel} {form} {rank}{' and a level' if given.level else ''}"
                     name = f"log {name}" if given.log else name
+                    name = name if given.by == "Messages" else f"{name} by {given.by}"
+                    name = f"{name}, {given.first} days" if given.first else name
                     row = f"{'days ' if given.days else ''}{name}, split {number + 1}"
                     own = kept(given.out).get(row)
                     if own is None:
@@ -91,15 +108,26 @@ def main() -> None:
                 print(f"{name:24}", told(found), f"{np.sum(found, 0)[-1]:7.1f} s", flush=True)
 
 
+def read(given: Any) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """The data, and the test rows of each split."""
+    data = dict(np.load(given.path / "beijing_pm25.npz"))
+    tests = list(data.pop("test"))[: given.splits]
+    if given.first:
+        own = np.flatnonzero(data["day"] < np.unique(data["day"])[given.first])
+        data = {name: column[own] for name, column in data.items()}
+        tests = [np.searchsorted(own, test[np.isin(test, own)]) for test in tests]
+    return data, tests
+
+
 def text_of(given: Any, *, kernel: str, form: str, rank: int) -> str:
     text = MODEL.format(
         kernel=kernel,
         rank=rank,
         diagonal="true" if form == "CP" else "false",
-        restarts=given.restarts,
-        steps=given.steps,
         level="level(t) + " if given.level else "",
     )
+    text += INFER[given.by].format(restarts=given.restarts, steps=given.steps)
+    text += WHITENED if given.by != "Messages" else ""
     return f"{text}level : Real -> Real ~ GP(Matern12())\n" if given.level else text
 
 
@@ -132,7 +160,10 @@ def fitted(
     middle, width = np.nanmean(log), np.nanstd(log)
     y = (log - middle) / width if given.log else y
     columns = {"a": data["temperature"], "b": data["pressure"], "t": data["time"], "y": y}
-    passing, settings = passing_of(text_of(given, kernel=kernel, form=form, rank=rank), columns)
+    text = text_of(given, kernel=kernel, form=form, rank=rank)
+    if given.by != "Messages":
+        return errors(law_by_draws(text, columns, test), data["y"][test])
+    passing, settings = passing_of(text, columns)
     passing.compile()
     state = best_of(passing, seed=0, restarts=settings["restarts"], steps=settings["steps"])
     found = passing.functions.located(state.flat, state.laws, passing.data)
@@ -145,6 +176,34 @@ def fitted(
     residual = data["y"][test] - (np.exp(mean + 0.5 * sd**2) - SHIFT)
     density = own[2] - np.mean(np.log(data["y"][test] + SHIFT))
     return np.array([np.sqrt(np.mean(residual**2)), np.mean(np.abs(residual)), density, own[3]])
+
+
+def law_by_draws(
+    text: str, columns: dict[str, Any], test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the rows left out, over the draws of a fit."""
+    fit = mercer.compile(text).fit(columns, seed=0, progress=False)
+    print(*(f"  {sentence}" for sentence in fit.diagnostics), sep="\n", flush=True)
+    found = fit.predict({k: v[test] for k, v in columns.items() if k != "y"})
+    return found.means["y"], found.sds["y"]
+
+
+def overall(data: dict[str, Any], test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of all training rows."""
+    y = np.delete(data["y"], test)
+    return np.full(len(test), y.mean()), np.full(len(test), y.std(ddof=1))
+
+
+def nearest_days(data: dict[str, Any], test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Between the means of the training days before and after, by how far away they are; the
+    errors of training days told by their neighbours give the sd."""
+    train = np.setdiff1d(np.arange(len(data["y"])), test)
+    days, place = np.unique(data["day"][train], return_inverse=True)
+    means = np.bincount(place, data["y"][train]) / np.bincount(place)
+    odd = np.interp(days[1::2], days[::2], means[::2])
+    left = data["y"][train] - np.interp(data["day"][train], days[1::2], odd)
+    sd = left[np.isin(data["day"][train], days[1::2])].std()
+    return np.interp(data["day"][test], days, means), np.full(len(test), sd)
 
 
 def day_means(data: dict[str, Any], test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -196,7 +255,8 @@ def by_rows(given: Any) -> None:
             state = passing.sweep(state)
         jax.block_until_ready(state.laws)
         seconds = (time.perf_counter() - start) / 5
-        print(f"{rows:>9,} rows  {seconds:8.3f} s a sweep", flush=True)
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # so far: rows only grow
+        print(f"{rows:>9,} rows  {seconds:8.3f} s a sweep  {most:8.0f} MB at most", flush=True)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,9 @@ def process_text(body: Body, declared: ir.Unknown | ir.Function, *, is_joint: bo
     kernel = kernel_text(body, declared.kernel, declared)
     if shape_of(declared) is not None:
         return f"Weights(sd={_wave_text(body, declared, kernel)})"
+    if is_infinite(declared.type.domain):
+        # Of its points only inner products count, not how many coordinates stand for them.
+        kernel = f"({kernel}).of_products()"
     words = [kernel]
     if declared.outputs is not None:
         words.append(f"outputs={_outputs(body, declared)}")
@@ -97,10 +100,10 @@ def kernel_text(body: Body, kernel: ir.Kernel, function: ir.Function) -> str:
 
 
 def site_text(
-    body: Body, use: SiteUse, order: str = "", outputs: tuple[Dim, ...] | None = None
+    body: Body, use: SiteUse, place: str = "", outputs: tuple[Dim, ...] | None = None
 ) -> str:
-    """`Site(process, points, size)`; `order`: the text of its order along a line; `outputs`: the
-    dims of the coordinates of a value, where not those of the codomain."""
+    """`Site(process, points, size)`; `place`: what it says of the points beside, as text;
+    `outputs`: the dims of the coordinates of a value, where not those of the codomain."""
     size = body.shape(use.dims)
     count = _product(body, use.dims)
     if use.apply is None:
@@ -124,8 +127,8 @@ def site_text(
     operators = _operators(body, use, use.apply.function, function)
     if operators:
         words.append(f"operators=({', '.join(operators)},)")
-    along = f", order={order}" if order else ""
-    return f"Site({use.owner!r}, Points({', '.join(words)}), size={count}{along})"
+    beside = f", {place}" if place else ""
+    return f"Site({use.owner!r}, Points({', '.join(words)}), size={count}{beside})"
 
 
 def weights_text(body: Body, function: ir.Function) -> tuple[str, str]:

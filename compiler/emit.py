@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from mercer.compiler import typed as ir
-from mercer.compiler.affine import Affine
+from mercer.compiler.affine import Affine, SiteUse
 from mercer.compiler.blocks import (
     affine_text,
     flat_text,
@@ -21,6 +21,7 @@ from mercer.compiler.blocks import (
 from mercer.compiler.code import Body, Code
 from mercer.compiler.composing import layer_facts, write_layers
 from mercer.compiler.facts import copies, dims, inputs, taken
+from mercer.compiler.grids import grid_site
 from mercer.compiler.imports import import_lines
 from mercer.compiler.joint import write_steps
 from mercer.compiler.layers import image_of, maps_lines, settings_text
@@ -29,6 +30,7 @@ from mercer.compiler.plan import Plan
 from mercer.compiler.preparing import TIMELINE, DataFunctions, indented, keywords
 from mercer.compiler.prior import given_text, law_text
 from mercer.compiler.shapes import weights_name
+from mercer.compiler.structure import moving_unknowns
 from mercer.compiler.tangents import frames_name, tangential
 from mercer.compiler.training import settings_before
 from mercer.compiler.walk import imputed
@@ -74,14 +76,16 @@ class _Emitter(DataFunctions):
         lines += ["import jax"] if "jax." in body.replace("jax.numpy", "") else []
         lines += ["import jax.numpy as jnp", "import numpy as np", "import numpyro"]
         lines += ["from numpyro import distributions as dist", ""]
-        engine = self.plan.engine_name
-        lines += import_lines("\n".join([body, *self.layer_lines()]), model, engine)
+        engine = self.plan.engine_text
+        text = "\n".join([body, *self.layer_lines()])
+        lines += import_lines(text, model, engine)
         settings = dict(self.plan.settings)
         lines += [
             "",
             f"INFERENCE = Inference({self.plan.lane!r}, {self.plan.method!r}, {settings!r})",
             f"ENGINE = {engine or None}",
             *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
+            *([f"MOVING = {moving!r}"] if self.points and (moving := self.moving()) else []),
             *([f"PREPARED = {self.prepared()!r}"] if self.waves else []),
             *([f"SHOWN = {shapes_shown(self.structure)!r}"] if self.waves else []),
             *self.variational(),
@@ -123,6 +127,7 @@ class _Emitter(DataFunctions):
             f"PREDICTORS = {_dict(predictors)}",
             f"POSTERIOR = {joint!r}",
             f"APART = {_dict(own)}",
+            *([f"MULTIPLIED = {_dict(many)}"] if (many := self.plan.batches.multiplied) else []),
         ]
 
     def inner_said(self) -> list[str]:
@@ -176,6 +181,10 @@ class _Emitter(DataFunctions):
             for name, names in self.points.items()
         }
 
+    def moving(self) -> tuple[str, ...]:
+        """The unknowns that points of functions are made of."""
+        return moving_unknowns(self.structure)
+
     def prepared(self) -> tuple[str, ...]:
         """What `prepare` makes of data anew wherever there are rows."""
         return tuple(self.identifiers[n] for n in self.waves)
@@ -196,6 +205,7 @@ class _Emitter(DataFunctions):
         arguments += [f"{self.identifiers[n]}=None" for n in self.ordering]
         optional = (*self.law_names(), *self.messages, *self.layer_laws)
         arguments += [f"{self.identifiers[n]}=None" for n in optional]
+        arguments += ["solved=None"] if plan.is_iterative else []
         reads += [*self.ordering, *plan.sampled, *self.layer_laws]
         known = [self.identifiers[n] for n in reads]
         body.lines.append(f"known = dict({', '.join(f'{w}={w}' for w in known)})")
@@ -230,6 +240,7 @@ class _Emitter(DataFunctions):
         if joint:
             laws = ", ".join(f"{o!r}: laws[{o!r}]" for o in joint)
             values = ", ".join(f"{o!r}: {self.identifiers[o]}" for o in joint)
+            engine = "ENGINE.at(solved)" if plan.is_iterative else "ENGINE"
             keeps = ", ".join(f"{o!r}: {self._keep(o)}" for o in joint)
             body.lines.append(
                 "observe(\n"
@@ -238,7 +249,7 @@ class _Emitter(DataFunctions):
                 f"        {{{laws}}},\n"
                 f"        {{{values}}},\n"
                 f"        keep={{{keeps}}},\n"
-                "        engine=ENGINE,\n"
+                f"        engine={engine},\n"
                 "        quantities={k: q for k, q in quantities(**known).items()"
                 " if k not in LATENT},\n"
                 "    )"
@@ -307,7 +318,7 @@ class _Emitter(DataFunctions):
 
     def sites(self, body: Body) -> dict[str, str]:
         own = {
-            key: site_text(body, use, self.order_text(body, self.orders.get(key, [])))
+            key: site_text(body, use, self.place_text(body, key))
             for key, use in self.structure.sites.items()
             if use.owner not in self.apart()
         }
@@ -322,6 +333,16 @@ class _Emitter(DataFunctions):
     def sampled_weights(self) -> list[ir.Function]:
         """The functions on shapes whose weights are left to inference."""
         return [f for name, f in self.on_shapes.items() if name in self.plan.latent]
+
+    def place_text(self, body: Body, key: str) -> str:
+        """What a site says of its points: their order along a line, or the grid they form."""
+        use = grid_site(self.structure) if self.grid is not None else None
+        if self.grid is not None and isinstance(use, SiteUse) and use.key == key:
+            *axes, cell, row, absent = (body.read(n) for n in self.grid_names())
+            points = f"({', '.join(axes)},)"
+            return f"grid=Lattice({self.grid.axes!r}, {points}, {cell}, {row}, {absent})"
+        order = self.order_text(body, self.orders.get(key, []))
+        return f"order={order}" if order else ""
 
     def order_text(self, body: Body, names: list[str], local: tuple[str, ...] = ()) -> str:
         """`Timeline(...)`; "" without names."""

@@ -9,11 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mercer.compiler import typed as ir
+from mercer.compiler.grids import GridUse, axis_words, grid_of, grid_site, operations
 from mercer.compiler.inducing import inducing_of, unfit_for_inducing
+from mercer.compiler.iterative import (
+    detail_of_iterative,
+    iterative_bytes,
+    iterative_flops,
+    text_of_iterative,
+    unfit_for_iterative,
+)
 from mercer.compiler.line import is_joint, line_of, states_of, waves_of, why_no_line
 from mercer.compiler.shapes import copies_of, functions_on_shapes, modes_of, shape_of
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure
+from mercer.compiler.waving import columns_of, waves_asked, waves_text, why_no_waves
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.stdlib.kernels.stationary import SHORTEST, harmonics, left_out
 
@@ -32,6 +41,7 @@ class Engine:
     `refuses(structure, sizes)` says why it cannot serve a block, or None. `flops` and `bytes` are
     those of one log density with its gradient. `sentence` is what `explain` says, after the names
     of what is integrated out and "they are integrated out"; `detail` adds a sentence of its own.
+    `text`: how a program writes it, where that is not its name.
     """
 
     name: str
@@ -42,6 +52,7 @@ class Engine:
     sentence: str
     is_exact: bool = True
     detail: Callable[[Structure, Sizes | None], str] | None = None
+    text: Callable[[Structure], str] | None = None
 
 
 def choose_engine(structure: Structure, sizes: Sizes | None) -> Engine | None:
@@ -211,6 +222,81 @@ def _inducing_bytes(structure: Structure, sizes: Sizes) -> float:
     return 8.0 * (6 * rows * columns + 8 * columns**2)
 
 
+def _no_waves(structure: Structure, sizes: Sizes | None) -> str | None:
+    return why_no_waves(structure)
+
+
+def _waves_flops(structure: Structure, sizes: Sizes) -> float:
+    rows, columns = rows_of(structure, sizes), columns_of(structure) + _width(structure, sizes)
+    return 4.0 * rows * columns**2 + columns**3
+
+
+def _waves_bytes(structure: Structure, sizes: Sizes) -> float:
+    rows, columns = rows_of(structure, sizes), columns_of(structure) + _width(structure, sizes)
+    return 8.0 * (6 * rows * columns + 3 * columns**2)
+
+
+def _waves_text(structure: Structure) -> str:
+    waves = waves_asked(structure)
+    return "Features" if waves is None else f"waves_of({waves.count}, {waves.kind!r})"
+
+
+def _waves_detail(structure: Structure, sizes: Sizes | None) -> str:
+    return waves_text(structure)
+
+
+MOST_APART = 600
+"""Cells without a value, and finite unknowns, that a grid is solved without exactly: as
+`mercer.runtime.engines.grid` has it."""
+
+
+def _no_grid(structure: Structure, sizes: Sizes | None) -> str | None:
+    if sizes is None:
+        use = grid_site(structure)
+        return use if isinstance(use, str) else None
+    grid = grid_of(structure, sizes)
+    if isinstance(grid, str):
+        return grid
+    if (apart := grid.missing + _width(structure, sizes)) > MOST_APART:
+        return (
+            f"{apart:,} cells of the grid have no value, or are weights beside it, and more than "
+            f"{MOST_APART} are not eliminated"
+        )
+    return None
+
+
+def _grid(structure: Structure, sizes: Sizes) -> GridUse:
+    found = grid_of(structure, sizes)
+    assert isinstance(found, GridUse)
+    return found
+
+
+def _grid_flops(structure: Structure, sizes: Sizes) -> float:
+    # The first number is for a longer compilation, which few rows do not repay.
+    return 1e7 + operations(_grid(structure, sizes), _width(structure, sizes))
+
+
+def _grid_bytes(structure: Structure, sizes: Sizes) -> float:
+    grid = _grid(structure, sizes)
+    border = grid.missing + _width(structure, sizes)
+    return 8.0 * (grid.cells * (12 + 5 * border) + 8 * sum(c**2 for c in grid.counts))
+
+
+def _grid_detail(structure: Structure, sizes: Sizes | None) -> str:
+    if sizes is None:
+        return "Which inputs are its axes the data say."
+    grid = _grid(structure, sizes)
+    sides = " × ".join(
+        f"{count:,} of {axis_words(structure, axis)}"
+        for axis, count in zip(grid.axes, grid.counts, strict=True)
+    )
+    lost = ""
+    if grid.missing:
+        cells = "1 cell has" if grid.missing == 1 else f"{grid.missing:,} cells have"
+        lost = f"; {cells} no value, and what that changes is computed exactly"
+    return f"The inputs form a grid: {sides}{lost}."
+
+
 ENGINES: tuple[Engine, ...] = (
     Engine(
         "WeightSpace",
@@ -227,6 +313,15 @@ ENGINES: tuple[Engine, ...] = (
         _dense_flops,
         _dense_bytes,
         "exactly, as one joint Gaussian with one Cholesky factorisation",
+    ),
+    Engine(
+        "Grid",
+        "Kronecker",
+        _no_grid,
+        _grid_flops,
+        _grid_bytes,
+        "exactly, factor by factor of the grid that the inputs form",
+        detail=_grid_detail,
     ),
     Engine(
         "Markov",
@@ -256,6 +351,28 @@ ENGINES: tuple[Engine, ...] = (
         "approximately, through the values of the functions at inducing points, by a lower bound "
         "of the density (Titsias 2009)",
         is_exact=False,
+    ),
+    Engine(
+        "Iterative",
+        "Iterative",
+        unfit_for_iterative,
+        iterative_flops,
+        iterative_bytes,
+        "to a tolerance, by conjugate gradients, without storing a covariance",
+        is_exact=False,
+        detail=detail_of_iterative,
+        text=text_of_iterative,
+    ),
+    Engine(
+        "Features",
+        "Features",
+        _no_waves,
+        _waves_flops,
+        _waves_bytes,
+        "approximately, through random waves that functions are sums of (Rahimi & Recht 2007)",
+        is_exact=False,
+        detail=_waves_detail,
+        text=_waves_text,
     ),
 )
 

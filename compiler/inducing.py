@@ -121,16 +121,16 @@ def _images(structure: Structure, function: ir.Function) -> str | None:
     return next((p.text for p in points if isinstance(p, ir.Apply)), None)
 
 
-def unfit_for_inducing(structure: Structure, *, is_deep: bool = False) -> str | None:
-    """Why the block cannot be seen through inducing points; None where it can. `is_deep`: points
-    are unknown only by way of layers, which are known when points are chosen."""
+def unfit_for_inducing(structure: Structure, *, may_move: bool = False) -> str | None:
+    """Why the block cannot be seen through inducing points; None where it can. `may_move`: what is
+    unknown about the points of functions is known by the time that inducing points are chosen."""
     uses = inducing_of(structure, None)
     if not uses:
         return "there is no random function in it"
     if structure.links:
         return f"`{next(iter(structure.links))}` is not Gaussian, so that there is no bound"
     key = moving_point(structure)
-    if key and not is_deep and any(use.at is None for use in uses.values()):
+    if key and not may_move and any(use.at is None for use in uses.values()):
         return f"the points of `{key}` are unknown, so that none can be chosen among them"
     for use in uses.values():
         if is_field(use.function):

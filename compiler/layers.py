@@ -44,7 +44,8 @@ def kernel_name(layer: str) -> str:
 def settings_text(layer: ir.LayerSettings) -> str:
     """`Layer(...)`."""
     words = f"{layer.group!r}, {layer.samples}, {layer.seed}, radius={layer.radius:g}"
-    return f"Layer({words}, stride={layer.stride}, spread={layer.spread:g})"
+    words += f", stride={layer.stride}, spread={layer.spread:g}"
+    return f"Layer({words})" if layer.goes_around else f"Layer({words}, angle={layer.angle:g})"
 
 
 def features_text(body: Body, expr: ir.OverField) -> Code:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 _OWN = "jnp np numpyro dist known at laws places wanted prepare summaries model processes sites"
 _OWN += " quantities outcomes definitions INFERENCE ENGINE INDICES LABELS NAMES DIMS COPIES INPUTS"
-_OWN += " TAKEN LATENT INDUCING ROWS PREDICTORS POSTERIOR APART jax k s_ order"
-_OWN += " images layers maps LAYERS TRAINING INNER inner_functions through"
+_OWN += " TAKEN LATENT INDUCING ROWS PREDICTORS POSTERIOR APART MOVING MULTIPLIED jax k s_ order"
+_OWN += " images layers maps LAYERS TRAINING INNER inner_functions through solved"
 # Arguments of NumPyro's own that a keyword of the same name would meet: `MCMC.run(rng_key, ...)`.
 _NUMPYROS = "self fn rng_key init_params extra_fields"
 _TAKEN = {*_OWN.split(), *_NUMPYROS.split(), *dir(builtins), *keyword.kwlist}

@@ -6,7 +6,7 @@ engine serves a Gaussian block.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mercer.compiler.contraction import NoContraction
@@ -22,7 +22,10 @@ from mercer.compiler.deep import (
     wrong_options,
 )
 from mercer.compiler.engines import PATIENCE, Engine, choose_engine
+from mercer.compiler.grids import GridUse, grid_of
 from mercer.compiler.inducing import InducingUse, inducing_of, unfit_for_inducing
+from mercer.compiler.iterative import LEAST_DRAWS as ITERATIVE_DRAWS
+from mercer.compiler.iterative import wrong_method
 from mercer.compiler.layers import layers_of
 from mercer.compiler.messages import DRAWS as MESSAGE_DRAWS
 from mercer.compiler.messages import (
@@ -34,6 +37,7 @@ from mercer.compiler.messages import (
 from mercer.compiler.overrides import METHODS, Method
 from mercer.compiler.refusals import refusals
 from mercer.compiler.sampling import Step, steps_of
+from mercer.compiler.sizes import Sizes
 from mercer.compiler.structure import Structure, analyse, owner_of
 from mercer.compiler.telling import (
     duration,
@@ -68,6 +72,10 @@ SECONDS_FOR_NUTS = 300.0
 SECONDS_FOR_DRAWS = 60.0
 """What the draws of all that was integrated out may take, about a mode, before they are fewer."""
 
+_LONG_STEPS = 1e9
+"""Operations of a density of all rows from which products of functions are taken in batches: the
+other way is thousands of such steps, as nothing is integrated out."""
+
 _LONGEST_SIMULATION = 1e12
 """Operations for which a simulation stays exact: functions at some ten thousand points."""
 
@@ -83,7 +91,7 @@ class Plan:
     than usual, where each is costly. `steps`: what is drawn, in which order and how. `batches`: how
     variational inference takes the rows, where it is the method. `along`: the sites of those latent
     functions that are whitened along a line. `asked`: the method that was asked for from outside
-    the model, or "auto".
+    the model, or "auto". `grid`: that of the inputs, where the engine takes one.
     """
 
     structure: Structure
@@ -99,6 +107,7 @@ class Plan:
     along: tuple[str, ...] = ()
     asked: str = "auto"
     training: Training | None = None
+    grid: GridUse | None = None
 
     @property
     def engine_name(self) -> str:
@@ -106,9 +115,23 @@ class Plan:
         return self.engine.name if self.engine else ""
 
     @property
+    def engine_text(self) -> str:
+        """What the program calls to integrate the block out."""
+        if self.engine is None or self.engine.text is None:
+            return self.engine_name
+        return self.engine.text(self.structure)
+
+    @property
+    def is_iterative(self) -> bool:
+        """Whether the block is solved for, and its solution an argument of the density."""
+        return self.engine_name == "Iterative"
+
+    @property
     def settings(self) -> Mapping[str, float]:
         """What the model says of the method that was chosen, and the plan where it is silent."""
         own = {} if self.draws is None else {"draws": float(self.draws)}
+        if self.is_iterative:
+            own["restarts"] = 1.0  # each takes as long as all the rest
         if self.training is not None and not self.training.is_before:
             own |= dict(self.training.settings)
         if self.batches is not None:
@@ -126,10 +149,9 @@ class Plan:
         return "exact" if self.engine else "direct"
 
 
-def plan(
-    structure: Structure, sizes: Mapping[str, int] | None = None, method: str = "auto"
-) -> Plan:
-    """The plan of a model, for data of the given sizes of dims where they are known.
+def plan(structure: Structure, sizes: Sizes | None = None, method: str = "auto") -> Plan:
+    """The plan of a model, for data of the given sizes of dims where they are known: the first of
+    `_ROADS` that takes it.
 
     Raises MercerError where some part has no engine yet, naming it.
     """
@@ -142,29 +164,79 @@ def plan(
         wrong = wrong_for_layers(structure, asked)
     if wrong is not None:
         raise MercerError([wrong], model.sources)
-    if layers_of(model) and (asked != "nuts" or samples_head(structure, asked)):
-        return _trained(structure, "map" if asked == "auto" else asked, sizes)
-    wanting = asks_for_batches(structure, asked)
-    if wanting is not None:
-        if asked not in ("auto", "svi"):
-            raise MercerError([other_method(wanting, asked)], model.sources)
-        found = batches_of(structure, sizes)
-        if isinstance(found, str):
-            raise MercerError([no_batches(wanting, found)], model.sources)
-        return _in_batches(*found, sizes)
-    if asked in ("auto", "messages"):
-        try:
-            passing = messages_structure(model, structure.asked, sizes)
-        except NoContraction as error:
-            if asked == "messages":
-                directive = next((d for d in model.directives if d.method == "Messages"), None)
-                raise MercerError([no_messages(directive, str(error))], model.sources) from None
-        else:
-            if asked == "messages" or is_for_messages(passing):
-                return _by_messages(passing, sizes, asked)
-    if has_grams(structure):
-        return _of_grams(structure, sizes, asked)
+    found = (road(structure, sizes, asked) for road in _ROADS)
+    return next(plan for plan in found if plan is not None)
+
+
+def _trained(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | None:
+    """Equivariant layers, which are optimised by stochastic gradients."""
+    model = structure.model
+    if not layers_of(model) or (asked == "nuts" and not samples_head(structure, asked)):
+        return None
+    asked = "map" if asked == "auto" else asked
     engine = choose_engine(structure, sizes)
+    used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
+    latent = tuple(f for f in structure.latent if f in used)
+    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
+    steps = steps_of(structure, sizes)
+    training = training_of(structure, asked, engine is not None or bool(latent), sizes)
+    inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
+    sentences = [*sentences_of_plan(structure, engine, latent, {}, sampled, sizes, None, steps)]
+    if inducing:
+        sentences.insert(1, of_inducing(inducing, sizes))
+    sentences += training_sentences(structure, training, asked, sizes)
+    return Plan(
+        structure,
+        engine,
+        latent,
+        sampled,
+        steps,
+        "svi" if asked == "svi" else "nuts" if training.is_before else "map",
+        tuple(sentences),
+        inducing,
+        draws=HEAD_DRAWS if training.is_before else None,
+        training=training,
+        grid=_grid(structure, engine, sizes),
+    )
+
+
+def _batches_asked(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | None:
+    """Variational inference by minibatches, as the model asks."""
+    wanting = asks_for_batches(structure, asked)
+    if wanting is None:
+        return None
+    if asked not in ("auto", "svi"):
+        raise MercerError([other_method(wanting, asked)], structure.model.sources)
+    found = batches_of(structure, sizes)
+    if isinstance(found, str):
+        raise MercerError([no_batches(wanting, found)], structure.model.sources)
+    return _in_batches(*found, sizes)
+
+
+def _messages(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | None:
+    """Message passing between the factors of a product, where that is what there is."""
+    if asked not in ("auto", "messages"):
+        return None
+    model = structure.model
+    try:
+        passing = messages_structure(model, structure.asked, sizes)
+    except NoContraction as error:
+        if asked == "messages":
+            directive = next((d for d in model.directives if d.method == "Messages"), None)
+            raise MercerError([no_messages(directive, str(error))], model.sources) from None
+        return None
+    chosen = asked == "messages" or is_for_messages(passing)
+    return _by_messages(passing, sizes, asked) if chosen else None
+
+
+def _integrated(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
+    """What is Gaussian integrated out by an engine, the rest by a method; in batches, or another
+    model that is quick, where that would take too long."""
+    model = structure.model
+    engine = choose_engine(structure, sizes)
+    is_iterative = engine is not None and engine.name == "Iterative"
+    if is_iterative and (wrong := wrong_method(structure, asked)) is not None:
+        raise MercerError([wrong], model.sources)
     used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
     latent = tuple(f for f in structure.latent if f in used)
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
@@ -181,7 +253,9 @@ def plan(
         if quick.links and not quick.asked.approximated:
             quick = replace(quick, is_nearest=along_line)
         quick_cost = cost_of_links(quick, own, sizes)
-        if quick.links and ((along_line and quick_cost) or (quick_cost or cost) <= PATIENCE):
+        # Where no more is integrated out, nothing is quicker.
+        is_quicker = bool(quick.links) and quick.latent != structure.latent
+        if is_quicker and ((along_line and quick_cost) or (quick_cost or cost) <= PATIENCE):
             return plan(quick, sizes)
     if has_deep_batches(structure, asked, None if cost is None else seconds_of(cost)):
         found = batches_of(structure, sizes)
@@ -189,11 +263,18 @@ def plan(
             raise MercerError([no_deep_batches(structure, found)], model.sources)
         return _in_batches(*found, sizes)
     may_take_batches = not structure.links and _may_take_batches(structure, asked)
-    if cost is not None and cost > PATIENCE and may_take_batches:
+    if cost is not None and cost > _LONG_STEPS and may_take_batches:
         found = batches_of(structure, sizes)
-        if not isinstance(found, str):
+        if not isinstance(found, str) and (cost > PATIENCE or found[1].multiplied):
             return _in_batches(*found, sizes)
-    chosen, reason = _method(asked, cost, latent, along, sampled)
+    if is_iterative and asked == "auto":
+        chosen: Method = "map"
+        reason = (
+            "The mode is found by L-BFGS from one start, and the uncertainty around it by "
+            "Laplace's approximation."
+        )
+    else:
+        chosen, reason = _method(asked, cost, latent, along, sampled)
     inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
     draws = _draws(structure, engine, chosen, cost)
     sentences = [*sentences_of_plan(structure, engine, latent, along, sampled, sizes, cost, steps)]
@@ -216,7 +297,17 @@ def plan(
         inducing,
         draws,
         along=tuple(along.values()),
+        grid=_grid(structure, engine, sizes),
     )
+
+
+def _grid(structure: Structure, engine: Engine | None, sizes: Sizes | None) -> GridUse | None:
+    """The grid that an engine of grids takes."""
+    if engine is None or engine.name != "Grid" or sizes is None:
+        return None
+    found = grid_of(structure, sizes)
+    assert isinstance(found, GridUse)
+    return found
 
 
 def plan_of_simulation(structure: Structure, sizes: Mapping[str, int]) -> Plan:
@@ -241,7 +332,7 @@ def _may_take_batches(structure: Structure, asked: str) -> bool:
     return asked in ("auto", "svi") and engines <= {"Inducing"} and not apart
 
 
-def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int] | None) -> Plan:
+def _in_batches(structure: Structure, batches: Batches, sizes: Sizes | None) -> Plan:
     """The plan of variational inference by minibatches."""
     model = structure.model
     sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
@@ -266,11 +357,13 @@ def _in_batches(structure: Structure, batches: Batches, sizes: Mapping[str, int]
     )
 
 
-def _of_grams(structure: Structure, sizes: Mapping[str, int] | None, asked: str) -> Plan:
-    """The plan of a deep kernel machine: its outcomes integrated out, or in batches."""
+def _of_grams(structure: Structure, sizes: Sizes | None, asked: str) -> Plan | None:
+    """A deep kernel machine: its outcomes integrated out, or in batches."""
+    if not has_grams(structure):
+        return None
     model, engine = structure.model, engine_of_batches()
     flops = None if sizes is None else engine.flops(structure, sizes)
-    why = unfit_for_inducing(structure, is_deep=True)
+    why = unfit_for_inducing(structure, may_move=True)
     if why is not None or not is_collapsed(structure, asked, flops):
         found = batches_of(structure, sizes)
         if isinstance(found, str):
@@ -297,7 +390,7 @@ def _of_grams(structure: Structure, sizes: Mapping[str, int] | None, asked: str)
     return Plan(structure, engine, (), sampled, steps, "map", tuple(sentences), inducing, draws)
 
 
-def _by_messages(structure: Structure, sizes: Mapping[str, int] | None, asked: str) -> Plan:
+def _by_messages(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
     """The plan of message passing between the factors of a product."""
     model = structure.model
     factors = structure.contraction.factors if structure.contraction else ()
@@ -317,34 +410,6 @@ def _by_messages(structure: Structure, sizes: Mapping[str, int] | None, asked: s
         tuple(sentences),
         draws=draws,
         along=tuple(along_line_of(structure, functions, sizes).values()),
-    )
-
-
-def _trained(structure: Structure, asked: str, sizes: Mapping[str, int] | None) -> Plan:
-    """The plan of a model with equivariant layers, which are optimised by stochastic gradients."""
-    model = structure.model
-    engine = choose_engine(structure, sizes)
-    used = {owner_of(s.apply) for s in structure.sites.values() if s.apply}
-    latent = tuple(f for f in structure.latent if f in used)
-    sampled = tuple(n for n in model.order if n in model.unknowns and n not in structure.block)
-    steps = steps_of(structure, sizes)
-    training = training_of(structure, asked, engine is not None or bool(latent), sizes)
-    inducing = inducing_of(structure, sizes) if engine and engine.name == "Inducing" else {}
-    sentences = [*sentences_of_plan(structure, engine, latent, {}, sampled, sizes, None, steps)]
-    if inducing:
-        sentences.insert(1, of_inducing(inducing, sizes))
-    sentences += training_sentences(structure, training, asked, sizes)
-    return Plan(
-        structure,
-        engine,
-        latent,
-        sampled,
-        steps,
-        "svi" if asked == "svi" else "nuts" if training.is_before else "map",
-        tuple(sentences),
-        inducing,
-        draws=HEAD_DRAWS if training.is_before else None,
-        training=training,
     )
 
 
@@ -389,4 +454,15 @@ def _draws(
     if method == "nuts" or engine is None or cost is None or "draws" in asked:
         return None
     fitting = int(SECONDS_FOR_DRAWS * FLOPS_A_SECOND / cost / 4)
-    return max(_LEAST_DRAWS, fitting) if fitting < _USUAL_DRAWS else None
+    least = ITERATIVE_DRAWS if engine.name == "Iterative" else _LEAST_DRAWS
+    return max(least, fitting) if fitting < _USUAL_DRAWS else None
+
+
+_ROADS: tuple[Callable[[Structure, Sizes | None, str], Plan | None], ...] = (
+    _trained,
+    _batches_asked,
+    _messages,
+    _of_grams,
+    _integrated,
+)
+"""From the most particular kind of model to what serves every one."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from mercer.compiler import typed as ir
+from mercer.compiler.affine import SiteUse
 from mercer.compiler.blocks import index_text, inducing_names, site_text
 from mercer.compiler.code import Body
 from mercer.compiler.composing import law_names, layer_names
 from mercer.compiler.facts import labels, summaries
+from mercer.compiler.grids import grid_site
 from mercer.compiler.imports import WORDS
 from mercer.compiler.layers import features_of, kernel_name, layers_of
 from mercer.compiler.line import line_of
@@ -49,9 +51,10 @@ class DataFunctions:
         names += [*features_of(model).values(), *map(kernel_name, layers_of(model))]
         keeps = [f"{o} keep" for o in model.observations]
         self.line = line_of(plan.structure) if plan.engine_name == "Markov" else None
+        self.grid = plan.grid
         owners = {key: plan.structure.sites[key].owner for key in plan.along}
         self.orders = {key: _order_names(f"{owner} order") for key, owner in owners.items()}
-        self.ordering = [*(TIMELINE if self.line else [])]
+        self.ordering = [*(TIMELINE if self.line else []), *self.grid_names()]
         self.ordering += [name for names in self.orders.values() for name in names]
         keeps += self.ordering
         taken = WORDS | set(catalog.kernels())
@@ -163,8 +166,35 @@ class DataFunctions:
             chains = "is_joint" if self.line.is_joint else "apart"
             is_so = self.line.is_joint or self.line.apart
             self.write_order(body, keys, readings, TIMELINE, f"{chains}={is_so}")
+        if self.grid is not None:
+            self.write_grid(body)
         for key, names in self.orders.items():
             self.write_order(body, [key], [f"({key!r}, Reading({key!r}))"], names, "apart=True")
+
+    def grid_names(self) -> list[str]:
+        """The names of the arrays of the `Lattice` of a site."""
+        if self.grid is None:
+            return []
+        axes = [f"grid axis {k + 1}" for k in range(len(self.grid.axes))]
+        return [*axes, "grid cell", "grid row", "grid absent"]
+
+    def write_grid(self, body: Body) -> None:
+        """The statements of `prepare` that find the grid of a site, where there is an outcome."""
+        assert self.grid is not None
+        use = grid_site(self.structure)
+        assert isinstance(use, SiteUse)
+        (outcome,) = self.structure.locations
+        *axes, cell, row, absent = (self.identifiers[n] for n in self.grid_names())
+        site = site_text(body, use)
+        body.lines += [
+            "grid = lattice(",
+            f"    {site},",
+            f"    {self.grid.axes!r},",
+            f"    is_wanted={self.identifiers[outcome]} is not None,",
+            ")",
+            f"{', '.join(axes)} = grid.points",
+            f"{cell}, {row}, {absent} = grid.cell, grid.row, grid.absent",
+        ]
 
     def write_order(
         self, body: Body, keys: list[str], readings: list[str], names: list[str], chains: str

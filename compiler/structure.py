@@ -30,6 +30,7 @@ __all__ = [
     "applies_of",
     "gaussian_candidates",
     "moving_point",
+    "moving_unknowns",
     "owner_of",
 ]
 
@@ -155,6 +156,15 @@ def moving_point(structure: Structure) -> str | None:
             if (names - {site.owner}) & random:
                 return key
     return None
+
+
+def moving_unknowns(structure: Structure) -> tuple[str, ...]:
+    """The unknowns that points of random functions are made of, in order."""
+    model = structure.model
+    applies = [site.apply for site in structure.sites.values()]
+    applies += [layer.apply for layer in structure.layers]
+    names = {n for a in applies if a is not None for n in names_below(model, a.point)}
+    return tuple(name for name in model.order if name in names & set(model.unknowns))
 
 
 def gaussian_candidates(model: ir.TypedModel) -> frozenset[str]:

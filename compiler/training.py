@@ -120,17 +120,22 @@ def training_sentences(
 def layer_sentence(name: str, node: ir.Convolved) -> str:
     """What is sampled in a layer."""
     layer, (down, across) = node.layer, node.grid
+    which = "which are whole orbits of the quarter turns"
+    if not layer.goes_around:
+        which = (
+            f"which turn by at most {layer.angle:g}, so that it commutes with small elements alone "
+            "and but for what they take beyond that"
+        )
     return (
-        f"{name} is sampled at {whole_orbits(layer)} elements of {layer.group}, which are whole "
-        "orbits of the quarter turns, weighted by the Haar measure and fixed by a seed, on a grid "
-        f"of {down} × {across}; its kernel has a radius of {layer.radius:g} cells. Layers are "
-        "computed in single precision."
+        f"{name} is sampled at {sample_count(layer)} elements of {layer.group}, {which}, weighted "
+        f"by the Haar measure and fixed by a seed, on a grid of {down} × {across}; its kernel has "
+        f"a radius of {layer.radius:g} cells. Layers are computed in single precision."
     )
 
 
-def whole_orbits(layer: ir.LayerSettings) -> int:
+def sample_count(layer: ir.LayerSettings) -> int:
     """The samples of a layer: as many as asked for, or up to three more (`stdlib.groups`)."""
-    return 4 * -(-layer.samples // 4)
+    return 4 * -(-layer.samples // 4) if layer.goes_around else layer.samples
 
 
 def flops_of_row(model: ir.TypedModel) -> float:
@@ -140,7 +145,7 @@ def flops_of_row(model: ir.TypedModel) -> float:
     for node in found.values():
         (weights, *_), inside, _ = node.weights[-1]
         own = prod(int(d.rstrip("'")) for d in weights.type.dims if d not in inside)
-        orbit = whole_orbits(node.layer)
+        orbit = sample_count(node.layer)
         taps = (2.0 * node.layer.radius * (1.0 + node.layer.spread)) ** 2
         read = before if node.base.type.coordinates == () else 1.0
         total += 2.0 * prod(node.grid) * orbit * read * own * taps

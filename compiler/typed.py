@@ -9,6 +9,7 @@ with reductions over data inside).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -200,6 +201,12 @@ class LayerSettings:
     radius: float
     stride: int
     spread: float
+    angle: float
+
+    @property
+    def goes_around(self) -> bool:
+        """Whether its samples are whole orbits of the quarter turns."""
+        return self.angle >= math.pi
 
 
 @dataclass(frozen=True)

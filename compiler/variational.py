@@ -7,7 +7,7 @@ an outcome needs of them its predictors only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mercer.compiler import typed as ir
@@ -18,7 +18,13 @@ from mercer.compiler.inner import is_infinite
 from mercer.compiler.minibatch import rows_index
 from mercer.compiler.shapes import functions_on_shapes
 from mercer.compiler.sizes import Sizes, count_of, size_of
-from mercer.compiler.structure import Structure, analyse, gaussian_candidates, owner_of
+from mercer.compiler.structure import (
+    Structure,
+    analyse,
+    gaussian_candidates,
+    moving_unknowns,
+    owner_of,
+)
 from mercer.compiler.tangents import tangential
 from mercer.compiler.walk import nodes
 from mercer.dsl.diagnostic import Diagnostic
@@ -47,13 +53,15 @@ _NOMINAL_ROWS = 10_000
 class Batches:
     """`size` rows of the index `rows` at each of at most `steps` steps. `kinds`: how the expected
     log density of each outcome is taken. `apart`: unknowns of so many entries that each of them
-    has a law of its own."""
+    has a law of its own. `multiplied`: whether each unknown that an outcome has in a product with
+    others is a core, with an entry for each position that is summed over."""
 
     rows: Dim
     size: int
     steps: int
     kinds: Mapping[str, Kind]
     apart: tuple[str, ...] = ()
+    multiplied: Mapping[str, bool] = field(default_factory=dict)
 
 
 def engine_of_batches() -> Engine:
@@ -91,14 +99,7 @@ def batches_of(structure: Structure, sizes: Sizes | None) -> tuple[Structure, Ba
         return f"`{vectors}` is taken in the frames of its points"
     if on_shape := next(iter(functions_on_shapes(found)), None):
         return f"the waves of `{on_shape}`, a function on a shape, are of all rows together"
-    for product in products_in(model, gaussian_candidates(model)):
-        if len({factor.owner for factor in product} & found.block) > 1:
-            # With draws of the predictors its natural gradient was seen to lose all numbers.
-            names = " and ".join(f"`{factor.owner}`" for factor in product)
-            return (
-                f"{names} are multiplied in an outcome, and one joint law of them does not settle"
-            )
-    if why := unfit_for_inducing(found, is_deep=bool(layered)):
+    if why := unfit_for_inducing(found, may_move=True):
         return why
     if not found.locations and not found.predictors:
         return "no outcome depends on a random function"
@@ -119,7 +120,21 @@ def batches_of(structure: Structure, sizes: Sizes | None) -> tuple[Structure, Ba
     apart = tuple(name for name, number in entries.items() if number > JOINT)
     if apart and "draws" in kinds.values():
         return f"`{apart[0]}` has more than {JOINT:,} entries, under an outcome that takes draws"
-    return found, Batches(rows, size, steps, kinds, apart)
+    return found, Batches(rows, size, steps, kinds, apart, _multiplied(found))
+
+
+def _multiplied(structure: Structure) -> dict[str, bool]:
+    """The unknowns of the block that outcomes have in products; True: a core."""
+    model, found = structure.model, dict[str, bool]()
+    for product in products_in(model, gaussian_candidates(model)):
+        own = [factor for factor in product if factor.owner in structure.block]
+        if len({factor.owner for factor in own}) < 2:
+            continue
+        for factor in own:
+            unknown = model.unknowns.get(factor.owner)
+            is_core = unknown is not None and set(unknown.type.dims) <= set(factor.over)
+            found[factor.owner] = is_core
+    return found
 
 
 def _weights(structure: Structure) -> list[str]:
@@ -187,6 +202,11 @@ def batch_sentences(
         yield (
             f"Left to inference: {names}: each has a Normal law of its own in unconstrained "
             "space, which knows no correlation with the others."
+        )
+    if moving := moving_unknowns(structure):
+        yield (
+            f"Points of functions are made of {', '.join(moving)}: these start at a draw from "
+            "their prior, and inducing points are chosen where that leads."
         )
 
 

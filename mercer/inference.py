@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ import xarray as xr
 from mercer.compiler.plan import Plan
 from mercer.compiler.rowwise import rowwise
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.factors import identified, products_of
 from mercer.model import Model
 from mercer.needs import needs_of
 from mercer.program import statements_of, told_at_model_lines
@@ -64,6 +66,7 @@ def fit_program(
             checkpoint=checkpoint,
             resume=resume,
             identity=identity,
+            judged=partial(identified, model.typed) if products_of(model.typed) else None,
             **settings,
         )
     # What was asked for, and the sizes, give the same plan when a file is opened.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from mercer.dsl.diagnostic import MercerError
 from mercer.dsl.spaces import Label
 from mercer.runtime.cache import use_cache
+from mercer.runtime.hosts import hosts
 from mercer.runtime.inference import Method
 from mercer.runtime.layers.equivariance import Equivariance, equivariance_of, sentences_of
 from mercer.runtime.methods.checkpoint import Checkpoint, begin, digest, surroundings
@@ -26,6 +29,7 @@ from mercer.runtime.posterior.diagnose import (
     diagnose,
     of_inducing,
     of_normal_law,
+    of_solves,
 )
 from mercer.runtime.posterior.fit import Fit
 from mercer.runtime.posterior.groups import (
@@ -52,6 +56,7 @@ def run(
     checkpoint: str | Path | None = None,
     resume: bool = False,
     identity: Mapping[str, Any] | None = None,
+    judged: Callable[[Mapping[str, np.ndarray], Any], Mapping[str, np.ndarray]] | None = None,
     **options: Any,
 ) -> Fit:
     """The posterior of `program` given `bound`.
@@ -63,16 +68,21 @@ def run(
 
     `checkpoint`: a file for the state of what takes long, which `resume` goes on from; `fit.save`
     removes it. `identity` says of which model the fit is, for a checkpoint of another one.
+
+    `judged(values, posterior)`: the draws by which convergence is judged, where those of the
+    sampled values say nothing.
     """
     use_cache()
     by: Method = method or program.INFERENCE.method
     settings = settings_of(program, by, options)
-    kept = Checkpoint()
-    if checkpoint is not None:
+    kept, together = Checkpoint(), hosts()
+    if checkpoint is not None or together.count > 1:
         data = digest({"arrays": dict(bound.arrays), "labels": dict(bound.labels)})
         belongs = {**(identity or {}), "the digest of the data": data, "the method": by}
         belongs |= {"the seed": seed, **settings, **surroundings()}
-        kept = begin(checkpoint, belongs, resume=resume)
+        together.compare({**belongs, "resume": resume, "a checkpoint": checkpoint is not None})
+        if checkpoint is not None:
+            kept = _begun(checkpoint, belongs, resume)
 
     def find(report: Report) -> Fitted:
         return infer(
@@ -101,19 +111,31 @@ def run(
     text = f"fitting by {by}"
     if by == "nuts":
         text = "sampling {chains} chains of {warmup} + {draws}".format(**settings)
-    fitted = watched(text, find, progress=progress)
+    progress = progress if together.is_first else False
+    try:
+        with together.watching():
+            fitted = watched(text, find, progress=progress, check=together.check)
+    except MercerError:
+        if together.count > 1:  # what was done together is lost for the others too
+            kept.write()
+        raise
     found, arguments = fitted.draws, fitted.arguments
-    groups = watched("drawing what was integrated out", assemble, progress=progress)
+    what = "drawing what was integrated out"
+    groups = watched(what, assemble, progress=progress, check=together.check)
     settings = {"method": by, "seed": seed, **settings}
     stats = groups["sample_stats"]
     jitter = {k: v for k, v in stats.items() if k in LEAST_JITTER}
     most = {k: float(np.max(v)) for k, v in jitter.items()}
     quality = {k: float(np.mean(stats[k])) for k in ("bound", "unexplained") if k in stats}
-    attributes = {"created_by": "mercer", **settings, **most, **quality}
+    reached = {k: float(np.max(stats[k])) for k in ("residual", "iterations") if k in stats}
+    attributes = {"created_by": "mercer", **settings, **most, **quality, **reached}
     symmetry = _equivariance(program, arguments, found, seed)
     attributes |= {f"equivariance error of {k}": v.error for k, v in symmetry.items()}
     attributes |= {f"Monte Carlo floor of {k}": v.floor for k, v in symmetry.items()}
     idata = inference_data(program, bound, groups, attributes)
+    seen = found
+    if judged is not None and by == "nuts":
+        seen = replace(found, values=judged(found.values, idata["posterior"]))
     return Fit(
         idata=idata,
         program=program,
@@ -122,9 +144,10 @@ def run(
         sampled=found,
         settings=settings,
         diagnostics=(
-            *diagnose(found, method=by, depth=settings.get("depth", 10), jitter=jitter),
+            *diagnose(seen, method=by, depth=settings.get("depth", 10), jitter=jitter),
             *of_inducing(stats),
             *of_normal_law(stats),
+            *of_solves(stats, getattr(program.ENGINE, "tolerance", 0.0)),
             *sentences_of(symmetry),
             *statistics_note(groups, found.chains * found.draws),
         ),
@@ -134,6 +157,19 @@ def run(
         plan_text=plan_text,
         checkpoint=kept,
     )
+
+
+def _begun(path: str | Path, belongs: Mapping[str, Any], resume: bool) -> Checkpoint:
+    """The checkpoint; what another process reads may never come."""
+    if hosts().count == 1:
+        return begin(path, belongs, resume=resume)
+    with hosts().watching():
+        return watched(
+            "reading the checkpoint",
+            lambda report: begin(path, belongs, resume=resume),
+            progress=False,
+            check=hosts().check,
+        )
 
 
 def _equivariance(

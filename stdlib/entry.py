@@ -74,6 +74,7 @@ class KernelEntry(Entry):
     `on_shapes`: it runs on surfaces and graphs, where it says how the variances of their waves fall
     with frequency. `on_curved`: it runs on circles, spheres and rotations.
     `is_of_walks`: it is a kernel on graphs, by the waves of the adjacency matrix.
+    `separates`: it is a product over the coordinates of its input, of the kernel on each.
     `smoothness_of(constants)` replaces `smoothness` where it depends on a structural argument.
     """
 
@@ -84,6 +85,7 @@ class KernelEntry(Entry):
     on_shapes: bool = False
     on_curved: bool = False
     is_of_walks: bool = False
+    separates: bool = False
     smoothness_of: Callable[[dict[str, float]], float] | None = None
     states: States | None = None
 

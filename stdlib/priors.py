@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mercer.stdlib.entry import Parameter, PriorEntry
 
 _KERNEL = Parameter("kernel", "Kernel", None, True, structural=True)
@@ -66,6 +68,7 @@ PRIORS = (
             "cells of the grid, each way, for one of the next; 2 on an even grid from 12 on, or 1",
         ),
         _setting("spread", "Positive", 0.25, "how far the sampled strains reach, as a log length"),
+        _setting("angle", "Positive", math.pi, "how far the sampled rotations turn, either way"),
         _setting("seed", "Count", 0.0, "what the samples follow from"),
     ),
     _prior(

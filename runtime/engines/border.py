@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from mercer.runtime.engines import lanes
-from mercer.runtime.engines.cholesky import factor, solve_triangular
+from mercer.runtime.engines.cholesky import diagonal_of, factor, solve_triangular
 
 
 class Border(NamedTuple):
@@ -95,5 +95,5 @@ def eliminated(grams: Array, columns: int, local: int) -> Border:
         half = solve_triangular(root, cross)
         beta = solve_triangular(root, half, transposed=True)
         square = square - jnp.sum(half[:, 0] ** 2)
-        log_determinant = log_determinant + 2.0 * jnp.sum(jnp.log(jnp.diagonal(root)))
+        log_determinant = log_determinant + 2.0 * jnp.sum(jnp.log(diagonal_of(root)))
     return Border(square, log_determinant, means, beta, inverse, follows, root)

@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.custom_batching import custom_vmap, sequential_vmap
+from jax.experimental.custom_partitioning import custom_partitioning
 
 EXACT = (0.0, 1e-12, 1e-10, 1e-8, 1e-6)
 """Levels for a covariance that has noise on its diagonal, or is wanted exactly."""
@@ -60,20 +61,20 @@ class Solution(NamedTuple):
 def factor(covariance: Array, levels: tuple[float, ...] = EXACT) -> Factor:
     """The lower Cholesky factor of a covariance [n, n], and the jitter that it took."""
     lower, level = _factorise(covariance, levels)
-    return Factor(lower, level * jnp.mean(jnp.diagonal(covariance)))
+    return Factor(lower, level * jnp.mean(diagonal_of(covariance)))
 
 
 @factor.defjvp
 def _factor_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) -> tuple[Factor, Factor]:
     (covariance,), (change,) = primals, tangents
     lower, jitter = factor(covariance, levels)
-    level = lax.stop_gradient(jitter / jnp.mean(jnp.diagonal(covariance)))
-    shift = level * jnp.mean(jnp.diagonal(change))
+    level = lax.stop_gradient(jitter / jnp.mean(diagonal_of(covariance)))
+    shift = level * jnp.mean(diagonal_of(change))
     change = 0.5 * (change + change.T) + shift * jnp.eye(len(change), dtype=change.dtype)
     # dL = L Phi(L^-1 dK L^-T), Phi the lower triangle with half its diagonal (Murray 2016).
     half = solve_triangular(lower, change)
     inner = solve_triangular(lower, half.T)
-    inner = jnp.tril(inner) - 0.5 * jnp.diag(jnp.diagonal(inner))
+    inner = jnp.tril(inner) - 0.5 * jnp.diag(diagonal_of(inner))
     return Factor(lower, jitter), Factor(lower @ inner, shift)
 
 
@@ -108,7 +109,7 @@ def _solve_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) -> tuple[
     solution = solve(*primals, levels)
     change, deviation_change = tangents
     inverse = solution.inverse
-    shift = solution.level * jnp.mean(jnp.diagonal(change))
+    shift = solution.level * jnp.mean(diagonal_of(change))
     change = change + shift * jnp.eye(len(change), dtype=change.dtype)
     return solution, Solution(
         _value_tangent(solution, *tangents),
@@ -137,6 +138,12 @@ def solve_triangular(lower: Array, right: Array, *, transposed: bool = False) ->
     )
 
 
+def diagonal_of(matrix: Array) -> Array:
+    """The diagonal [n] of a square matrix, cut out with strides: of `jnp.diagonal`, which gathers
+    it, the derivative is a scatter, and both take XLA long to compile."""
+    return matrix.reshape(-1)[:: len(matrix) + 1]
+
+
 @sequential_vmap
 def inverse_from_factor(lower: Array) -> Array:
     """K^-1 from the lower factor of K, by recursion on 2 x 2 blocks; symmetric.
@@ -145,6 +152,16 @@ def inverse_from_factor(lower: Array) -> Array:
     K^-1 = [[(A A')^-1 + W' S W, -W' S], [-S W, S]]. All but the leaves is matrix products.
     """
     return _inverse(lower)
+
+
+@sequential_vmap
+def eigen(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues [n], rising, and eigenvectors [n, n] (columns) of a symmetric matrix.
+
+    Not to be differentiated: the derivative of a vector divides by the gaps between values.
+    """
+    vectors, values = lax.linalg.eigh(matrix, symmetrize_input=False)
+    return values, vectors
 
 
 def _inverse(lower: Array) -> Array:
@@ -168,7 +185,7 @@ def _factorise(covariance: Array, levels: tuple[float, ...]) -> tuple[Array, Arr
 
 
 def _first_factor(levels: tuple[float, ...], covariance: Array) -> tuple[Array, Array]:
-    diagonal = jnp.diagonal(covariance)
+    diagonal = diagonal_of(covariance)
     scale = jnp.mean(diagonal)
     steps = jnp.asarray(levels, covariance.dtype)
     index = jnp.arange(len(covariance))
@@ -179,7 +196,7 @@ def _first_factor(levels: tuple[float, ...], covariance: Array) -> tuple[Array, 
         return _cholesky(covariance + shift)
 
     def failed(lower: Array) -> Array:
-        pivots = jnp.diagonal(lower)
+        pivots = diagonal_of(lower)
         return ~jnp.all(pivots**2 > _PIVOT * diagonal)  # also true of NaN
 
     def again(state: tuple[Array, Array]) -> Array:
@@ -191,6 +208,8 @@ def _first_factor(levels: tuple[float, ...], covariance: Array) -> tuple[Array, 
 
     zero = jnp.asarray(0)
     first = _cholesky(covariance) if levels[0] == 0.0 else attempt(zero)
+    if len(levels) == 1:
+        return first, steps[0]
     step, lower = lax.while_loop(again, escalate, (zero, first))
     return lower, steps[step]
 
@@ -201,13 +220,28 @@ def _cholesky(covariance: Array) -> Array:
 
 
 def _triangular_solver(transposed: bool) -> Any:
-    """LAPACK's solver for one triangle; many right sides of one triangle are one matrix."""
+    """LAPACK's solver for one triangle; many right sides of one triangle are one matrix, and each
+    device solves for the columns that it has."""
 
-    @custom_vmap
-    def solver(lower: Array, columns: Array) -> Array:
+    def solved(lower: Array, columns: Array) -> Array:
         return lax.linalg.triangular_solve(
             lower, columns, left_side=True, lower=True, transpose_a=transposed
         )
+
+    def at_device(mesh: Any, arguments: Any, result: Any) -> Any:
+        return mesh, solved, result.sharding, tuple(one.sharding for one in arguments)
+
+    # XLA would gather all columns on every device: it does not look into LAPACK.
+    at_devices = custom_partitioning(solved)
+    at_devices.def_partition(
+        partition=at_device,
+        sharding_rule="i j, j k -> i k",
+        need_replication_factors=("i", "j"),
+    )
+
+    @custom_vmap
+    def solver(lower: Array, columns: Array) -> Array:
+        return at_devices(lower, columns)
 
     @solver.def_vmap
     def _(size: int, batched: list[bool], lower: Array, columns: Array) -> tuple[Array, bool]:
@@ -226,7 +260,7 @@ _triangular = {False: _triangular_solver(False), True: _triangular_solver(True)}
 
 
 def _value(lower: Array, white: Array) -> Array:
-    half_log_determinant = jnp.sum(jnp.log(jnp.diagonal(lower)))
+    half_log_determinant = jnp.sum(jnp.log(diagonal_of(lower)))
     return -0.5 * white @ white - half_log_determinant - 0.5 * len(white) * math.log(2 * math.pi)
 
 
@@ -234,5 +268,5 @@ def _value_tangent(solution: Solution, change: Array, deviation_change: Array) -
     alpha, inverse = solution.alpha, solution.inverse
     # One matrix, formed once: under reverse mode it is the cotangent of the covariance.
     slope = 0.5 * (alpha[:, None] * alpha - inverse)
-    shift = solution.level * jnp.mean(jnp.diagonal(change))  # jitter follows the mean diagonal
+    shift = solution.level * jnp.mean(diagonal_of(change))  # jitter follows the mean diagonal
     return jnp.sum(slope * change) + shift * jnp.trace(slope) - alpha @ deviation_change

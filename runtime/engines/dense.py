@@ -19,6 +19,7 @@ from jax import Array
 from mercer.runtime.engines.cholesky import (
     EXACT,
     Factor,
+    diagonal_of,
     factor,
     inverse_from_factor,
     log_normal,
@@ -137,7 +138,7 @@ class Dense:
 
     def leave_one_out(self) -> dict[str, LeaveOneOut]:
         """Predictive law of each observed row given all others: from the inverse, no refitting."""
-        precision = jnp.diagonal(inverse_from_factor(self.factor.lower))
+        precision = diagonal_of(inverse_from_factor(self.factor.lower))
         residual, sd = self.alpha / precision, precision**-0.5
         values = self.data.deviation + jnp.concatenate([p.constant for p in self.data.parts])
         log_density = -0.5 * (residual / sd) ** 2 - jnp.log(sd) - 0.5 * math.log(2 * math.pi)
@@ -181,7 +182,7 @@ class Dense:
     @property
     def jitter(self) -> Array:
         """What was added to the diagonal, relative to its mean; 0 where none was needed."""
-        return self.factor.jitter / jnp.mean(jnp.diagonal(self.covariance))
+        return self.factor.jitter / jnp.mean(diagonal_of(self.covariance))
 
     @shared_property
     def covariance(self) -> Array:

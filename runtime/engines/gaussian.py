@@ -10,7 +10,10 @@ import numpyro
 from jax import Array
 
 from mercer.runtime.engines.dense import Dense, LeaveOneOut, Observations
+from mercer.runtime.engines.features import Features, waves_of
+from mercer.runtime.engines.grid import Grid
 from mercer.runtime.engines.inducing import Inducing, held_points
+from mercer.runtime.engines.iterative import Iterations, Iterative
 from mercer.runtime.engines.linked import block_of
 from mercer.runtime.engines.markov import Markov
 from mercer.runtime.engines.sites import Processes, Sites
@@ -28,15 +31,19 @@ from mercer.runtime.engines.terms import (
 )
 from mercer.runtime.engines.weights import WeightSpace
 
-Engine = Dense | WeightSpace | Markov | Inducing
+Engine = Dense | WeightSpace | Grid | Markov | Inducing | Iterative
 
 __all__ = [
     "Affine",
     "Dense",
     "Engine",
     "Factor",
+    "Features",
     "Gaussian",
+    "Grid",
     "Inducing",
+    "Iterations",
+    "Iterative",
     "LeaveOneOut",
     "Linked",
     "Markov",
@@ -50,6 +57,7 @@ __all__ = [
     "Weights",
     "held_points",
     "observe",
+    "waves_of",
 ]
 
 

@@ -14,12 +14,14 @@ and a joint draw is rougher than the function by what the inducing points leave 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from mercer.runtime.engines.cholesky import diagonal_of
 from mercer.runtime.engines.dense import Observations
 from mercer.runtime.engines.evidence import SPARSE, Arrays, evidence_of, whiten
 from mercer.runtime.engines.sites import (
@@ -82,7 +84,7 @@ class Inducing(WeightSpace):
         """The most that was added to the diagonal of a covariance of inducing values, relative to
         its mean."""
         pairs = zip(self.regression.roots, self.grams, strict=True)
-        levels = [root.jitter / jnp.mean(jnp.diagonal(gram)) for root, gram in pairs]
+        levels = [root.jitter / jnp.mean(diagonal_of(gram)) for root, gram in pairs]
         return jnp.max(jnp.stack(levels))
 
     @shared_property
@@ -131,6 +133,11 @@ class Inducing(WeightSpace):
         """The number of whitened coordinates: inducing values, then finite unknowns."""
         points = sum(site.size for site in self.inducing.values())
         return points + sum(self._sizes.values())
+
+    @property
+    def finite(self) -> Mapping[str, int]:
+        """How many entries each finite unknown has, in the order of the coordinates."""
+        return self._sizes
 
     @property
     def _functions(self) -> Processes:

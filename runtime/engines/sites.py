@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from mercer.runtime.engines.cholesky import factor
+from mercer.runtime.engines.cholesky import diagonal_of, factor
 from mercer.runtime.engines.terms import Affine, Process, RandomFunction, Site, Weights
 from mercer.stdlib.points import covariance, variance
 
@@ -218,7 +218,7 @@ def rows_variance(processes: Processes, a: Rows) -> Array:
             part, points = parts[0], parts[0].site.points
             own = variance(process.kernel, points)
             if points.output is not None and process.outputs is not None:
-                own = own * jnp.diagonal(process.outputs)[points.output]
+                own = own * diagonal_of(process.outputs)[points.output]
             total += apply(part._replace(coefficient=part.coefficient**2), own)
         else:
             total += jax.vmap(lambda i, parts=parts: _one_variance(processes, parts, i))(

@@ -64,7 +64,7 @@ class Timeline:
 
 @partial(
     _pytree,
-    data_fields=("points", "features", "labels", "order"),
+    data_fields=("points", "features", "labels", "order", "grid"),
     meta_fields=("process", "size", "is_inducing"),
 )
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class Site:
     one copy), k of which stand behind those of the copy before.
 
     `is_inducing`: no outcome reads them; an approximate engine sees the process through them.
-    `order`: that of the points along a line, where they are whitened along it.
+    `order`: that of the points along a line, where they are whitened along it. `grid`: that of the
+    points (`runtime.lattice`), for the engine of grids.
     """
 
     process: str
@@ -84,6 +85,7 @@ class Site:
     features: Array | None = None
     labels: Array | None = None
     order: Timeline | None = None
+    grid: Any = None
 
 
 @partial(_pytree, data_fields=("coefficient", "index"), meta_fields=("site",))

@@ -68,11 +68,11 @@ def root_mean_square(field: Array, layer: Layer) -> Array:
 
 
 def drawn_elements(layer: Layer, count: int, seed: int) -> np.ndarray:
-    """Elements of the group of a layer, with strains as far as its samples reach."""
+    """Elements of the group of a layer, with strains and rotations as far as its samples reach."""
     random, group = np.random.default_rng((seed, 17)), layer.sampled.group
     own = len(group.strains)
     strains = layer.spread * in_ball(random.uniform(size=(count, own))) if own else None
-    angles = random.uniform(-np.pi, np.pi, (count, 1))
+    angles = min(layer.angle, np.pi) * random.uniform(-1.0, 1.0, (count, 1))
     parts = [p for p in (strains, angles if group.rotates else None) if p is not None]
     return np.asarray(group.element(jnp.asarray(np.concatenate(parts, axis=1))))
 

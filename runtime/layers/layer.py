@@ -6,6 +6,7 @@ of the group stretches it, so that on the grid it may reach further.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,8 @@ class Layer:
     """`samples` elements of `group`, a function of `seed`, at each cell of the grid that it makes:
     one for `stride` cells of the grid that it reads, each way.
 
-    `spread`: how far the strains of the samples reach. `radius`: that of the kernel, in cells.
+    `spread`: how far the strains of the samples reach; `angle`: how far their rotations. `radius`:
+    how far the kernel does, in cells.
     """
 
     group: str
@@ -28,10 +30,11 @@ class Layer:
     radius: float = 2.0
     stride: int = 1
     spread: float = SPREAD
+    angle: float = math.pi
 
     @property
     def sampled(self) -> Sampled:
-        return sampled(self.group, self.samples, self.seed, self.spread)
+        return sampled(self.group, self.samples, self.seed, self.spread, self.angle)
 
     def offsets(self) -> np.ndarray:
         """Where the kernel reads, from the middle of a cell that it makes: [k, k, 2] as (x, y).

@@ -253,21 +253,21 @@ class Bound:
                 closed[name] = regressed(block, outcome, value, each.reshape(-1))
                 continue
             if name not in program.PREDICTORS:
-                density, look = seen_density(outcome, value), None
+                each, look = _by_row(seen_density(outcome, value), axis), None
             else:
                 kind, keys = program.PREDICTORS[name]
                 density_at = partial(self._density_at, known, means, name, value)
                 own = {k: views[k] for k in keys}
                 if kind == "quadrature":
                     density, look = _by_quadrature(density_at, own, means, probe)
+                    each = _by_row(density, axis)
                 else:
                     places = {k: program.DIMS[k].index(program.ROWS) for k in keys}
                     draw_key = jax.random.fold_in(key, number)
-                    density, look = _by_draws(
-                        density_at, own, means, places, block.law, probe, draw_key
+                    each, look = _by_draws(
+                        density_at, own, means, places, block.law, probe, draw_key, axis
                     )
-            each = jnp.moveaxis(density, axis, 0)
-            total += jnp.sum(each.reshape(len(weights), -1) * weights[:, None])
+            total += jnp.sum(each * weights)
             if look is not None:
                 looks[name] = look
         return total, looks, block.grams if closed else (), closed
@@ -383,8 +383,10 @@ def _by_draws(
     law: Normal,
     probe: Probe,
     key: Array,
+    axis: int,
 ) -> tuple[Array, Look]:
-    """Draws of v, the same for all rows, and of what inducing points leave over of each cell."""
+    """Draws of v, the same for all rows, and of what inducing points leave over of each cell.
+    `axis`: that of the rows."""
 
     def cells(pick: Any) -> tuple[Array, Any]:
         return in_cells({k: pick(v).reshape(means[k].shape) for k, v in views.items()}, places)
@@ -406,13 +408,23 @@ def _by_draws(
     def at_draw(key: Array, sign: Array) -> tuple[Array, Array]:
         first, second = jax.random.split(key)
         white = solve_triangular(law.root, jax.random.normal(first, (size,)), transposed=True)
-        own = jnp.sqrt(rest) * jax.random.normal(second, rest.shape)
+        # Of the standard deviation there is no slope where inducing points explain all.
+        own = jnp.sqrt(jax.lax.stop_gradient(rest)) * jax.random.normal(second, rest.shape)
         eta = mean + sign * (features @ white + own)
         bend = curvature(density_at, jax.lax.stop_gradient(back(eta)), places)
         return density_at(back(eta)), bend
 
     keys = jnp.repeat(jax.random.split(key, PAIRS), 2, axis=0)
     density, bends = jax.vmap(at_draw)(keys, jnp.tile(jnp.array([1.0, -1.0]), PAIRS))
-    bend = positive_part(jax.lax.stop_gradient(bends.mean(0)))
+    bend = jax.lax.stop_gradient(bends.mean(0))
+    # Price's theorem: the slope by a variance is half the mean second derivative.
+    own = jnp.diagonal(bend, axis1=1, axis2=2)
+    by_rest = -0.5 * jnp.sum(own * (rest - jax.lax.stop_gradient(rest)), axis=1)
+    bend = positive_part(bend)
     look = Look(features.reshape(-1, size), linear.reshape(-1), spread_.reshape(-1), bend)
-    return density.mean(0), look
+    return _by_row(density.mean(0), axis) + by_rest, look
+
+
+def _by_row(density: Array, axis: int) -> Array:
+    """That of all cells of each row, [B]."""
+    return jnp.moveaxis(density, axis, 0).reshape(density.shape[axis], -1).sum(axis=1)

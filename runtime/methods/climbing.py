@@ -16,6 +16,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from scipy.optimize import minimize
 
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.inner import divergences, has_laws, trace_names
 from mercer.runtime.methods.density import Density
 from mercer.runtime.methods.unknowns import Unknowns
@@ -63,7 +64,7 @@ def climbed(
         return potential(flat, {**arrays, **_moved(arrays, widths, shifts)})
 
     evaluate = density.functions.compiled.get(
-        ("joint", *sorted(widths)), lambda: jax.jit(jax.value_and_grad(joint))
+        ("joint", *sorted(widths)), lambda: quick_jit(jax.value_and_grad(joint))
     )
 
     def told(vector: np.ndarray) -> tuple[float, np.ndarray]:
@@ -115,7 +116,7 @@ def _parts(density: Density, unravel: Any, widths: Arrays) -> Any:
     program = density.functions.program
     unknowns = Unknowns(program, density.arguments)
 
-    @jax.jit
+    @quick_jit
     def of(vector: Array, arrays: Arrays) -> tuple[Array, list[Array]]:
         flat, shifts = unravel(vector)
         known = {**arrays, **_moved(arrays, widths, shifts)}

@@ -24,8 +24,11 @@ from numpyro.infer.util import constrain_fn, potential_energy
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.blame import NoStart, culprit_of
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.data.labels import places_of
+from mercer.runtime.engines.terms import Gaussian
 from mercer.runtime.kept import Kept
+from mercer.runtime.methods.recycled import Path, Told, is_iterative, sentences_of_solves
 
 _NEAR_ZERO = 0.5
 """Where the sampler starts, unconstrained: closer than NumPyro's 2, where densities overflow."""
@@ -95,7 +98,9 @@ def _data_of(program: ModuleType, bound: Any) -> dict[str, Any]:
 
 def split(everything: Mapping[str, Any]) -> Arguments:
     """Arrays apart from what is structure: sizes and what was not given."""
-    arrays = {k: jnp.asarray(v) for k, v in everything.items() if isinstance(v, np.ndarray | Array)}
+    # `asarray` of JAX would compile a copy for each shape.
+    given = {k: v for k, v in everything.items() if isinstance(v, np.ndarray | Array)}
+    arrays = {k: jax.device_put(v) for k, v in given.items()}
     return Arguments(arrays, {k: v for k, v in everything.items() if k not in arrays})
 
 
@@ -139,7 +144,7 @@ class Functions:
     @cached_property
     def value_and_grad(self) -> Callable[[Array, Mapping[str, Array]], tuple[Array, Array]]:
         """(flat, arrays) -> -log density and its gradient."""
-        return jax.jit(jax.value_and_grad(self.potential))
+        return quick_jit(jax.value_and_grad(self.potential))
 
     @cached_property
     def values(self) -> Callable[[Array, Mapping[str, Array]], dict[str, Array]]:
@@ -150,7 +155,7 @@ class Functions:
                 self.model, (), dict(arrays), self.unravel(flat), return_deterministic=True
             )
 
-        return jax.jit(lambda points, arrays: jax.lax.map(lambda p: one(p, arrays), points))
+        return quick_jit(lambda points, arrays: jax.lax.map(lambda p: one(p, arrays), points))
 
 
 _FUNCTIONS: Kept[Functions] = Kept(32)
@@ -168,6 +173,8 @@ class Density:
     def __init__(self, program: ModuleType, arguments: Arguments, *, seed: int = 0) -> None:
         self.arguments, self.seed = arguments, seed
         self.functions = functions_of(program, arguments)
+        self._told: list[Told] = []
+        self._path: Path | None = None
 
     @property
     def has_unknowns(self) -> bool:
@@ -176,9 +183,47 @@ class Density:
 
     def value_and_grad(self, flat: Any) -> tuple[Array, Array]:
         """-log density at a flat point [p], and its gradient."""
-        return self.functions.value_and_grad(jnp.asarray(flat), self.arguments.arrays)
+        if is_iterative(self.functions.program):
+            self._path = self._path or self._new_path()
+            return self._path.value_and_grad(flat)
+        return self.functions.value_and_grad(np.asarray(flat), self.arguments.arrays)
 
-    def hessian_row(self, flat: Array, number: int) -> np.ndarray:
+    def path(self) -> Density | Path:
+        """What an optimiser asks for the density: solves for a block go from one to the next."""
+        return self._new_path() if is_iterative(self.functions.program) else self
+
+    def stretches(self, steps: int) -> tuple[int, ...]:
+        """The steps of an optimiser between which nothing is chosen anew."""
+        return (steps,)
+
+    def settle(self) -> None:
+        """The next point at which the density is asked for is the middle of all that follow."""
+        self._path = None
+
+    def sentences(self) -> tuple[str, ...]:
+        """What is told of how the density was computed."""
+        engine = self.functions.program.ENGINE
+        if not is_iterative(self.functions.program):
+            return ()
+        return sentences_of_solves(self._told, engine.tolerance)
+
+    def _new_path(self) -> Path:
+        program, static = self.functions.program, self.arguments.static
+        words, kept = identifiers(program), keeps(program)
+
+        def block(known: Mapping[str, Any]) -> Any:
+            every = {**static, **{words.get(name, name): v for name, v in known.items()}}
+            laws = program.outcomes({}, **every)
+            seen = {
+                name: (law, every[words.get(name, name)], every.get(kept.get(name, "")))
+                for name, law in laws.items()
+                if isinstance(law, Gaussian)
+            }
+            return program.ENGINE(program.processes(**every), program.sites(**every), seen)
+
+        return Path(self.functions, self.arguments.arrays, block, self._told)
+
+    def hessian_row(self, flat: Any, number: int) -> np.ndarray:
         """Row `number` of the Hessian of -log density, [p]: differences of the gradient, of fourth
         order.
 
@@ -194,7 +239,7 @@ class Density:
         )
         return (8 * near - far) / (12 * _STEP)
 
-    def constrain(self, points: Array) -> dict[str, Array]:
+    def constrain(self, points: Any) -> dict[str, Array]:
         """Unknowns and deterministic values by name, for flat points [s, p]."""
         return self.functions.values(points, self.arguments.arrays)
 
@@ -226,4 +271,5 @@ class Density:
 
 
 def is_finite(values: Any) -> bool:
-    return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(values))
+    # By NumPy: a function of JAX is compiled for each shape.
+    return all(bool(np.all(np.isfinite(leaf))) for leaf in jax.tree.leaves(values))

@@ -9,15 +9,13 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from scipy.optimize import minimize
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.compiling import normal_numbers
 from mercer.runtime.methods.checkpoint import Checkpoint
 from mercer.runtime.methods.density import Density
 from mercer.runtime.methods.draws import Draws
@@ -29,7 +27,7 @@ from mercer.runtime.threads import side_by_side
 class Mode:
     """The best optimum: `point` flat, `log_density`; `agreeing` of `tried` starts reach it."""
 
-    point: Array
+    point: np.ndarray
     log_density: float
     agreeing: int
     tried: int
@@ -57,9 +55,10 @@ def find_mode(
         problem = "no point of finite density was found by optimisation"
         mend = "check the data and the priors, or use nuts"
         raise MercerError([Diagnostic("M603", problem, mend=mend)])
+    density.settle()
     best = min(found, key=lambda result: result.lowest)
     agreeing = sum(result.lowest < best.lowest + 0.1 for result in found)
-    return Mode(jnp.asarray(best.point), -best.lowest, agreeing, len(found))
+    return Mode(best.point, -best.lowest, agreeing, len(found))
 
 
 _WALL = 1e99
@@ -112,6 +111,7 @@ def _climb(
         return begun
     values, gradients = list(begun.values), list(begun.gradients)
     told = zip(begun.values, begun.gradients)
+    path = density.path()
 
     def so_far(count: int) -> _Climbed:
         slopes = np.reshape(gradients[:count], (count, start.size))
@@ -121,7 +121,7 @@ def _climb(
         if (known := next(told, None)) is not None:
             tally.add(float(known[0]))
             return float(known[0]), known[1].copy()
-        value, gradient = density.value_and_grad(flat)
+        value, gradient = path.value_and_grad(flat)
         # A point of no density is a wall for the line search, not the end of it.
         if not np.isfinite(value) or not np.all(np.isfinite(gradient)):
             value, gradient = 10 * _WALL, np.zeros_like(flat)
@@ -133,8 +133,12 @@ def _climb(
             checkpoint.save(name, partial(so_far, len(values)))
         return value, gradient
 
-    options = {"maxiter": steps, "maxfun": 3 * steps, "ftol": 1e-9, "gtol": 1e-5, "maxcor": 20}
-    result: Any = minimize(evaluate, start, jac=True, method="L-BFGS-B", options=options)
+    ends = {"ftol": 1e-9, "gtol": 1e-5, "maxcor": 20}
+    point, result = start, None
+    for count in path.stretches(steps):
+        options = {"maxiter": count, "maxfun": 3 * count, **ends}
+        result = cast(Any, minimize(evaluate, point, jac=True, method="L-BFGS-B", options=options))
+        point = result.x
     over = _Climbed(True, np.asarray(result.x), float(result.fun), np.zeros(0), np.zeros((0, 0)))
     tally.add(over.lowest, 0, ended=1)
     checkpoint.save(name, over)
@@ -156,20 +160,21 @@ def run_map(
     checkpoint = checkpoint or Checkpoint()
     mode = find_mode(density, restarts=restarts, steps=steps, report=report, checkpoint=checkpoint)
     root, repaired = inverse_root(_curvature(density, mode.point, report, checkpoint))
-    normal = jax.random.normal(jax.random.key(seed), (chains * draws, mode.point.size))
-    points = mode.point + normal @ jnp.asarray(root).T
+    normal = np.asarray(normal_numbers((chains * draws, mode.point.size))(np.asarray(seed)))
+    points = mode.point + normal @ root.T
     values = {
         name: np.asarray(v).reshape(chains, draws, *v.shape[1:])
         for name, v in density.constrain(points).items()
     }
-    lp = np.full((chains, draws), mode.log_density) - 0.5 * np.sum(
-        np.asarray(normal) ** 2, -1
-    ).reshape(chains, draws)
-    return Draws(values, chains, draws, {"lp": lp}, _notes(mode, repaired))
+    lp = np.full((chains, draws), mode.log_density) - 0.5 * np.sum(normal**2, -1).reshape(
+        chains, draws
+    )
+    notes = (*_notes(mode, repaired), *density.sentences())
+    return Draws(values, chains, draws, {"lp": lp}, notes)
 
 
 def _curvature(
-    density: Density, point: Array, report: Report, checkpoint: Checkpoint
+    density: Density, point: np.ndarray, report: Report, checkpoint: Checkpoint
 ) -> np.ndarray:
     """Hessian [p, p] of -log density at a point."""
     size = point.size

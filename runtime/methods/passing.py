@@ -25,6 +25,7 @@ import numpy as np
 from jax import Array
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.compiling import normal_numbers
 from mercer.runtime.engines.factors import Groups, Message, Moments, Shape, grouped
 from mercer.runtime.engines.terms import Factor
 from mercer.runtime.kept import Kept
@@ -317,7 +318,7 @@ class Passing:
             if own.size:
                 hessian = self._curvature(key, state, own)
                 deviation[np.ix_(own, own)] = inverse_root(hessian)[0]
-        normal = jax.random.normal(jax.random.key(seed), (chains * draws, size))
+        normal = normal_numbers((chains * draws, size))(np.asarray(seed))
         points = state.flat + normal @ jnp.asarray(deviation).T
         values = self.functions.constrained(points, self.data) if size else {}
         every = {

@@ -9,7 +9,7 @@ they are data: a sampler or an approximation about the mode moves the unknowns a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -17,13 +17,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.flatten_util import ravel_pytree
 from numpyro.distributions import biject_to
 from numpyro.handlers import seed as seeded
 from numpyro.handlers import substitute, trace
-from numpyro.infer.initialization import init_to_median
+from numpyro.infer.initialization import init_to_median, init_to_sample
+from numpyro.primitives import Messenger
 from sklearn.neighbors import NearestNeighbors
 
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.engines.greedy import greedy_choice
 from mercer.runtime.engines.variational import WHITENED
 from mercer.runtime.inner import facts_of, has_laws
@@ -32,6 +35,7 @@ from mercer.runtime.methods.density import Arguments, Density
 from mercer.runtime.methods.starting import clusters, spread_of, start_layers
 from mercer.runtime.posterior.conditional import known_of
 from mercer.runtime.progress import Report, silent
+from mercer.runtime.reparametrised import SHARE, STANDARD
 from mercer.runtime.through import Unplaced
 from mercer.stdlib.operators import Integrate
 from mercer.stdlib.points import Points
@@ -106,7 +110,14 @@ def place(
         started, layered = start_layers(program, known, counts, seed)
         arguments, widths = _with(arguments, started.found), started.widths
         wanted = {n: own for n, own in wanted.items() if own[1][0] not in started.found}
-    candidates = _candidates(program, {**layered, **arguments.all()}, wanted, seed)
+    known = {**layered, **arguments.all()}
+    if not layered and moving_of(program):
+        # Where the points are is known only given these, and the rest of the model not yet.
+        nowhere = _with(arguments, _nowhere(wanted))
+        known = known_of(
+            program, known, unknowns or _medians(program, nowhere, until_moving=True)[0]
+        )
+    candidates = _candidates(program, known, wanted, seed)
     # One point each is enough to ask for the priors.
     arguments = _with(arguments, _named(wanted, candidates, dict.fromkeys(candidates, slice(1))))
     if unknowns is None:
@@ -148,16 +159,47 @@ def _with(
     return Arguments(arrays, {**arguments.static, **(absent or {})})
 
 
-def _medians(program: ModuleType, arguments: Arguments) -> tuple[dict[str, Any], np.ndarray]:
-    """The unknowns at the medians of their priors, and flat and unconstrained."""
+def moving_of(program: ModuleType) -> tuple[str, ...]:
+    """The unknowns that points of functions are made of."""
+    return tuple(getattr(program, "MOVING", ()))
 
-    @jax.jit
+
+class _Until(Messenger):
+    """Ends a model as soon as some of its unknowns are known."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._left = set(names)
+        super().__init__()
+
+    def postprocess_message(self, msg: dict[str, Any]) -> None:
+        if msg["type"] in ("sample", "deterministic"):
+            self._left.discard(msg["name"])
+        if not self._left:
+            raise Unplaced
+
+
+def _medians(
+    program: ModuleType, arguments: Arguments, *, until_moving: bool = False
+) -> tuple[dict[str, Any], np.ndarray]:
+    """The unknowns at the medians of their priors, and flat and unconstrained; those that points
+    are made of at a draw, as at their medians points may all be the same. `until_moving`: only
+    those, and what they depend on."""
+    moving = moving_of(program)
+    median, drawn = init_to_median(num_samples=15), init_to_sample()
+
+    def start(site: Any) -> Any:
+        name = str(site["name"])
+        own = name.removesuffix(f".{STANDARD}").removesuffix(f".{SHARE}")
+        return drawn(site) if own in moving else median(site)
+
+    @quick_jit
     def medians(arrays: Arrays) -> Any:
         # Compiled, what the outcomes would take is left out.
         with (
             suppress(Unplaced),
             trace() as sites,
-            substitute(substitute_fn=init_to_median(num_samples=15)),
+            _Until(moving) if until_moving else nullcontext(),
+            substitute(substitute_fn=start),
             seeded(rng_seed=0),
         ):
             program.model(**arrays, **arguments.static)
@@ -167,7 +209,8 @@ def _medians(program: ModuleType, arguments: Arguments) -> tuple[dict[str, Any],
             if site["type"] == "sample" and not site["is_observed"] and k != WHITENED
         }
         free = {k: biject_to(site["fn"].support).inv(site["value"]) for k, site in found.items()}
-        return {k: site["value"] for k, site in found.items()}, ravel_pytree(free)[0]
+        own = {k: sites[k]["value"] for k in moving if k in sites}
+        return {**own, **{k: site["value"] for k, site in found.items()}}, ravel_pytree(free)[0]
 
     values, flat = medians(dict(arguments.arrays))
     return values, np.asarray(flat, float)
@@ -250,14 +293,17 @@ def _widths(wanted: Mapping[str, Any], candidates: Mapping[str, Points]) -> dict
 def _candidates(
     program: ModuleType, known: Mapping[str, Any], wanted: Mapping[str, Any], seed: int
 ) -> dict[str, Points]:
-    """Of each function the points among which to choose. No unknown moves a point, but by way of
-    layers, which are known."""
-    nowhere = {name: jnp.zeros((1, 1)) for _, names in wanted.values() for name in names}
-    sites = program.sites(**{**nowhere, **known}).values()
+    """Of each function the points among which to choose. What moves a point, layers and unknowns,
+    is known."""
+    sites = program.sites(**{**_nowhere(wanted), **known}).values()
     return {
         name: _distinct([s.points for s in sites if s.process == name and not s.is_inducing], seed)
         for name in wanted
     }
+
+
+def _nowhere(wanted: Mapping[str, Any]) -> dict[str, Array]:
+    return {name: jnp.zeros((1, 1)) for _, names in wanted.values() for name in names}
 
 
 def _distinct(sites: list[Points], seed: int) -> Points:

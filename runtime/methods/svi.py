@@ -19,6 +19,7 @@ from numpyro.infer.autoguide import (
 from numpyro.infer.initialization import init_to_median
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.methods.checkpoint import Checkpoint
 from mercer.runtime.methods.density import Density
 from mercer.runtime.methods.draws import Draws
@@ -72,7 +73,7 @@ def run_svi(
     begun = _Descent(svi.init(key, **arrays), 0, np.zeros(0))
     state, done, losses = checkpoint.load("descent", like=begun) or begun
 
-    @jax.jit
+    @quick_jit
     def optimise(state: Any, arrays: Mapping[str, Any], count: Array) -> Any:
         def step(i: Array, carry: Any) -> Any:
             state, losses = carry

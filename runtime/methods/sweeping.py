@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.engines.factors import Groups, Message, Moments, Product, Shape
 from mercer.runtime.engines.mode import Placed, placed, solved
 from mercer.runtime.engines.sites import spread
@@ -73,8 +74,8 @@ class Functions:
     ) -> None:
         self.program, self.unknowns, self.shapes = program, unknowns, shapes
         self.products = _products(shapes, rows)
-        self._means = [jax.jit(partial(self._mean, n)) for n in range(len(self.products))]
-        self.located = jax.jit(self._located)
+        self._means = [quick_jit(partial(self._mean, n)) for n in range(len(self.products))]
+        self.located = quick_jit(self._located)
         positions = self.unknowns.positions()
         self.own = {key: _places(positions, names) for key, names in program.PRIORS.items()}
         every = np.arange(len(self.unknowns.zero))
@@ -88,13 +89,13 @@ class Functions:
         }
         self._message: dict[str, Any] = {}
         self._solve: dict[str, Any] = {}
-        self.rows = jax.jit(self._rows)
-        self.told = jax.jit(self._told)
-        self.places = jax.jit(self._places)
-        self.priors = jax.jit(self._priors)
-        self.pulled = jax.jit(self._pulled)
-        self.climbed = jax.jit(climbed)
-        self.constrained = jax.jit(
+        self.rows = quick_jit(self._rows)
+        self.told = quick_jit(self._told)
+        self.places = quick_jit(self._places)
+        self.priors = quick_jit(self._priors)
+        self.pulled = quick_jit(self._pulled)
+        self.climbed = quick_jit(climbed)
+        self.constrained = quick_jit(
             jax.vmap(lambda flat, data: self.unknowns.values(flat, data.arrays)[0], (0, None))
         )
 
@@ -110,13 +111,13 @@ class Functions:
         kinds = {}
         for key, shape in self.shapes.items():
             others = _without(laws, key)
-            message = jax.jit(partial(self._message_of, key))
+            message = quick_jit(partial(self._message_of, key))
             lowered["message", key] = message.lower(others, rows, data.codes)
             given = (data.groups[key].chain, data.places[key], priors[key], messages[key])
             kind = _kind(shape)
             kinds[key] = (kind, jax.tree.structure(given), str(jax.tree.map(jnp.shape, given)))
             if kinds[key] not in lowered:
-                lowered[kinds[key]] = jax.jit(partial(_solved, kind)).lower(*given)
+                lowered[kinds[key]] = quick_jit(partial(_solved, kind)).lower(*given)
         made = side_by_side(lambda each: each.compile(), list(lowered.values()))
         compiled = dict(zip(lowered, made, strict=True))
         self._message = {key: compiled["message", key] for key in self.shapes}

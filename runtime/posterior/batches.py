@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from mercer.runtime.compiling import quick_jit
 from mercer.runtime.kept import Kept
 from mercer.runtime.methods.checkpoint import Checkpoint
 from mercer.runtime.posterior.reduce import Reducer
@@ -59,7 +60,7 @@ def over_draws(
     and choices: what was compiled for one serves again for arguments of the same shapes.
     """
     arrays = jax.tree.map(jnp.asarray, arrays)
-    inputs = (jax.random.split(jax.random.key(seed), count), dict(draws), arrays)
+    inputs = (np.asarray(seed), np.arange(count), dict(draws), arrays)
     tree = jax.tree.structure(inputs)
     shapes = tuple(str(jax.typeof(leaf)) for leaf in jax.tree.leaves(inputs))
 
@@ -67,13 +68,13 @@ def over_draws(
         return _compiled(compute, inputs, count, size, choose)
 
     run = made() if known_by is None else _COMPILED.get((known_by, tree, shapes), made)
-    keys, values, arrays = inputs
+    _, numbers, values, arrays = inputs
     per = count // run.parts
     fold = _Fold(run, count, checkpoint or Checkpoint(), report)
 
     def one_part(part: int) -> None:
         rows = slice(part * per, (part + 1) * per)
-        given = (keys[rows], {k: jnp.asarray(v[rows]) for k, v in values.items()}, arrays)
+        given = (inputs[0], numbers[rows], {k: v[rows] for k, v in values.items()}, arrays)
         fold.add(part, jax.tree.map(np.asarray, run.part(given)))
 
     side_by_side(one_part, range(fold.done, run.parts))
@@ -81,8 +82,8 @@ def over_draws(
 
 
 class _Run(NamedTuple):
-    """`part((keys, draws, arrays))` gives the values kept, [draw, ...] each, and the states of the
-    reducers, as lists; `reducers` are in the order of the leaves of `tree`."""
+    """`part((seed, numbers, draws, arrays))` gives the values kept, [draw, ...] each, and the
+    states of the reducers, as lists; `reducers` are in the order of the leaves of `tree`."""
 
     part: Callable[..., tuple[list[Any], list[Any]]]
     parts: int
@@ -94,9 +95,16 @@ class _Run(NamedTuple):
 def _compiled(
     compute: Callable[..., Any], inputs: Any, count: int, size: int, choose: Choose
 ) -> _Run:
-    keys, draws, arrays = inputs
-    single = jax.jit(compute)
-    one = single.eval_shape(keys[0], {k: v[0] for k, v in draws.items()}, arrays)
+    seed, numbers, draws, arrays = inputs
+
+    @jax.jit
+    def single(root: Array, number: Array, draw: Mapping[str, Array], arrays: Any) -> Any:
+        # What `split` gives a draw, without a program of its own that makes all keys.
+        return compute(jax.random.fold_in(root, number), draw, arrays)
+
+    first_draw = {k: v[0] for k, v in draws.items()}
+    root_of = jax.eval_shape(jax.random.key, seed)
+    one = single.eval_shape(root_of, numbers[0], first_draw, arrays)
     shapes, tree = jax.tree.flatten(one)
     reducers = tree.flatten_up_to(choose(one))
     parts = _parts(count, sum(map(_bytes, shapes)) * count)
@@ -104,27 +112,29 @@ def _compiled(
     batch = _batch(per, size)
 
     def part(given: Any) -> tuple[list[Any], list[Any]]:
-        keys, draws, arrays = given
+        seed, numbers, draws, arrays = given
+        root = jax.random.key(seed)
 
         def step(states: list[Any], pair: Any) -> Any:
             if batch is None:
-                values = jax.tree.map(lambda leaf: leaf[None], single(*pair, arrays))
+                values = jax.tree.map(lambda leaf: leaf[None], single(root, *pair, arrays))
             else:
-                values = jax.vmap(lambda key, draw: single(key, draw, arrays))(*pair)
+                values = jax.vmap(lambda number, draw: single(root, number, draw, arrays))(*pair)
             leaves = tree.flatten_up_to(values)
             folded = [(r, v) for r, v in zip(reducers, leaves, strict=True) if r is not None]
             states = [r.add(s, v) for (r, v), s in zip(folded, states, strict=True)]
             return states, [v for r, v in zip(reducers, leaves, strict=True) if r is None]
 
         first = [r.start(s.shape) for s, r in zip(shapes, reducers, strict=True) if r is not None]
-        pairs = (keys, draws)
+        pairs = (numbers, draws)
         if batch is not None:
             pairs = jax.tree.map(lambda v: v.reshape(-1, batch, *v.shape[1:]), pairs)
         states, kept = jax.lax.scan(step, first, pairs)
         return [v.reshape(per, *v.shape[2:]) for v in kept], states
 
-    given = (keys[:per], {k: jnp.asarray(v[:per]) for k, v in draws.items()}, arrays)
-    return _Run(jax.jit(part).lower(given).compile(), parts, tree, shapes, reducers)
+    given = (seed, numbers[:per], {k: v[:per] for k, v in draws.items()}, arrays)
+    compiled = quick_jit(part).lower(given).compile()
+    return _Run(compiled, parts, tree, shapes, reducers)
 
 
 class _Fold:

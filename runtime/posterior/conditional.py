@@ -20,6 +20,7 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.engines import whitened
 from mercer.runtime.engines.cholesky import inverse_from_factor
 from mercer.runtime.engines.inducing import Inducing
+from mercer.runtime.engines.iterative import Iterative
 from mercer.runtime.engines.laplace import AboutMode
 from mercer.runtime.engines.linked import block_of
 from mercer.runtime.engines.nearest import NearestNormal
@@ -104,6 +105,8 @@ class Conditional:
             if isinstance(block, Inducing):
                 found |= {"bound": block.bound, "unexplained": block.unexplained}
                 found["inducing_jitter"] = block.jitter
+            elif isinstance(block, Iterative):
+                found |= {"residual": block.residual, "iterations": block.iterations}
             else:
                 found["jitter"] = block.jitter
         if self.latent:

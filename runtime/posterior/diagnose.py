@@ -69,6 +69,25 @@ def of_inducing(stats: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     return (text,)
 
 
+def of_solves(stats: Mapping[str, np.ndarray], tolerance: float) -> tuple[str, ...]:
+    """What the solves for all draws reached; nothing where nothing was solved for."""
+    if "residual" not in stats:
+        return ()
+    residual = stats["residual"]
+    worst, most = float(np.max(residual)), int(np.max(stats["iterations"]))
+    text = (
+        f"What is integrated out was solved for by conjugate gradients for each draw, in at most "
+        f"{most} iterations; the largest relative residual is {worst:.1e}."
+    )
+    if missed := int(np.sum(~(residual <= tolerance))):
+        text += (
+            f" In {missed} of {residual.size} draws it is above the tolerance of {tolerance:g}: "
+            "what follows from them is less exact than asked for. A larger rank helps, infer NAME "
+            "by Iterative(rank = ...), and so does more noise."
+        )
+    return (text,)
+
+
 def of_normal_law(stats: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     """That what has a Normal law in place of its own is approximate; nothing where nothing has."""
     if "nearest_steps" in stats:

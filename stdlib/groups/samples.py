@@ -6,11 +6,13 @@ that of the samples, made to add to 1.
 
 Where the group has rotations, the samples come in orbits of the quarter turns: with h also r h,
 r^2 h and r^3 h. A layer sampled so commutes with the quarter turns of the pixels exactly, however
-few samples it has. The same arguments always give the same samples.
+few samples it has. Samples that turn by at most an angle are no orbits, and as many as asked for.
+The same arguments always give the same samples.
 """
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -41,14 +43,22 @@ class Sampled(NamedTuple):
         return np.linalg.det(self.elements)
 
 
-def whole_orbits(group: Group, count: int) -> int:
-    """The least number of samples, `count` or more, that are whole orbits of the quarter turns."""
-    return -(-count // QUARTERS) * QUARTERS if group.rotates else count
+def whole_orbits(group: Group, count: int, angle: float = math.pi) -> int:
+    """The least number of samples, `count` or more, that are whole orbits of the quarter turns;
+    `count` where the samples do not go around the circle."""
+    return -(-count // QUARTERS) * QUARTERS if goes_around(group, angle) else count
+
+
+def goes_around(group: Group, angle: float) -> bool:
+    return group.rotates and angle >= math.pi
 
 
 @lru_cache(maxsize=64)
-def sampled(name: str, count: int, seed: int = 0, spread: float = SPREAD) -> Sampled:
-    """At least `count` samples of a group of the plane, a function of the arguments alone.
+def sampled(
+    name: str, count: int, seed: int = 0, spread: float = SPREAD, angle: float = math.pi
+) -> Sampled:
+    """At least `count` samples of a group of the plane, a function of the arguments alone: those
+    with strains of at most `spread` and rotations of at most `angle`.
 
     ValueError: a group of another degree, or a count below 1.
     """
@@ -57,14 +67,19 @@ def sampled(name: str, count: int, seed: int = 0, spread: float = SPREAD) -> Sam
         raise ValueError(f"name: a group of the plane is wanted, got {name}")
     if count < 1:
         raise ValueError(f"count: at least 1 sample is wanted, got {count}")
-    orbits = whole_orbits(group, count) // (QUARTERS if group.rotates else 1)
+    is_whole = goes_around(group, angle)
+    orbits = whole_orbits(group, count, angle) // (QUARTERS if is_whole else 1)
     strains, weights = _strains(group, orbits, seed, spread)
     elements = _stretch(strains)
     if group.rotates:
         offsets = np.random.default_rng((seed, 1)).permutation(orbits)
         shift = np.random.default_rng((seed, 2)).uniform()
-        angles = (offsets + shift) / orbits * (np.pi / 2)
+        if is_whole:
+            angles = (offsets + shift) / orbits * (np.pi / 2)
+        else:  # symmetric about 0
+            angles = angle * (2.0 * (offsets + 0.5) / orbits - 1.0)
         elements = elements @ _rotation(angles)
+    if is_whole:
         turn = np.array([[0, -1], [1, 0]])
         turns = np.array([np.linalg.matrix_power(turn, k) for k in range(QUARTERS)])
         # Exact in floating point: only signs and places of the entries change.

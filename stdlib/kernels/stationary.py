@@ -51,6 +51,7 @@ _WITHIN = Parameter(
     formula="scale^2 * exp(-r^2 / 2)",
     smoothness=math.inf,
     gram=True,
+    separates=True,
     spectrum=lambda a, frequencies, roughness: waves.log_heat(
         frequencies, 0.5 * a["lengthscale"] ** 2
     ),
@@ -166,6 +167,7 @@ def RationalQuadratic(a: Any, b: Any) -> Any:
     _WITHIN,
     formula="scale^2 * exp(-2 sum_j sin(pi (x_j - z_j) / period_j)^2 / lengthscale_j^2)",
     smoothness=math.inf,
+    separates=True,
     line=lambda a: line.periodic(a.lengthscale, a.period, harmonics(a.lengthscale)),
     states=lambda constants: (2 * harmonics(constants.get("lengthscale")) + 1, True),
 )
@@ -222,7 +224,7 @@ def SpectralMixture(a: Any, b: Any) -> Any:
     return a.scale**2 * jnp.sum(jnp.asarray(a.weights) ** 2 * each, axis=-1)
 
 
-@kernel(formula="scale^2 where x = z, else 0", smoothness=0, curved=True)
+@kernel(formula="scale^2 where x = z, else 0", smoothness=0, curved=True, separates=True)
 def White(a: Any, b: Any) -> Any:
     """Independent values at distinct inputs; the same value at the same input."""
     return distance.same(a.x, b.x)

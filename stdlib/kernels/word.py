@@ -83,13 +83,15 @@ def kernel(
     spectrum: Spectrum | None = None,
     wound: Wound | None = None,
     curved: bool = False,
+    separates: bool = False,
     smoothness_of: Callable[[dict[str, float]], float] | None = None,
 ) -> Callable[[Body], Word]:
     """Declare a kernel of the language; `scale` is added unless the body applies it itself.
 
     `line` and `states` go together: the system of the kernel on the line, and its size. `spectrum`
     is the kernel on surfaces and graphs, `wound` its closed form on a circle.
-    `curved`: its body serves on circles, spheres and rotations too.
+    `curved`: its body serves on circles, spheres and rotations too. `separates`: the kernel is a
+    product over coordinates.
     """
 
     def declare(body: Body) -> Word:
@@ -105,6 +107,7 @@ def kernel(
             states=states,
             on_shapes=spectrum is not None,
             on_curved=spectrum is not None or curved,
+            separates=separates,
             smoothness_of=smoothness_of,
         )
         return Word(entry, body, scaled, line, spectrum, wound)

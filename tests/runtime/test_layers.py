@@ -76,12 +76,16 @@ def test_a_layer_is_linear_in_its_input() -> None:
     np.testing.assert_allclose(together, apart, atol=1e-12)
 
 
-def test_a_lifted_image_is_the_sum_over_pixels_that_its_formula_says() -> None:
+@pytest.mark.parametrize(("stride", "side"), [(1, 3), (2, 6), (3, 9)])
+def test_a_lifted_image_is_the_sum_over_pixels_that_its_formula_says(
+    stride: int, side: int
+) -> None:
     """|det h|^-1 sum_y f(y) k(h^-1 (y - x)), pixel by pixel, k without its mean."""
-    layer, weights = Layer("GL(2)", 4, 5, radius=1.7, stride=2), _weights(2, (2, 1), 2)
-    image = np.random.default_rng(1).normal(size=(8, 8))
-    found = np.asarray(lift(jnp.asarray(image[None]), weights, layer))[0]  # [s, o, 4, 4]
-    rows, columns = np.mgrid[:8, :8]
+    layer, weights = Layer("GL(2)", 4, 5, radius=1.7, stride=stride), _weights(2, (2, 1), 2)
+    image = np.random.default_rng(1).normal(size=(side, side))
+    found = np.asarray(lift(jnp.asarray(image[None]), weights, layer))[0]  # [s, o, cells, cells]
+    rows, columns = np.mgrid[:side, :side]
+    middle = (stride - 1) / 2
 
     def kernel(h: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         there = offsets @ np.linalg.inv(h).T
@@ -91,9 +95,10 @@ def test_a_lifted_image_is_the_sum_over_pixels_that_its_formula_says() -> None:
     for s, h in enumerate(layer.sampled.elements):
         values, window = kernel(h, layer.offsets())
         mean = np.sum(values * window, axis=(0, 1)) / window.sum()
-        for a in range(4):
-            for b in range(4):
-                offsets = np.stack([columns - (2 * b + 0.5), (2 * a + 0.5) - rows], -1)
+        for a in range(side // stride):
+            for b in range(side // stride):
+                across, down = stride * b + middle, stride * a + middle
+                offsets = np.stack([columns - across, down - rows], -1)
                 values, window = kernel(h, offsets)
                 wanted = np.einsum("ab,abo->o", image, window * (values - mean))
                 wanted *= GAIN / layer.size**0.5 / np.linalg.det(h)

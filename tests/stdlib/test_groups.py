@@ -161,6 +161,17 @@ def test_samples_come_in_whole_orbits_of_the_quarter_turns(name: str) -> None:
     assert np.isclose(found.weights.sum(), 1.0)
 
 
+def test_samples_within_an_angle_are_as_many_as_asked_for_and_turn_no_further() -> None:
+    found = sampled("GL(2)", 9, seed=2, spread=0.1, angle=0.4)
+    strains, angles = polar(jnp.asarray(found.elements))
+    assert found.count == whole_orbits(found.group, 9, 0.4) == 9
+    np.testing.assert_allclose(np.sort(angles), 0.4 * (np.arange(-4, 5) / 4.5), atol=1e-12)
+    assert (np.linalg.norm(strains, axis=1) <= 0.1 + 1e-12).all()
+    assert found.weights.sum() == pytest.approx(1.0)
+    around = sampled("GL(2)", 9, seed=2, spread=0.1, angle=4.0)
+    np.testing.assert_array_equal(around.elements, sampled("GL(2)", 9, 2, 0.1).elements)
+
+
 def test_weighted_samples_integrate_by_the_haar_measure() -> None:
     """Against a grid over the ball of strains, where the density is not constant."""
     spread = 1.0
