@@ -78,7 +78,7 @@ class _Emitter(DataFunctions):
         lines += ["from numpyro import distributions as dist", ""]
         engine = self.plan.engine_text
         text = "\n".join([body, *self.layer_lines()])
-        lines += import_lines(text, model, engine.split("(")[0])
+        lines += import_lines(text, model, engine)
         settings = dict(self.plan.settings)
         lines += [
             "",
