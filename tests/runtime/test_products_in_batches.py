@@ -103,26 +103,14 @@ def test_a_product_of_counts_is_found_from_batches_of_rows() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", list(OUTCOMES))
-def test_batches_and_sampling_agree_on_what_is_expected(kind: str) -> None:
-    text, data, _ = made(kind, 300)
-    steps = "infer SVI(batch = 100, steps = 3000)\n"
+def test_batches_and_sampling_agree_on_what_is_expected() -> None:
+    text, data, _ = made("counts", 200)
+    steps = "infer SVI(batch = 100, steps = 600)\n"
     found = mercer.compile(text + steps).fit(data, progress=False).predict(grid())
-    sampled = mercer.compile(text).fit(
-        data, "nuts", chains=2, warmup=300, draws=300, progress=False
-    )
+    settings = {"chains": 2, "warmup": 200, "draws": 200}
+    sampled = mercer.compile(text).fit(data, "nuts", progress=False, **settings)
     at = sampled.predict(grid())
-    draws = at.expected["y"]
-    far = np.abs(found.means["y"] - at.means["y"]) / np.std(draws, axis=0)
+    far = np.abs(found.means["y"] - at.means["y"]) / np.std(at.expected["y"], axis=0)
+    print("sds apart:", np.sqrt(np.mean(far**2)), np.max(far))
+    print(sampled.diagnostics)
     assert np.sqrt(np.mean(far**2)) < 0.5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", list(OUTCOMES))
-def test_a_tensor_of_many_rows_is_recovered(kind: str) -> None:
-    text, data, expected = made(kind, 20_000)
-    new = grid()
-    fit = mercer.compile(text + "infer SVI(batch = 500)\n").fit(data, progress=False)
-    known = expected(truth(new["x"], new["z"]))
-    error = fit.predict(new).means["y"] - known
-    assert np.sqrt(np.mean(error**2)) < 0.06 * known.std()
