@@ -42,8 +42,9 @@ class Choice:
         among = ", ".join(f"{n:g}" for n in self.numbers)
         return (
             f"{', '.join(self.layers)}: nu is chosen among {among} by the log density of "
-            f"{100 * held:.3g} % of the rows, held out from a fit for each; the last fit, with the "
-            f"chosen one, has all rows. What follows is the plan with nu = {self.usual:g}."
+            f"rows held out from a fit for each, {100 * held:.3g} % at a time until all or a "
+            "thousand were, without those that are surely worse; the last fit, with the chosen "
+            f"one, has all rows. What follows is the plan with nu = {self.usual:g}."
         )
 
 

@@ -76,8 +76,8 @@ def layer_sentences(structure: Structure) -> Iterator[str]:
 
 
 HELD = 0.2
-"""Share of the rows that say which `nu` is best, where nobody says another: enough of a few hundred
-rows for their mean density, while the fits have four fifths."""
+"""Share of the rows that is held out at a time to say which `nu` is best, where nobody says
+another: the fits have four fifths."""
 
 
 def held_share(structure: Structure, method: str) -> float:

@@ -25,7 +25,7 @@ from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.grids import GridUse, grid_of
 from mercer.compiler.inducing import InducingUse, inducing_of, unfit_for_inducing
 from mercer.compiler.iterative import LEAST_DRAWS as ITERATIVE_DRAWS
-from mercer.compiler.iterative import engine_text, wrong_method
+from mercer.compiler.iterative import wrong_method
 from mercer.compiler.layers import layers_of
 from mercer.compiler.messages import DRAWS as MESSAGE_DRAWS
 from mercer.compiler.messages import (
@@ -117,7 +117,9 @@ class Plan:
     @property
     def engine_text(self) -> str:
         """What the program calls to integrate the block out."""
-        return engine_text(self.structure) if self.is_iterative else self.engine_name
+        if self.engine is None or self.engine.text is None:
+            return self.engine_name
+        return self.engine.text(self.structure)
 
     @property
     def is_iterative(self) -> bool:

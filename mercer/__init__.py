@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mercer.dsl.diagnostic import Diagnostic, MercerError
     from mercer.model import Model
+    from mercer.runtime.hosts import Hosts
     from mercer.runtime.posterior.fit import Fit
 
 __version__ = "0.1.0"
@@ -27,6 +28,7 @@ __all__ = [
     "__version__",
     "align",
     "compile",
+    "distributed",
     "load",
     "open",
 ]
@@ -62,6 +64,16 @@ def align(fit: Fit) -> Any:
     from mercer.alignment import align as align_fit
 
     return align_fit(fit)
+
+
+def distributed(
+    *, processes: int, process: int, coordinator: str, patience: float = 120.0
+) -> Hosts:
+    """Makes this process one of several, on one machine or many, that fit as one: see
+    `mercer.runtime.hosts`."""
+    from mercer.runtime.hosts import distributed as join
+
+    return join(processes=processes, process=process, coordinator=coordinator, patience=patience)
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -1,8 +1,10 @@
 """A model with numbers to choose among, and its data, into the fit with the best of them.
 
-Each number has a fit to some of the rows; the others' log density says which is best, and the last
-fit has that number and all rows. It is a fit of the model with the number written in the place of
-the list: saved and opened, it is that model.
+Rows are held out in turn (cross-validation): each number has a fit to the others of every turn, and
+the log density of what was held out says which is best. A number that is surely worse than the best
+so far takes no part in further turns (a race, Maron & Moore 1994). The last fit has the best number
+and all rows. It is a fit of the model with the number written in the place of the list: saved and
+opened, it is that model.
 """
 
 from __future__ import annotations
@@ -40,46 +42,118 @@ def fit_chosen(
     The scores have a checkpoint of their own beside that of the last fit.
     """
     assert model.choice is not None
-    share = held_share(plan.structure, plan.method)
     rows = rows_of_choice(plan.structure)
-    order = np.random.default_rng((seed, 17)).permutation(bound.sizes[rows])
-    count = min(max(1, round(share * len(order))), len(order) - 1)
-    held, own = np.sort(order[:count]), np.sort(order[count:])
-    if not len(own):
-        raise ValueError(f"data: at least two rows of {rows} are wanted to choose by, got 1")
+    turns = turns_of(bound.sizes[rows], held_share(plan.structure, plan.method), seed)
     kept = Checkpoint()
     if checkpoint is not None:
         kept = _scores_file(Path(checkpoint), model, bound, infer, seed, resume, options)
     scores: dict[str, Any] = dict(kept.load("scores") or {})
-    fitted, tested = apart(bound, rows, own), apart(bound, rows, held, after=len(own))
-    for number in model.choice.numbers:
-        if f"{number:g}" not in scores:
-            fit = model.at(number).fit(fitted, infer, seed=seed, **options)
-            scores[f"{number:g}"] = np.asarray(held_out_density(fit, tested))
-            kept.save("scores", dict(scores))
-    best = max(model.choice.numbers, key=lambda number: float(scores[f"{number:g}"]))
-    if not math.isfinite(scores[f"{best:g}"]):
+    race = Race(tuple(f"{number:g}" for number in model.choice.numbers))
+    for turn, held in enumerate(turns):
+        own = np.setdiff1d(np.arange(bound.sizes[rows]), held)
+        fitted, tested = apart(bound, rows, own), apart(bound, rows, held, after=len(own))
+        found = {}
+        for name in race.running:
+            key = f"{name} {turn}"
+            if key not in scores:
+                fit = model.at(float(name)).fit(fitted, infer, seed=seed, **options)
+                scores[key] = held_out_densities(fit, tested)
+                kept.save("scores", dict(scores))
+            found[name] = np.asarray(scores[key])
+        race.add(found)
+        if len(race.running) == 1:
+            break
+    if not math.isfinite(race.means[race.best]):
         raise ValueError("data: no held-out row has an outcome, so that nothing can be chosen by")
+    best = float(race.best)
     last = model.at(best).fit(
         bound, infer, seed=seed, checkpoint=checkpoint, resume=resume and _is_there(checkpoint),
         **options,
     )  # fmt: skip
     kept.discard()
-    each = ", ".join(f"{float(v):.3f} with {k}" for k, v in scores.items())
     note = (
-        f"nu = {best:g} was chosen: {count} held-out rows have a mean log density of {each}. "
-        "The fit with it has all rows."
+        f"nu = {best:g} was chosen: {race.rows} held-out rows have a mean log density of "
+        f"{race.told}. The fit with it has all rows."
     )
     first, *others = last.diagnostics
     return replace(last, diagnostics=(first, note, *others))
 
 
-def held_out_density(fit: Fit, rows: Bound) -> float:
-    """The mean log density of the outcomes at rows that were held out."""
+ENOUGH = 1000
+"""Held-out rows after which no further turn is taken. What overfits says most rows well and a few
+very badly: of few rows all are held out once."""
+
+
+def turns_of(rows: int, share: float, seed: int) -> list[np.ndarray]:
+    """The rows that are held out in each turn: as many in each, so that one program serves all."""
+    order = np.random.default_rng((seed, 17)).permutation(rows)
+    count = min(max(1, round(share * rows)), rows - 1)
+    if count < 1:
+        raise ValueError(f"data: at least two rows are wanted to choose by, got {rows}")
+    number = min(rows // count, math.ceil(ENOUGH / count))
+    return [np.sort(order[turn * count : (turn + 1) * count]) for turn in range(number)]
+
+
+_SURE = 3.0
+"""Standard errors of the mean difference by which a number is surely worse."""
+
+
+class Race:
+    """Names compared by densities of the same rows; some leave before the end."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.running = names
+        self.densities = {name: np.zeros(0) for name in names}
+
+    def add(self, found: dict[str, np.ndarray]) -> None:
+        """The densities of further rows, of all that are running."""
+        for name, each in found.items():
+            self.densities[name] = np.concatenate([self.densities[name], each])
+        best = self.densities[self.best]
+        self.running = tuple(
+            name for name in self.running if not _is_worse(self.densities[name], best)
+        )
+
+    @property
+    def means(self) -> dict[str, float]:
+        return {name: _mean(each) for name, each in self.densities.items()}
+
+    @property
+    def best(self) -> str:
+        return max(self.running, key=lambda name: self.means[name])
+
+    @property
+    def rows(self) -> int:
+        return len(self.densities[self.best])
+
+    @property
+    def told(self) -> str:
+        """The means, with the rows of those that left."""
+        parts = []
+        for name, mean in self.means.items():
+            count = len(self.densities[name])
+            left = f" (of {count} rows, after which it left)" if count < self.rows else ""
+            parts.append(f"{mean:.3f} with {name}{left}")
+        return ", ".join(parts)
+
+
+def held_out_densities(fit: Fit, rows: Bound) -> np.ndarray:
+    """The log density of the outcomes at each of the rows that were held out; NaN: not seen."""
     found = fit.predict(rows)
-    each = np.concatenate([np.ravel(found.density(name)) for name in found.densities])
-    seen = np.isfinite(each)
-    return float(np.mean(each[seen])) if seen.any() else -math.inf
+    return np.concatenate([np.ravel(found.density(name)) for name in found.densities])
+
+
+def _mean(each: np.ndarray) -> float:
+    seen = each[~np.isnan(each)]
+    return float(np.mean(seen)) if len(seen) else -math.inf
+
+
+def _is_worse(each: np.ndarray, best: np.ndarray) -> bool:
+    gap = best - each
+    gap = gap[~np.isnan(gap)]
+    if len(gap) < 2:
+        return False
+    return float(np.mean(gap)) > _SURE * float(np.std(gap, ddof=1)) / math.sqrt(len(gap)) > 0
 
 
 def _is_there(path: str | Path | None) -> bool:

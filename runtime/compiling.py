@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-_QUICK = {"xla_cpu_use_fusion_emitters": False}
+_QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 2}
 _PLAIN = {"xla_backend_optimization_level": 0}
 
 
@@ -29,9 +29,9 @@ def options() -> dict[str, Any]:
     return _QUICK
 
 
-def quick_jit(function: Callable[..., Any]) -> Callable[..., Any]:
+def quick_jit(function: Callable[..., Any], **more: Any) -> Callable[..., Any]:
     """`jax.jit` of a function that is called by itself, never inside another one."""
-    return jax.jit(function, compiler_options=options() or None)
+    return jax.jit(function, compiler_options=options() or None, **more)
 
 
 @cache

@@ -90,13 +90,20 @@ class Watch:
         return ", ".join([*parts, self._text] if self._text else parts)
 
 
-def watched(text: str, compute: Callable[[Report], T], *, progress: bool | None = None) -> T:
+def watched(
+    text: str,
+    compute: Callable[[Report], T],
+    *,
+    progress: bool | None = None,
+    check: Callable[[], None] | None = None,
+) -> T:
     """`compute(report)`, with a line on a terminal once it takes more than two seconds.
 
     Where standard error is no terminal, but a log, a line is added now and then: with `progress`
     True from the start, with None once the work takes more than a minute. False shows nothing.
     The work runs in a thread of its own, because a compiled loop would keep Ctrl-C waiting until
-    it ends.
+    it ends. `check` is called now and then, and what it raises ends all: work that waits for
+    another machine may never return.
     """
     result: list[T] = []
     failure: list[BaseException] = []
@@ -108,17 +115,22 @@ def watched(text: str, compute: Callable[[Report], T], *, progress: bool | None 
         except BaseException as error:
             failure.append(error)
 
+    def wait() -> None:
+        worker.join(0.2)
+        if check is not None and worker.is_alive():
+            check()
+
     worker = threading.Thread(target=work, name="mercer", daemon=True)
     worker.start()
     try:
         worker.join(_SILENT_SECONDS)
         if worker.is_alive() and progress is not False:
             if sys.stderr.isatty():
-                _show(text, watch, worker)
+                _show(text, watch, worker, wait)
             else:
-                _log(text, watch, worker, patience=_LINES[0] if progress else _MINUTE)
+                _log(text, watch, worker, wait, patience=_LINES[0] if progress else _MINUTE)
         while worker.is_alive():
-            worker.join(0.2)
+            wait()
     finally:
         watch.is_over = True
     if failure:
@@ -136,7 +148,7 @@ def lasting(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _show(text: str, watch: Watch, worker: threading.Thread) -> None:
+def _show(text: str, watch: Watch, worker: threading.Thread, wait: Callable[[], None]) -> None:
     """One line that changes, and stays with the time that all took."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -146,18 +158,25 @@ def _show(text: str, watch: Watch, worker: threading.Thread) -> None:
     with Progress(*columns, console=console, transient=True) as shown:
         task = shown.add_task(text, total=None, line="")
         while worker.is_alive():
-            worker.join(0.2)
+            wait()
             # Without a total the bar only says that something goes on.
             total = None if watch.share is None else 1.0
             shown.update(task, total=total, completed=watch.share or 0.0, line=watch.line())
     console.print(f"{text}: {lasting(time.monotonic() - watch.started)}", highlight=False)
 
 
-def _log(text: str, watch: Watch, worker: threading.Thread, *, patience: float) -> None:
+def _log(
+    text: str,
+    watch: Watch,
+    worker: threading.Thread,
+    wait: Callable[[], None],
+    *,
+    patience: float,
+) -> None:
     """A line at first after `patience` seconds, then ever more seldom."""
     due = watch.started + patience
     while worker.is_alive():
-        worker.join(0.2)
+        wait()
         if (now := time.monotonic()) >= due:
             print(f"{text}: {watch.line()}", file=sys.stderr, flush=True)
             due = now + min(max(_LINES[0], (now - watch.started) / 10), _LINES[1])

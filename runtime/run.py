@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from mercer.dsl.diagnostic import MercerError
 from mercer.dsl.spaces import Label
 from mercer.runtime.cache import use_cache
+from mercer.runtime.hosts import hosts
 from mercer.runtime.inference import Method
 from mercer.runtime.layers.equivariance import Equivariance, equivariance_of, sentences_of
 from mercer.runtime.methods.checkpoint import Checkpoint, begin, digest, surroundings
@@ -73,12 +75,14 @@ def run(
     use_cache()
     by: Method = method or program.INFERENCE.method
     settings = settings_of(program, by, options)
-    kept = Checkpoint()
-    if checkpoint is not None:
+    kept, together = Checkpoint(), hosts()
+    if checkpoint is not None or together.count > 1:
         data = digest({"arrays": dict(bound.arrays), "labels": dict(bound.labels)})
         belongs = {**(identity or {}), "the digest of the data": data, "the method": by}
         belongs |= {"the seed": seed, **settings, **surroundings()}
-        kept = begin(checkpoint, belongs, resume=resume)
+        together.compare({**belongs, "resume": resume, "a checkpoint": checkpoint is not None})
+        if checkpoint is not None:
+            kept = _begun(checkpoint, belongs, resume)
 
     def find(report: Report) -> Fitted:
         return infer(
@@ -107,9 +111,17 @@ def run(
     text = f"fitting by {by}"
     if by == "nuts":
         text = "sampling {chains} chains of {warmup} + {draws}".format(**settings)
-    fitted = watched(text, find, progress=progress)
+    progress = progress if together.is_first else False
+    try:
+        with together.watching():
+            fitted = watched(text, find, progress=progress, check=together.check)
+    except MercerError:
+        if together.count > 1:  # what was done together is lost for the others too
+            kept.write()
+        raise
     found, arguments = fitted.draws, fitted.arguments
-    groups = watched("drawing what was integrated out", assemble, progress=progress)
+    what = "drawing what was integrated out"
+    groups = watched(what, assemble, progress=progress, check=together.check)
     settings = {"method": by, "seed": seed, **settings}
     stats = groups["sample_stats"]
     jitter = {k: v for k, v in stats.items() if k in LEAST_JITTER}
@@ -145,6 +157,19 @@ def run(
         plan_text=plan_text,
         checkpoint=kept,
     )
+
+
+def _begun(path: str | Path, belongs: Mapping[str, Any], resume: bool) -> Checkpoint:
+    """The checkpoint; what another process reads may never come."""
+    if hosts().count == 1:
+        return begin(path, belongs, resume=resume)
+    with hosts().watching():
+        return watched(
+            "reading the checkpoint",
+            lambda report: begin(path, belongs, resume=resume),
+            progress=False,
+            check=hosts().check,
+        )
 
 
 def _equivariance(

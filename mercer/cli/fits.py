@@ -6,13 +6,21 @@ import importlib
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mercer.cli.app import app
 from mercer.cli.exits import notices_said, say, say_warnings
 from mercer.cli.interrupt import resumable
+from mercer.cli.joining import (
+    Coordinator,
+    Patience,
+    Process,
+    Processes,
+    group_of,
+    joined,
+)
 from mercer.cli.options import (
     Columns,
     DataPaths,
@@ -28,6 +36,9 @@ from mercer.cli.options import (
 )
 from mercer.cli.progress import waiting
 from mercer.dsl.whole import check_writable
+
+if TYPE_CHECKING:
+    from mercer.model import Model
 
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")]
 Chains = Annotated[
@@ -94,22 +105,51 @@ def fit(
         typer.Option("--resume", help="Go on from the checkpoint that an unfinished fit left."),
     ] = False,
     quiet: Quiet = False,
+    processes: Processes = None,
+    process: Process = None,
+    coordinator: Coordinator = None,
+    patience: Patience = None,
 ) -> None:
     """Fit a model to data, and write the posterior with all that prediction needs.
 
-    Every ten seconds the state of the fit is written beside the result, to FIT.nc.partial.
+    Every ten seconds the state of the fit is written beside the result, to FIT.nc.partial. With
+    --processes several processes, on one machine or many, fit as one: each is given the same
+    command, but for --process; process 0 writes.
     """
     from mercer.model import Model
 
     method = method_of(infer)
     suffix_of(output, (".nc",), "a fit")
     chosen_columns = columns_of(columns)
+    group = group_of(processes, process, coordinator, patience)
     loaded = Model.from_file(model)
-    loaded.plan(infer=method)
-    check_writable(output)
+    plan = loaded.plan(infer=method)
+    is_first = group is None or group["process"] == 0
+    if is_first:
+        check_writable(output)
+    quiet = quiet or not is_first
+    with joined(loaded, plan, group, chains=chains, quiet=quiet):
+        _fit(
+            loaded, data, output, chosen_columns, is_first=is_first, quiet=quiet, infer=method,
+            seed=seed, chains=chains, warmup=warmup, draws=draws, resume=resume,
+        )  # fmt: skip
+
+
+def _fit(
+    loaded: Model,
+    data: list[Path],
+    output: Path,
+    columns: dict[str, list[str] | str] | None,
+    *,
+    is_first: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """The fit of one process, which writes where it is the first."""
     with waiting("Reading the data", quiet=quiet):
-        bound = loaded.bind(list(data), columns=chosen_columns)
-    say_warnings(bound)
+        bound = loaded.bind(list(data), columns=columns)
+    if is_first:
+        say_warnings(bound)
     with waiting("Starting JAX", quiet=quiet):
         importlib.import_module("mercer.inference")
 
@@ -119,16 +159,10 @@ def fit(
     told = waiting("Fitting", quiet=quiet or sys.stderr.isatty())
     with told, notices_said(), resumable(checkpoint):
         fitted = loaded.fit(
-            bound,
-            infer=method,
-            seed=seed,
-            chains=chains,
-            warmup=warmup,
-            draws=draws,
-            progress=False if quiet else None,
-            checkpoint=checkpoint,
-            resume=resume,
+            bound, progress=False if quiet else None, checkpoint=checkpoint, **options
         )
+    if not is_first:
+        return
     with waiting("Writing the fit", quiet=quiet):
         fitted.save(output)
     for sentence in fitted.diagnostics:

@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.custom_batching import custom_vmap, sequential_vmap
+from jax.experimental.custom_partitioning import custom_partitioning
 
 EXACT = (0.0, 1e-12, 1e-10, 1e-8, 1e-6)
 """Levels for a covariance that has noise on its diagonal, or is wanted exactly."""
@@ -219,13 +220,28 @@ def _cholesky(covariance: Array) -> Array:
 
 
 def _triangular_solver(transposed: bool) -> Any:
-    """LAPACK's solver for one triangle; many right sides of one triangle are one matrix."""
+    """LAPACK's solver for one triangle; many right sides of one triangle are one matrix, and each
+    device solves for the columns that it has."""
 
-    @custom_vmap
-    def solver(lower: Array, columns: Array) -> Array:
+    def solved(lower: Array, columns: Array) -> Array:
         return lax.linalg.triangular_solve(
             lower, columns, left_side=True, lower=True, transpose_a=transposed
         )
+
+    def at_device(mesh: Any, arguments: Any, result: Any) -> Any:
+        return mesh, solved, result.sharding, tuple(one.sharding for one in arguments)
+
+    # XLA would gather all columns on every device: it does not look into LAPACK.
+    at_devices = custom_partitioning(solved)
+    at_devices.def_partition(
+        partition=at_device,
+        sharding_rule="i j, j k -> i k",
+        need_replication_factors=("i", "j"),
+    )
+
+    @custom_vmap
+    def solver(lower: Array, columns: Array) -> Array:
+        return at_devices(lower, columns)
 
     @solver.def_vmap
     def _(size: int, batched: list[bool], lower: Array, columns: Array) -> tuple[Array, bool]:

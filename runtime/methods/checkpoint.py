@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import threading
 import time
@@ -40,6 +41,7 @@ import numpy as np
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.dsl.whole import check_writable, replace_whole
+from mercer.runtime.hosts import hosts
 
 T = TypeVar("T")
 
@@ -83,6 +85,11 @@ class Checkpoint:
         self._states_lock, self._writing = threading.Lock(), threading.Lock()
         self._due = time.monotonic() + self._every
         self._has_failed = False
+
+    @property
+    def has_found(self) -> bool:
+        """Whether an earlier run left something to go on from."""
+        return bool(self._found)
 
     def load(self, name: str, like: T | None = None) -> T | None:
         """The state of one part as an earlier run left it; None where there is none.
@@ -189,7 +196,26 @@ def begin(
     computation, M512 where it cannot be read. A file that is not used, or not there, is a
     `CheckpointNotice`.
     """
-    path, belongs = Path(path), json.loads(json.dumps(dict(belongs)))
+    if hosts().count > 1:
+        return _begin_together(Path(path), belongs, resume, every)
+    return _begin(Path(path), belongs, resume, every)
+
+
+def _begin_together(
+    path: Path, belongs: Mapping[str, Any], resume: bool, every: float | None
+) -> Checkpoint:
+    """Process 0 keeps the checkpoint; of what it reads the others get a copy."""
+    if hosts().is_first:
+        kept = _begin(path, belongs, resume, every)
+        hosts().shared_bytes(path.read_bytes() if kept.has_found else b"")
+        return kept
+    content = hosts().shared_bytes(b"")
+    found = _read(io.BytesIO(content), path)[1] if content else {}
+    return Checkpoint(found=found)
+
+
+def _begin(path: Path, belongs: Mapping[str, Any], resume: bool, every: float | None) -> Checkpoint:
+    belongs = json.loads(json.dumps(dict(belongs)))
     with contextlib.suppress(OSError):  # what it raises, the trial says better
         path.parent.mkdir(parents=True, exist_ok=True)
     check_writable(path)
@@ -202,7 +228,7 @@ def begin(
         text = f"the checkpoint {path} of an earlier fit is not used, as `resume` was not asked for"
         warnings.warn(f"{text}: the fit starts anew", CheckpointNotice, stacklevel=2)
         return Checkpoint(path, belongs, every=every)
-    then, found = _read(path)
+    then, found = _read(path, path)
     if differing := differences(then, belongs):
         raise MercerError(
             [
@@ -236,6 +262,8 @@ def surroundings() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[f"the version of {package}"] = version(package)
     device = f"{jax.local_device_count()} × {jax.devices()[0].device_kind}"
+    if hosts().count > 1:
+        found["the number of processes"] = str(hosts().count)
     return {**found, "the device": device, "the precision": str(jnp.zeros(()).dtype)}
 
 
@@ -257,10 +285,10 @@ def _shown(value: Any) -> str:
     return "not given" if value is None else str(value)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(file: Path | io.BytesIO, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a file belongs to, and the leaves of its parts by their paths."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(file, allow_pickle=False) as stored:
             header = json.loads(str(stored["header"]))
             if header["format"] > _FORMAT:
                 raise _unreadable(path, "it was written by a newer Mercer")

@@ -22,6 +22,8 @@ from numpyro.infer.util import ParamInfo
 
 from mercer.dsl.diagnostic import MercerError
 from mercer.runtime.compiling import quick_jit
+from mercer.runtime.devices import over_chains
+from mercer.runtime.hosts import hosts
 from mercer.runtime.methods.checkpoint import Checkpoint
 from mercer.runtime.methods.density import Density, Functions, is_finite
 from mercer.runtime.methods.draws import Draws
@@ -73,15 +75,20 @@ def run_nuts(
             starts = _warm_starts(density, chains, report, checkpoint)
         else:
             starts = _starts(density, chains)
+        starts = hosts().shared(starts)  # rounding differs between machines
         checkpoint.save("starts", starts)
     keys = jax.random.split(jax.random.key(seed), chains)
     state = jax.vmap(chain.begin)(keys, starts, *_at_starts(density, starts))
     tally = _Tally(chains, warmup, draws, report)
     method = chain_method or fitting_chain_method(chains)
     arrays = dict(density.arguments.arrays)
-    if method in _BATCHED:
+    if method == "parallel":
+        walk = _Walk(checkpoint, "all chains", tally, over=chains)
+        collected = walk.along(_over_devices(density.functions, chain, arrays, chains), state)
+    elif method == "vectorized":
         steps = density.functions.compiled.get(
-            (chain, method), lambda: _BATCHED[method](chain.advance)
+            (chain, method),
+            lambda: quick_jit(jax.vmap(chain.advance.__wrapped__, (0, None, None))),
         )
         walk = _Walk(checkpoint, "all chains", tally, over=chains)
         collected = walk.along(lambda s, count: steps(s, arrays, count), state)
@@ -154,10 +161,29 @@ def _kept_of(state: HMCState) -> dict[str, Array]:
     }
 
 
-_BATCHED: dict[str, Callable[..., Any]] = {
-    "vectorized": lambda advance: quick_jit(jax.vmap(advance.__wrapped__, (0, None, None))),
-    "parallel": lambda advance: jax.pmap(advance.__wrapped__, in_axes=(0, None, None)),
-}
+def _over_devices(
+    functions: Functions, chain: Chain, arrays: Arrays, chains: int
+) -> Callable[..., Any]:
+    """Some steps of all chains, each on one of the devices, where `arrays` lie already."""
+    spread = over_chains(chains)
+    steps = functions.compiled.get(
+        (chain, spread), lambda: spread.one_by_one(chain.advance.__wrapped__)
+    )
+    # Devices that would have one chain less go through the last once more.
+    more = spread.padded(chains) - chains
+    there = spread.everywhere(arrays)
+
+    def advance(state: HMCState, count: int) -> Any:
+        every = jax.tree.map(lambda leaf: _with_last(leaf, more), state)
+        every = jax.tree.map(lambda leaf: spread.along(leaf, 0), every)
+        found = spread.here(steps(every, there, spread.everywhere(jnp.asarray(count))))
+        return jax.tree.map(lambda leaf: leaf[:chains], found)
+
+    return advance
+
+
+def _with_last(leaf: Array, more: int) -> Array:
+    return jnp.concatenate([leaf, *[leaf[-1:]] * more]) if more else leaf
 
 
 class _Tally:
@@ -201,7 +227,7 @@ class _Walk:
         begun = _Walked(state, 0, none)
         state, done, kept = self._checkpoint.load(self._name, like=begun) or begun
         self._tally.add(done * self._chains, int(kept["diverging"].sum()))
-        blocks, pace = [kept], Pace(_STEPS)
+        blocks, pace = [kept], Pace(_STEPS, hosts().shared)
         warmup = self._tally.warmup
         total = warmup + self._tally.draws
         while done < total:
@@ -236,12 +262,12 @@ def _counted(count: int, noun: str) -> str:
 
 
 def fitting_chain_method(chains: int) -> str:
-    """Parallel where each chain has a device, one batch on an accelerator, else threads.
+    """Parallel where there are several devices, one batch on an accelerator, else threads.
 
     One batch waits at every step for its longest trajectory, and on a CPU its matrices are
     factorised one after the other all the same (see `runtime.cholesky`).
     """
-    if chains > 1 and jax.local_device_count() >= chains:
+    if hosts().count > 1 or (chains > 1 and jax.local_device_count() > 1):
         return "parallel"
     return "threads" if jax.default_backend() == "cpu" else "vectorized"
 

@@ -17,14 +17,17 @@ _SECONDS = 1.0
 
 
 class Pace:
-    """Counts of steps for the calls of one loop, at most `most`; the first call takes one step."""
+    """Counts of steps for the calls of one loop, at most `most`; the first call takes one step.
 
-    def __init__(self, most: int) -> None:
-        self._most, self._next = most, 1
+    `agreed`: what all that take the calls together make of the count that one of them would take.
+    """
+
+    def __init__(self, most: int, agreed: Callable[[int], int] = int) -> None:
+        self._most, self._next, self._agreed = most, 1, agreed
 
     def call(self, advance: Callable[[int], T], left: int) -> tuple[int, T]:
         """`advance(count)`, which must wait for its result, and `count`, at most `left`."""
-        count = min(self._next, left)
+        count = min(self._agreed(self._next), left)
         start = time.monotonic()
         result = advance(count)
         fitting = _SECONDS * count / max(time.monotonic() - start, 1e-9)

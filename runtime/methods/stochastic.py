@@ -23,8 +23,10 @@ from jax import Array
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.compiling import quick_jit
+from mercer.runtime.devices import Spread, over_rows
 from mercer.runtime.engines.evidence import Moments
 from mercer.runtime.engines.inducing import Inducing
+from mercer.runtime.hosts import hosts
 from mercer.runtime.inner import divergences, facts_of, has_laws, is_drawn, trace_names
 from mercer.runtime.kept import Kept
 from mercer.runtime.methods.bound import Bound, Free, Probe, Sample, moved
@@ -44,7 +46,7 @@ from mercer.runtime.methods.natural import (
     standard,
     standard_law,
 )
-from mercer.runtime.methods.placing import place, placed_names
+from mercer.runtime.methods.placing import moving_of, place, placed_names
 from mercer.runtime.methods.unknowns import Unknowns
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.through import at_means
@@ -58,7 +60,7 @@ _CHUNK = 10  # steps in a call
 _LOG_SD = -3.0  # of unconstrained unknowns at the start: close to a point
 _LEAST_DRAWS = 32  # of the unknowns, over all rows
 _WINDOW = (50, 150)  # steps, at least and at most; about one pass over the rows in between
-_DEEP = 300  # at least, where layers are learned: their laws move far slower than the outer one
+_DEEP = 300  # at least, where layers or points are learned, far slower than the outermost law
 _PASS = 8  # batches at a time, where nothing is moved
 _BOUND_ROWS = 2**18  # rows that the bound is taken from, where it has no closed form
 _SETTLING = 3  # passes over all rows at the end, where entries stand apart from the joint law
@@ -142,11 +144,13 @@ class Stochastic:
         taken = program.summaries(**data) if summaries is None else summaries
         self.batches = Minibatches(program, bound, taken)
         self.batch = min(batch, self.batches.count)
+        self.spread = over_rows(self.batch)
         self.is_whole = self.batch == self.batches.count
         self.is_closed = not program.PREDICTORS
         self.is_product = bool(multiplied_of(program))
         count = self.batches.count
-        least = _DEEP if has_laws(program) else _WINDOW[0]
+        is_deep = has_laws(program) or bool(moving_of(program))
+        least = _DEEP if is_deep else _WINDOW[0]
         self.window = max(least, min(math.ceil(count / self.batch), _WINDOW[1]))
         some = shuffled(count, 0, min(count, _CANDIDATES), seed)
         self.candidates = self.batches.arguments(np.sort(some))
@@ -185,18 +189,21 @@ class Stochastic:
         count = min(_CHUNK, steps - state.step)
         start = state.step * self.batch
         rows = shuffled(self.batches.count, start, start + count * self.batch, self.seed)
-        moving, still = self.batches.stacked(rows.reshape(count, self.batch))
+        rows = self._padded(rows.reshape(count, self.batch))
+        found, still = self.batches.stacked(rows)
+        moving = {word: self._spread(word, value, steps=1) for word, value in found.items()}
         lengths = self._lengths(state, count)
         carry = (state.free, state.moments, state.q, state.law)
-        carry, bounds = self.functions.steps(
-            carry,
-            moving,
+        others = (
             {**still.arrays, **state.points},
             self.widths,
             jnp.asarray(self.rate * _FALL**state.level),
             jnp.asarray(lengths),
             jax.random.fold_in(jax.random.key(self.seed), state.step),
         )
+        everywhere = self.spread.everywhere
+        found = self.functions.steps(everywhere(carry), moving, *everywhere(others))
+        carry, bounds = self.spread.here(found)
         bounds, parts = np.asarray(bounds[:, 0]), np.asarray(bounds).mean(axis=0)
         if not np.all(np.isfinite(bounds)):
             problem = "variational inference ran into a density that is not a number"
@@ -215,7 +222,8 @@ class Stochastic:
         shown = f"bound {np.mean(bounds):.6g}"
         report(f"{shown}, rate {state.level + 1} of {LEVELS}", min(1.0, state.step / steps))
         length = self.window if state.has_rechosen else _WINDOW[0]
-        return self._judged(state) if len(state.window) >= length else state
+        # Rounding differs between machines, and what is decided by it must not.
+        return self._judged(hosts().shared(state)) if len(state.window) >= length else state
 
     def _traced(self, state: State, step: int, parts: np.ndarray) -> np.ndarray:
         if not state.trace.shape[1]:
@@ -289,7 +297,20 @@ class Stochastic:
         self, state: State, rows: np.ndarray, weights: np.ndarray, white: np.ndarray
     ) -> Sample:
         arrays = _as_arrays({**self.batches.arguments(rows).arrays, **state.points})
-        return Sample(arrays, self.widths, jnp.asarray(weights), jnp.asarray(white))
+        everywhere = self.spread.everywhere((self.widths, jnp.asarray(white)))
+        placed = {word: self._spread(word, value) for word, value in arrays.items()}
+        return Sample(placed, everywhere[0], self.spread.along(weights, 0), everywhere[1])
+
+    def _padded(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of steps [step, row] that the devices divide: the last again, which do not count."""
+        more = self.spread.padded(self.batch) - self.batch
+        return np.pad(rows, ((0, 0), (0, more)), mode="edge")
+
+    def _spread(self, word: str, value: Any, steps: int = 0) -> Any:
+        """An argument where the devices have it; `steps`: the axes before its own."""
+        axis = self.batches.axis(word)
+        everywhere = self.spread.everywhere
+        return everywhere(value) if axis is None else self.spread.along(value, axis + steps)
 
     def _traces(self, state: State) -> dict[str, np.ndarray]:
         """The bound and its parts over the steps, by name."""
@@ -309,6 +330,7 @@ class Stochastic:
         few batches are gone through several times."""
         total = jax.tree.map(jnp.zeros_like, state.q)
         values, priors = [], []
+        free, law = self.spread.everywhere((state.free, state.law))
         batches = [*self._every_row(most)]
         times = math.ceil(_LEAST_DRAWS / len(batches)) if self._unknown else 1
         random = np.random.default_rng(self.seed)
@@ -316,7 +338,8 @@ class Stochastic:
             white = random.normal(size=self._unknown)
             sample = self._sample_at(state, rows, weights, white)
             key = jax.random.fold_in(jax.random.key(self.seed + 1), number)
-            part, own, prior = self.functions.whole(state.free, state.law, sample, key)
+            found = self.functions.whole(free, law, sample, self.spread.everywhere(key))
+            part, own, prior = self.spread.here(found)
             total = jax.tree.map(lambda a, b: a + b / times, total, part)
             values.append(float(own) / times)
             priors.append(float(prior))
@@ -333,7 +356,7 @@ class Stochastic:
         """Rows, and their weights: 0 where the last batch has fewer."""
         count = self.batches.count
         few = count if most is None else min(most, count)
-        size = min(count, _PASS * self.batch)
+        size = self.spread.padded(min(count, _PASS * self.batch))
         for start in range(0, few, size):
             places = np.arange(start, start + size)
             weights = np.where(places < few, count / few, 0.0)
@@ -348,10 +371,10 @@ class Stochastic:
         rows = np.arange(self.batch) % self.batches.count
         found = self.batches.arguments(rows)
         arguments = replace(found, arrays=_as_arrays({**found.arrays, **points}))
-        scale, own = self.batches.count / self.batch, (self.batch, self.samples)
+        scale, own = self.batches.count / self.batch, (self.batch, self.samples, self.spread)
         shapes = tuple((k, v.shape, str(v.dtype)) for k, v in sorted(arguments.arrays.items()))
         key = (self.program, arguments.key, shapes, scale, *own)
-        return _FUNCTIONS.get(key, lambda: Functions(self.program, arguments, *own, scale))
+        return _FUNCTIONS.get(key, lambda: Functions(self.program, arguments, *own, scale=scale))
 
     def _sample_of_points(self, state: State) -> Sample:
         return Sample(state.points, self.widths, jnp.zeros(0), jnp.zeros(0))
@@ -365,18 +388,26 @@ class Functions:
     """The compiled functions of a program at batches of one size."""
 
     def __init__(
-        self, program: ModuleType, arguments: Arguments, batch: int, samples: int, scale: float
+        self,
+        program: ModuleType,
+        arguments: Arguments,
+        batch: int,
+        samples: int,
+        spread: Spread,
+        *,
+        scale: float,
     ) -> None:
         self.unknowns = Unknowns(program, arguments)
         self.bound = Bound(program, self.unknowns, samples)
-        self.scale, self.weights = scale, jnp.ones(batch)
+        self.scale, self.batch = scale, batch
+        self.weights = np.where(np.arange(spread.padded(batch)) < batch, 1.0, 0.0)
         self.is_closed = not program.PREDICTORS
         self.size, self.apart, reads = self._sizes(program, arguments)
         # Of a batch an entry has few rows or none: its law averages over a pass.
         self.apart_length = 1.0 / (scale * max(1, reads))
         self.prior = standard(self.size, self.apart)
-        self.steps = quick_jit(self._steps)
-        self.whole = quick_jit(self._whole)
+        self.steps = spread.compiled(self._steps)
+        self.whole = spread.compiled(self._whole)
         self.values = quick_jit(lambda flat, arrays: self.unknowns.values(flat, arrays)[0])
         self.drawn = quick_jit(
             lambda flat, arrays: jax.lax.map(lambda one: self.unknowns.values(one, arrays)[0], flat)
@@ -433,12 +464,12 @@ class Functions:
         def one(carry: Any, inputs: Any) -> tuple[Any, Array]:
             free, moments, q, law = carry
             arrays, length, white, key = inputs
-            sample = Sample({**still, **arrays}, widths, self.weights, white)
+            sample = Sample({**still, **arrays}, widths, jnp.asarray(self.weights), white)
             value, looks, slope, *others = self.slopes(free, law, sample, key)
             probes, apart = jax.tree.map(lambda leaf: leaf / self.scale, others)
             target = self.bound.target(looks, probes, self.weights, self.scale, law, apart)
             q, after = self.stepped(q, law, target, length, looks)
-            slope = jax.tree.map(lambda leaf: -leaf / (self.scale * len(self.weights)), slope)
+            slope = jax.tree.map(lambda leaf: -leaf / (self.scale * self.batch), slope)
             change, moments = _ADAM.update(slope, moments)
             bound = value - divergence(law)
             parts = jnp.stack([bound, *self.parts(free, sample, value)])
