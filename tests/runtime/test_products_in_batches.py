@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from scipy.special import expit
 
 import mercer
@@ -100,17 +99,3 @@ def test_a_product_of_counts_is_found_from_batches_of_rows() -> None:
     known = expected(truth(new["x"], new["z"]))
     error = fit.predict(new).means["y"] - known
     assert np.sqrt(np.mean(error**2)) < 0.2 * known.std()
-
-
-@pytest.mark.slow
-def test_batches_and_sampling_agree_on_what_is_expected() -> None:
-    text, data, _ = made("counts", 200)
-    steps = "infer SVI(batch = 100, steps = 600)\n"
-    found = mercer.compile(text + steps).fit(data, progress=False).predict(grid())
-    settings = {"chains": 2, "warmup": 200, "draws": 200}
-    sampled = mercer.compile(text).fit(data, "nuts", progress=False, **settings)
-    at = sampled.predict(grid())
-    far = np.abs(found.means["y"] - at.means["y"]) / np.std(at.expected["y"], axis=0)
-    print("sds apart:", np.sqrt(np.mean(far**2)), np.max(far))
-    print(sampled.diagnostics)
-    assert np.sqrt(np.mean(far**2)) < 0.5
