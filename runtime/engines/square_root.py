@@ -8,6 +8,8 @@ is orthogonal to all others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -16,10 +18,10 @@ from mercer.runtime.engines.cholesky import eigen
 from mercer.runtime.engines.preconditioner import greedy_columns, low_root
 from mercer.runtime.engines.tiles import Covariance, diagonal, product
 
-STEPS = 64
+_STEPS = 64
 """Steps of Lanczos's method at most: the largest basis [64, n] that is kept."""
 
-_SETTLED = 1e-3
+SETTLED = 1e-3
 """Change of a draw over some steps, relative to the prior's deviation, at which it ends."""
 
 _EVERY = 8
@@ -41,11 +43,10 @@ def draw(key: Array, matrix: Covariance, *, rank: int) -> tuple[Array, Array]:
     return jax.random.normal(few, (len(low),)) @ low + value, change
 
 
-def _root_times(times: object, start: Array, scale: Array) -> tuple[Array, Array]:
+def _root_times(times: Callable[[Array], Array], start: Array, scale: Array) -> tuple[Array, Array]:
     """R^1/2 of a vector [n], and by how much it still changed, relative to `scale`."""
-    assert callable(times)
     size = len(start)
-    most = min(STEPS, size)
+    most = min(_STEPS, size)
     length = jnp.linalg.norm(start)
 
     def combined(basis: Array, main: Array, beside: Array) -> Array:
@@ -77,7 +78,7 @@ def _root_times(times: object, start: Array, scale: Array) -> tuple[Array, Array
 
     def goes_on(state: tuple[Array, ...]) -> Array:
         count, change = state[0], state[5]
-        return (count < most) & (change > _SETTLED * scale * jnp.sqrt(1.0 * size))
+        return (count < most) & (change > SETTLED * scale * jnp.sqrt(1.0 * size))
 
     state = (
         jnp.asarray(0),
