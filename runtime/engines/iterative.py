@@ -111,7 +111,7 @@ class Iterations:
     for the block that it is asked for, with `Iterative.solved`."""
 
     tolerance: float = 1e-6
-    rank: int = 100
+    rank: int = 300
     probes: int = 10
     solution: Solved | None = None
 
