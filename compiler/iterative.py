@@ -49,7 +49,7 @@ def settings_of(structure: Structure) -> Mapping[str, float]:
     return found
 
 
-def engine_text(structure: Structure) -> str:
+def text_of_iterative(structure: Structure) -> str:
     """The engine as the program writes it."""
     words = settings_of(structure)
     return (

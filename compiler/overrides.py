@@ -17,13 +17,9 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 Method = Literal["nuts", "map", "svi", "messages"]
 
 METHODS: tuple[Method, ...] = ("nuts", "map", "svi", "messages")
-_ENGINES = (
-    "Exact",
-    "Kronecker",
-    "Kalman",
-    "Inducing",
-    "Iterative",
-)  # the words `asked_by` of `mercer.compiler.engines`
+_ENGINES = ("Exact", "Kronecker", "Kalman", "Inducing", "Iterative", "Features")
+"""The words `asked_by` of `mercer.compiler.engines`."""
+
 _APPROXIMATE = ("Laplace", "CVI")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mercer.compiler import typed as ir
 from mercer.compiler.plan import Plan
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 
@@ -10,15 +9,20 @@ USUAL_CHAINS = 4
 
 
 def check_together(
-    plan: Plan, model: ir.TypedModel, processes: int, chains: int | None = None
+    plan: Plan, processes: int, chains: int | None = None, *, is_chosen: bool = False
 ) -> None:
     """Raises MercerError M314 where the processes would have nothing to share: they share the rows
-    of minibatches, and chains."""
-    if wrong := _unfit(plan, processes, chains):
-        raise MercerError([wrong], model.sources)
+    of minibatches, and chains. `is_chosen`: the fit is one of several, of which one is chosen."""
+    if wrong := _unfit(plan, processes, chains, is_chosen):
+        raise MercerError([wrong], plan.structure.model.sources)
 
 
-def _unfit(plan: Plan, processes: int, chains: int | None) -> Diagnostic | None:
+def _unfit(plan: Plan, processes: int, chains: int | None, is_chosen: bool) -> Diagnostic | None:
+    if is_chosen:
+        problem = "a choice among numbers is not for several processes"
+        return Diagnostic(
+            "M314", problem, mend="choose in one process, and fit the best in several"
+        )
     if plan.batches is not None:
         return None
     training = plan.training

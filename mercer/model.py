@@ -195,7 +195,11 @@ class Model:
         for said in bound.warnings:
             lines += [said.render(bound.needs.sources), ""]
         plan = self.plan(bound.sizes, infer)
-        lines += [f"Sizes: {sizes}." if sizes else "No index.", "", *plan.sentences]
+        from mercer.devices import devices_sentence
+
+        told = devices_sentence(plan)
+        shown = plan.sentences if told is None else (*plan.sentences, told)
+        lines += [f"Sizes: {sizes}." if sizes else "No index.", "", *shown]
         if any(unknown.is_default for unknown in self.typed.unknowns.values()):
             from mercer.defaults import show_defaults
 
@@ -283,14 +287,15 @@ class Model:
                 progress=progress, checkpoint=checkpoint, resume=resume,
             )  # fmt: skip
         from mercer.contradictions import check_contradictions
+        from mercer.runtime.hosts import hosts
 
         # Refuses what has no engine before any data are read.
-        self._check_together(self.plan(infer=infer), chains)
+        self.check_together(self.plan(infer=infer), hosts().count, chains)
         self._refuse_nothing_unknown()
         bound = self.bind(data, columns=columns)
         check_contradictions(self.typed, bound)
         plan = self.plan(bound.sizes, infer)
-        self._check_together(plan, chains)
+        self.check_together(plan, hosts().count, chains)
         if self.choice is not None:
             from mercer.choosing import fit_chosen
 
@@ -313,13 +318,12 @@ class Model:
             resume=resume,
         )
 
-    def _check_together(self, plan: Plan, chains: int | None) -> None:
-        """That the processes of the fit, where it has several, have something to share."""
+    def check_together(self, plan: Plan, processes: int, chains: int | None = None) -> None:
+        """Raises MercerError M314 where several processes of a fit would have nothing to share."""
         from mercer.compiler.together import check_together
-        from mercer.runtime.hosts import hosts
 
-        if hosts().count > 1:
-            check_together(plan, self.typed, hosts().count, chains)
+        if processes > 1:
+            check_together(plan, processes, chains, is_chosen=self.choice is not None)
 
     def _refuse_nothing_unknown(self) -> None:
         if self.typed.unknowns or self.typed.functions:

@@ -16,12 +16,16 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.runtime.compiling import quick_jit
 from mercer.runtime.hosts import hosts
 
 LEAST = 64
 """Rows of a device, at least, where one process has several: fewer do not pay for the sum over
 devices that each step takes."""
+
+LEAST_TRAINED = 8
+"""The same where layers are trained, whose rows take far longer each."""
 
 _AXIS = "spread"
 
@@ -102,6 +106,22 @@ def over_rows(count: int) -> Spread:
     if hosts().count > 1:
         return Spread(tuple(every))
     return Spread(tuple(every[: max(1, min(len(every), count // LEAST))]))
+
+
+def dividing(count: int) -> Spread:
+    """The devices for `count` rows that layers are trained on, which must not be padded: as many as
+    divide them. MercerError M315 where those of several processes do not."""
+    every = jax.devices()
+    if hosts().count > 1:
+        if count % len(every):
+            problem = f"the {len(every)} devices of all processes do not divide {count} rows"
+            mend = f"take steps of {len(every) * max(1, count // len(every))} rows, by `batch`"
+            raise MercerError([Diagnostic("M315", problem, mend=mend)])
+        return Spread(tuple(every))
+    fitting = (
+        k for k in range(len(every), 1, -1) if count % k == 0 and count // k >= LEAST_TRAINED
+    )
+    return Spread(tuple(every[: next(fitting, 1)]))
 
 
 def over_chains(chains: int) -> Spread:

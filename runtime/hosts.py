@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import socket
 import subprocess
@@ -38,7 +39,7 @@ seconds, so that a machine which slept knows better than to blame the others."""
 _SUSPECT = 5
 """The same, where something went wrong already."""
 
-_FAREWELL = 10.0  # seconds that process 0 waits for the others to hear how it ended
+_FAREWELL = 10.0  # seconds that process 0 waits for the others to hear that it ended badly
 _DONE = "done"
 
 
@@ -173,15 +174,15 @@ class Hosts:
         finally:
             self._say("gone", how or _DONE)
             if self.is_first:
-                self._see_off()
+                self._see_off(math.inf if how is None else _FAREWELL)
             self._over.set()
-            _shut_down(self._service)
+            _shut_down(self._service, is_well=how is None)
 
-    def _see_off(self) -> None:
-        """Waits until the others have heard how this one ended: without it they cannot be."""
-        start = time.monotonic()
-        while time.monotonic() - start < _FAREWELL and any(
-            k not in self._gone and self._silent[k] < _SUSPECT for k in self._others
+    def _see_off(self, most: float) -> None:
+        """Waits until the others have heard how this one ended."""
+        start, silent = time.monotonic(), _SILENT if math.isinf(most) else _SUSPECT
+        while time.monotonic() - start < most and any(
+            k not in self._gone and self._silent[k] < silent for k in self._others
         ):
             time.sleep(0.1)
 
@@ -354,15 +355,17 @@ def _different(first: Mapping[str, Any], own: Mapping[str, Any], names: list[str
     return found
 
 
-def _shut_down(service: subprocess.Popen[str] | None) -> None:
-    """Ends JAX's part of it, then the coordinator, where it is this process's child."""
+def _shut_down(service: subprocess.Popen[str] | None, *, is_well: bool) -> None:
+    """Ends JAX's part of it, then the coordinator, where it is this process's child. After a
+    failure that lingers: who loses it is ended by JAX."""
     import jax
 
     with contextlib.suppress(RuntimeError):
         jax.distributed.shutdown()
     if service is not None and service.stdin is not None:
         with contextlib.suppress(OSError):
-            service.stdin.write("over\n")
+            if is_well:
+                service.stdin.write("over\n")
             service.stdin.close()
 
 

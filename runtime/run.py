@@ -120,7 +120,8 @@ def run(
             kept.write()
         raise
     found, arguments = fitted.draws, fitted.arguments
-    groups = watched("drawing what was integrated out", assemble, progress=progress)
+    what = "drawing what was integrated out"
+    groups = watched(what, assemble, progress=progress, check=together.check)
     settings = {"method": by, "seed": seed, **settings}
     stats = groups["sample_stats"]
     jitter = {k: v for k, v in stats.items() if k in LEAST_JITTER}

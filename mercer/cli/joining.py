@@ -94,10 +94,9 @@ def joined(
     if group is None:
         yield
         return
-    from mercer.compiler.together import check_together
     from mercer.runtime.hosts import distributed
 
-    check_together(plan, model.typed, group["processes"], chains)
+    model.check_together(plan, group["processes"], chains)
     with waiting("Waiting for the other processes", quiet=quiet):
         hosts = distributed(**group)
     # A library of JAX tells standard output whom it is connected to; a fit tells it nothing.

@@ -262,6 +262,8 @@ def surroundings() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[f"the version of {package}"] = version(package)
     device = f"{jax.local_device_count()} × {jax.devices()[0].device_kind}"
+    if hosts().count > 1:
+        found["the number of processes"] = str(hosts().count)
     return {**found, "the device": device, "the precision": str(jnp.zeros(()).dtype)}
 
 

@@ -27,6 +27,8 @@ from numpyro.infer.util import constrain_fn, potential_energy
 from numpyro.primitives import Messenger
 
 from mercer.dsl.diagnostic import Diagnostic, MercerError
+from mercer.runtime.devices import Spread, dividing
+from mercer.runtime.hosts import hosts
 from mercer.runtime.methods.checkpoint import Checkpoint
 from mercer.runtime.methods.density import (
     Arguments,
@@ -102,7 +104,7 @@ def run_training(
         return draws_of(left), everything
     rows = _Rows(program, bound, everything, taken, held=held or 0.0, seed=seed)
     settings = Settings(min(batch or rows.count, rows.count), epochs, rate, held or 0.0)
-    objective = _Objective(program, rows, is_law=method == "svi", rank=rank or 0)
+    objective = _Objective(program, rows, settings, is_law=method == "svi", rank=rank or 0)
     members = []
     for member in range(chains):
         told = _Told(report, member, chains, method)
@@ -173,13 +175,18 @@ class _Rows:
 
 
 class _Objective:
-    """The loss of a few rows and its gradient, compiled once for rows of one number."""
+    """The loss of a few rows and its gradient, compiled once for rows of one number, which devices
+    share."""
 
-    def __init__(self, program: ModuleType, rows: _Rows, *, is_law: bool, rank: int) -> None:
+    def __init__(
+        self, program: ModuleType, rows: _Rows, settings: Settings, *, is_law: bool, rank: int
+    ) -> None:
         self.program, self.rows, self.is_law, self.rank = program, rows, is_law, rank
         first = rows.at(0, min(2, rows.count), 0)
         self.functions: Functions = functions_of(program, first)
         self.size = int(self.functions.zero.size)
+        one = rows.batches is None
+        self.spread: Spread = dividing(1 if one else settings.batch)
 
     def start(self, seed: int, member: int) -> Array:
         """Weights of layers like draws of their prior, all else close to 0, unconstrained."""
@@ -206,7 +213,18 @@ class _Objective:
             flat, minus_entropy = self.drawn(values, key)
             return (self.potential(flat, arrays, factor) + minus_entropy) / count
 
-        return jax.jit(jax.value_and_grad(loss))
+        compiled, spread = self.spread.compiled(jax.value_and_grad(loss)), self.spread
+
+        def at(values: Any, key: Array, arrays: Mapping[str, Any], factor: float) -> Any:
+            batches = self.rows.batches
+            axes = {k: None if batches is None else batches.axis(k) for k in arrays}
+            placed = {
+                k: spread.everywhere(v) if axis is None else spread.along(v, axis)
+                for (k, v), axis in zip(arrays.items(), axes.values(), strict=True)
+            }
+            return spread.here(compiled(*spread.everywhere((values, key)), placed, factor))
+
+        return at
 
     def drawn(self, values: Any, key: Array) -> tuple[Array, Array | float]:
         """A point of the law, and the part of minus its entropy that moves."""
@@ -312,7 +330,8 @@ def _train(
             raise MercerError([Diagnostic("M604", problem, mend=mend)])
         state = state._replace(step=state.step + 1, values=values, moments=moments, losses=losses)
         if state.step % per_pass == 0:
-            state = _passed(objective, state, per_pass)
+            # Rounding differs between machines, and what is decided by it must not.
+            state = hosts().shared(_passed(objective, state, per_pass))
             said = _said(state)
         recent = float(np.mean(state.losses[-per_pass:]))
         told(state.step / last, state.step, f"loss {recent:.3f}{said}")
