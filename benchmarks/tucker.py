@@ -10,9 +10,9 @@ Outcomes of the test rows are missing in the data of a fit. Errors are of the la
 of draws; beside them stand the mean of the same day's training rows, the log predictive density and
 the share of test rows inside the central 95 % interval. `--level` adds a function of time to the
 product; `--log` models log(y + 1.3), all y being above -1.11: errors and densities are of y all the
-same. `--first N` takes the first N days alone. Beside whole days that are left out stand the mean of
-all training rows and that of the nearest training days. With `--out FILE` each split is a line of FILE once it is done, and one that is there is not
-run again.
+same. `--first N` takes the first N days alone. Beside whole days that are left out stand
+the mean of all training rows and that of the nearest days. With `--out FILE` each split is a line
+of FILE once it is done, and one that is there is not run again.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ INFER = {
     "NUTS": "infer NUTS(chains = 2, warmup = {steps}, draws = {steps}, depth = 8)\n",
 }
 WHITENED = "".join(f"infer {name} by Whitened()\n" for name in "uvw")
-"""Of the other methods: along the line, so that a density takes time linear in the rows; the core is
-integrated out."""
+"""Of the other methods: along the line, so that a density takes time linear in the rows; the core
+is integrated out."""
 
 SHIFT = 1.3
 """Added to the standardised outcome before its logarithm is taken."""

@@ -38,6 +38,9 @@ def process_text(body: Body, declared: ir.Unknown | ir.Function, *, is_joint: bo
     kernel = kernel_text(body, declared.kernel, declared)
     if shape_of(declared) is not None:
         return f"Weights(sd={_wave_text(body, declared, kernel)})"
+    if is_infinite(declared.type.domain):
+        # Of its points only inner products count, not how many coordinates stand for them.
+        kernel = f"({kernel}).of_products()"
     words = [kernel]
     if declared.outputs is not None:
         words.append(f"outputs={_outputs(body, declared)}")

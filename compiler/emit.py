@@ -78,13 +78,14 @@ class _Emitter(DataFunctions):
         lines += ["from numpyro import distributions as dist", ""]
         engine = self.plan.engine_text
         text = "\n".join([body, *self.layer_lines()])
-        lines += import_lines(text, model, engine.split("(")[0])
+        lines += import_lines(text, model, engine)
         settings = dict(self.plan.settings)
         lines += [
             "",
             f"INFERENCE = Inference({self.plan.lane!r}, {self.plan.method!r}, {settings!r})",
             f"ENGINE = {engine or None}",
             *([f"INDUCING = {_dict(self.inducing())}"] if self.points else []),
+            *([f"MOVING = {moving!r}"] if self.points and (moving := self.moving()) else []),
             *([f"PREPARED = {self.prepared()!r}"] if self.waves else []),
             *([f"SHOWN = {shapes_shown(self.structure)!r}"] if self.waves else []),
             *self.variational(),
@@ -126,7 +127,6 @@ class _Emitter(DataFunctions):
             f"PREDICTORS = {_dict(predictors)}",
             f"POSTERIOR = {joint!r}",
             f"APART = {_dict(own)}",
-            *([f"MOVING = {moving!r}"] if (moving := moving_unknowns(self.structure)) else []),
             *([f"MULTIPLIED = {_dict(many)}"] if (many := self.plan.batches.multiplied) else []),
         ]
 
@@ -180,6 +180,10 @@ class _Emitter(DataFunctions):
             name: (self.plan.inducing[name].count, tuple(self.identifiers[n] for n in names))
             for name, names in self.points.items()
         }
+
+    def moving(self) -> tuple[str, ...]:
+        """The unknowns that points of functions are made of."""
+        return moving_unknowns(self.structure)
 
     def prepared(self) -> tuple[str, ...]:
         """What `prepare` makes of data anew wherever there are rows."""

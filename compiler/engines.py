@@ -15,12 +15,14 @@ from mercer.compiler.iterative import (
     detail_of_iterative,
     iterative_bytes,
     iterative_flops,
+    text_of_iterative,
     unfit_for_iterative,
 )
 from mercer.compiler.line import is_joint, line_of, states_of, waves_of, why_no_line
 from mercer.compiler.shapes import copies_of, functions_on_shapes, modes_of, shape_of
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of
 from mercer.compiler.structure import Structure
+from mercer.compiler.waving import columns_of, waves_asked, waves_text, why_no_waves
 from mercer.dsl.diagnostic import Diagnostic, MercerError
 from mercer.stdlib.kernels.stationary import SHORTEST, harmonics, left_out
 
@@ -39,6 +41,7 @@ class Engine:
     `refuses(structure, sizes)` says why it cannot serve a block, or None. `flops` and `bytes` are
     those of one log density with its gradient. `sentence` is what `explain` says, after the names
     of what is integrated out and "they are integrated out"; `detail` adds a sentence of its own.
+    `text`: how a program writes it, where that is not its name.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Engine:
     sentence: str
     is_exact: bool = True
     detail: Callable[[Structure, Sizes | None], str] | None = None
+    text: Callable[[Structure], str] | None = None
 
 
 def choose_engine(structure: Structure, sizes: Sizes | None) -> Engine | None:
@@ -218,6 +222,29 @@ def _inducing_bytes(structure: Structure, sizes: Sizes) -> float:
     return 8.0 * (6 * rows * columns + 8 * columns**2)
 
 
+def _no_waves(structure: Structure, sizes: Sizes | None) -> str | None:
+    return why_no_waves(structure)
+
+
+def _waves_flops(structure: Structure, sizes: Sizes) -> float:
+    rows, columns = rows_of(structure, sizes), columns_of(structure) + _width(structure, sizes)
+    return 4.0 * rows * columns**2 + columns**3
+
+
+def _waves_bytes(structure: Structure, sizes: Sizes) -> float:
+    rows, columns = rows_of(structure, sizes), columns_of(structure) + _width(structure, sizes)
+    return 8.0 * (6 * rows * columns + 3 * columns**2)
+
+
+def _waves_text(structure: Structure) -> str:
+    waves = waves_asked(structure)
+    return "Features" if waves is None else f"waves_of({waves.count}, {waves.kind!r})"
+
+
+def _waves_detail(structure: Structure, sizes: Sizes | None) -> str:
+    return waves_text(structure)
+
+
 MOST_APART = 600
 """Cells without a value, and finite unknowns, that a grid is solved without exactly: as
 `mercer.runtime.engines.grid` has it."""
@@ -334,6 +361,18 @@ ENGINES: tuple[Engine, ...] = (
         "to a tolerance, by conjugate gradients, without storing a covariance",
         is_exact=False,
         detail=detail_of_iterative,
+        text=text_of_iterative,
+    ),
+    Engine(
+        "Features",
+        "Features",
+        _no_waves,
+        _waves_flops,
+        _waves_bytes,
+        "approximately, through random waves that functions are sums of (Rahimi & Recht 2007)",
+        is_exact=False,
+        detail=_waves_detail,
+        text=_waves_text,
     ),
 )
 

@@ -7,7 +7,7 @@ are best taken together: a position in space that is no grid itself, beside the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
@@ -103,9 +103,9 @@ def finest_axes(structure: Structure, sizes: Sizes) -> tuple[Axis, ...] | str:
         return f"`{function.name}` is a function on a shape"
     widths = [_width(space, sizes) for space in factors]
     every = [(f, c) for f, width in enumerate(widths) for c in range(width)]
-    labelled = [a for k in nodes(function.kernel) if isinstance(k, ir.KernelCall)
-                for a in k.arguments.values() if set(a.type.dims) & set(function.type.dims)]  # fmt: skip
-    if labelled:
+    calls = [k for k in nodes(function.kernel) if isinstance(k, ir.KernelCall)]
+    arguments = [a for call in calls for a in call.arguments.values()]
+    if any(set(a.type.dims) & set(function.type.dims) for a in arguments):
         return f"the kernel of `{function.name}` differs from label to label"
     groups: list[set[Position]] = [{position} for position in every]
     joined = [*_joined(function.kernel, function, widths)]

@@ -26,6 +26,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
         "Weights",
         "held_points",
         "observe",
+        "waves_of",
     ),
     "mercer.runtime.engines.frames": ("tangential",),
     "mercer.runtime.geometry": ("graph", "manifold", "mesh"),
@@ -82,10 +83,10 @@ WORDS = {word for words in _IMPORTS.values() for word in words}
 
 
 def import_lines(body: str, model: ir.TypedModel, engine: str) -> list[str]:
-    """One line for each module that `body` uses words of; `engine` is a class that it names."""
+    """One line for each module that `body` uses words of; `engine` is how it makes its engine."""
     lines = []
     for module, words in _IMPORTS.items():
-        used = [w for w in words if _uses(body, w) or w == engine]
+        used = [w for w in words if _uses(body, w) or w == engine.partition("(")[0]]
         if used:
             lines.append(f"from {module} import {', '.join(used)}")
     kernels = {

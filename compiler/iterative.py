@@ -1,4 +1,4 @@
-"""What the plan knows of solves by conjugate gradients: settings, limits, costs, and what is told."""
+"""What the plan knows of solves by conjugate gradients: settings, limits, costs, words."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def settings_of(structure: Structure) -> Mapping[str, float]:
     return found
 
 
-def engine_text(structure: Structure) -> str:
+def text_of_iterative(structure: Structure) -> str:
     """The engine as the program writes it."""
     words = settings_of(structure)
     return (

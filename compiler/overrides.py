@@ -17,13 +17,9 @@ from mercer.dsl.diagnostic import Diagnostic, MercerError
 Method = Literal["nuts", "map", "svi", "messages"]
 
 METHODS: tuple[Method, ...] = ("nuts", "map", "svi", "messages")
-_ENGINES = (
-    "Exact",
-    "Kronecker",
-    "Kalman",
-    "Inducing",
-    "Iterative",
-)  # the words `asked_by` of `mercer.compiler.engines`
+_ENGINES = ("Exact", "Kronecker", "Kalman", "Inducing", "Iterative", "Features")
+"""The words `asked_by` of `mercer.compiler.engines`."""
+
 _APPROXIMATE = ("Laplace", "CVI")
 
 
@@ -44,7 +40,7 @@ class Overrides:
 def overrides(model: ir.TypedModel) -> Overrides:
     """What the model asks for.
 
-    Raises MercerError M320 for a method without engine, M321 for one that cannot be had here.
+    Raises MercerError M321 for what cannot be had here.
     """
     problems = list(_twice(model.directives))
     method, by = "auto", None
@@ -64,8 +60,6 @@ def overrides(model: ir.TypedModel) -> Overrides:
             }
             if name and word != "messages":  # which is for all factors of a product, or none
                 apart[name] = directive
-        elif directive.method not in (*_ENGINES, *_APPROXIMATE, "Whitened"):
-            problems.append(_no_engine(directive))
         elif not name:
             problems.append(_without_name(directive))
         elif directive.method in _ENGINES:
@@ -89,17 +83,6 @@ def _is_head(model: ir.TypedModel, directive: ir.Directive, method: str) -> bool
     layers = {n.function for part in used for n in nodes(part) if isinstance(n, ir.Convolved)}
     asked = (directive.method, method) == ("NUTS", "map")
     return asked and bool(layers) and directive.name not in layers
-
-
-def _no_engine(directive: ir.Directive) -> Diagnostic:
-    return Diagnostic(
-        "M320",
-        f"`{directive.method}` has no engine yet",
-        directive.span,
-        why="the method is known; this version cannot run it.",
-        mend="write `NUTS()`, `MAP()`, `SVI()`, `Messages()`, `Exact()`, `Kronecker()`, `Kalman()`, "
-        "`Inducing()`, `Iterative()`, `Laplace()`, `CVI()` or `Whitened()`, or leave the line out.",
-    )
 
 
 def _mixed(directive: ir.Directive, method: str, by: ir.Directive | None) -> Diagnostic:

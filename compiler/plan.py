@@ -25,7 +25,7 @@ from mercer.compiler.engines import PATIENCE, Engine, choose_engine
 from mercer.compiler.grids import GridUse, grid_of
 from mercer.compiler.inducing import InducingUse, inducing_of, unfit_for_inducing
 from mercer.compiler.iterative import LEAST_DRAWS as ITERATIVE_DRAWS
-from mercer.compiler.iterative import engine_text, wrong_method
+from mercer.compiler.iterative import wrong_method
 from mercer.compiler.layers import layers_of
 from mercer.compiler.messages import DRAWS as MESSAGE_DRAWS
 from mercer.compiler.messages import (
@@ -72,6 +72,10 @@ SECONDS_FOR_NUTS = 300.0
 SECONDS_FOR_DRAWS = 60.0
 """What the draws of all that was integrated out may take, about a mode, before they are fewer."""
 
+_LONG_STEPS = 1e9
+"""Operations of a density of all rows from which products of functions are taken in batches: the
+other way is thousands of such steps, as nothing is integrated out."""
+
 _LONGEST_SIMULATION = 1e12
 """Operations for which a simulation stays exact: functions at some ten thousand points."""
 
@@ -113,7 +117,9 @@ class Plan:
     @property
     def engine_text(self) -> str:
         """What the program calls to integrate the block out."""
-        return engine_text(self.structure) if self.is_iterative else self.engine_name
+        if self.engine is None or self.engine.text is None:
+            return self.engine_name
+        return self.engine.text(self.structure)
 
     @property
     def is_iterative(self) -> bool:
@@ -247,7 +253,9 @@ def _integrated(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
         if quick.links and not quick.asked.approximated:
             quick = replace(quick, is_nearest=along_line)
         quick_cost = cost_of_links(quick, own, sizes)
-        if quick.links and ((along_line and quick_cost) or (quick_cost or cost) <= PATIENCE):
+        # Where no more is integrated out, nothing is quicker.
+        is_quicker = bool(quick.links) and quick.latent != structure.latent
+        if is_quicker and ((along_line and quick_cost) or (quick_cost or cost) <= PATIENCE):
             return plan(quick, sizes)
     if has_deep_batches(structure, asked, None if cost is None else seconds_of(cost)):
         found = batches_of(structure, sizes)
@@ -255,9 +263,9 @@ def _integrated(structure: Structure, sizes: Sizes | None, asked: str) -> Plan:
             raise MercerError([no_deep_batches(structure, found)], model.sources)
         return _in_batches(*found, sizes)
     may_take_batches = not structure.links and _may_take_batches(structure, asked)
-    if cost is not None and cost > PATIENCE and may_take_batches:
+    if cost is not None and cost > _LONG_STEPS and may_take_batches:
         found = batches_of(structure, sizes)
-        if not isinstance(found, str):
+        if not isinstance(found, str) and (cost > PATIENCE or found[1].multiplied):
             return _in_batches(*found, sizes)
     if is_iterative and asked == "auto":
         chosen: Method = "map"

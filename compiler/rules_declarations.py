@@ -107,9 +107,11 @@ class DeclarationRules(ObservationRules):
         self.directives.append(ir.Directive(name, node.span, node.doc, entry.name, settings))
 
     def method_setting(self, parameter: Parameter, argument: syntax.Argument) -> ir.Expr:
-        """A setting of a method: a number of its space, or a name where it takes data."""
+        """A setting of a method: a number of its space, a word, or a name where it takes data."""
         if argument.operator == "~":
             raise self.problems.report("M214", "a setting of a method is no unknown", argument.span)
+        if parameter.space == "Text":
+            return self.setting(argument, parameter)
         value = self.value(argument.value)
         self.check_number(value, parameter)
         return value

@@ -138,8 +138,7 @@ class LayerRules(NetworkRules):
                 return self.one_number(float(node.id == "true"), node.span)
             if node.id in catalog.elementwise():
                 return ir.Text(ValueType(Real()), node.span, node.id)
-        value = self.value(node)
-        if self.random_names(value):
+        if argument.operator == "~" or self.random_names(value := self.value(node)):
             raise self.problems.report(
                 "M249", f"`{argument.name}` must be written here as a constant", node.span
             )

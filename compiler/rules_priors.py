@@ -111,6 +111,16 @@ class PriorRules(MapRules):
         outputs: ir.Kernel | ir.Expr | None = None
         for word, argument in bound.items():
             try:
+                if word == "nu" and not infinite:
+                    raise self.problems.report(
+                        "M210",
+                        f"`{name}` has values in `{kind.codomain}`, and `nu` belongs to layers to "
+                        "`Real^inf`",
+                        argument.value.span,
+                        why="It weighs the divergence of a Gram matrix from the kernel's; a layer "
+                        "of finite width has a law of its own.",
+                        mend="leave `nu` out, or let the layer go to `Real^inf`",
+                    )
                 if word == "kernel":
                     kernel = self.kernel(argument.value, Seen(kind.domain), home, name)
                     self.check_factors(name, kind.domain, kernel, argument.value.span)

@@ -123,13 +123,13 @@ def layer_sentence(name: str, node: ir.Convolved) -> str:
     which = "which are whole orbits of the quarter turns"
     if not layer.goes_around:
         which = (
-            f"which turn by at most {layer.angle:g}, so that it commutes with small elements alone, "
+            f"which turn by at most {layer.angle:g}, so that it commutes with small elements alone "
             "and but for what they take beyond that"
         )
     return (
-        f"{name} is sampled at {sample_count(layer)} elements of {layer.group}, {which}, weighted by "
-        f"the Haar measure and fixed by a seed, on a grid of {down} × {across}; its kernel has a "
-        f"radius of {layer.radius:g} cells. Layers are computed in single precision."
+        f"{name} is sampled at {sample_count(layer)} elements of {layer.group}, {which}, weighted "
+        f"by the Haar measure and fixed by a seed, on a grid of {down} × {across}; its kernel has "
+        f"a radius of {layer.radius:g} cells. Layers are computed in single precision."
     )
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from examples.grams import grams
 from examples.modes import days, modes
 from examples.moved import moved
 from mercer.runtime.data.tables import read
@@ -247,6 +248,7 @@ KINDS: dict[str, Callable[[Any, Path, Settings], Figure]] = {
         network,
         modes,
         days,
+        grams,
         moved,
     )
 }

@@ -20,6 +20,7 @@ from mercer.compiler.grids import (
     grid_site,
     groupings,
 )
+from mercer.dsl.diagnostic import MercerError
 from mercer.runtime.data.bind import Bound
 
 if TYPE_CHECKING:
@@ -32,13 +33,19 @@ MOST = 4_000_000
 def with_grid(model: Model, bound: Bound) -> Bound:
     """The same data; where its inputs may form a grid, `sizes` say how many distinct ones there
     are of each part of a point, of points, and of rows with a value."""
-    use = grid_site(model.structure)
+    asked = {directive.method for directive in model.structure.asked.engines.values()}
+    if asked - {"Kronecker"}:
+        return bound
+    try:
+        use = grid_site(model.structure)
+        plan = model.plan()
+    except MercerError:  # which the plan of a fit tells, before data are read
+        return bound
     if isinstance(use, str) or isinstance(finest_axes(model.structure, bound.sizes), str):
         return bound
     (outcome,) = model.structure.locations
     if int(np.prod([bound.sizes.get(d, 1) for d in use.dims])) > MOST:
         return bound
-    plan = model.plan()
     if plan.lane not in ("exact", "latent"):
         return bound
     from mercer.runtime.methods.density import arguments_of

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-_QUICK = {"xla_cpu_use_fusion_emitters": False}
+_QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 2}
 _PLAIN = {"xla_backend_optimization_level": 0}
 
 

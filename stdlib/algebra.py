@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import register_dataclass
 
-from mercer.stdlib.distance import Products
+from mercer.stdlib.distance import Products, inner
 from mercer.stdlib.homogeneous import Circle, Homogeneous
 from mercer.stdlib.kernels.word import Word
 
@@ -59,6 +59,11 @@ class Kernel:
     def after(self, inner: Kernel) -> Kernel:
         """This kernel on the inner products that another gives."""
         return Composed(self, inner)
+
+    def of_products(self) -> Kernel:
+        """This kernel, of points that are known by their inner products alone, however many
+        coordinates stand for them."""
+        return Composed(self, InnerProducts())
 
     def __add__(self, other: Any) -> Kernel:
         if not isinstance(other, Kernel):
@@ -251,6 +256,20 @@ class Power(Kernel):
 
     def on(self, factor: int | None = None, coordinates: tuple[int, ...] | None = None) -> Power:
         return Power(self.kernel.on(factor, coordinates), self.exponent)
+
+
+@partial(register_dataclass, data_fields=(), meta_fields=())
+@dataclass(frozen=True)
+class InnerProducts(Kernel):
+    """The inner products of vectors."""
+
+    def evaluate(self, a: Side, b: Side) -> Array:
+        return inner(a.factors[0], b.factors[0])
+
+    def on(
+        self, factor: int | None = None, coordinates: tuple[int, ...] | None = None
+    ) -> InnerProducts:
+        return self
 
 
 @partial(register_dataclass, data_fields=("outer", "inner"), meta_fields=())

@@ -93,6 +93,20 @@ METHODS = (
     _method("Kalman", "Integrated out by filtering and smoothing along the line."),
     _method("Kronecker", "Integrated out factor by factor, on a grid."),
     _method(
+        "Features",
+        "Each function as a sum of random waves, as many as half of `count` (Rahimi & Recht 2007).",
+        _setting("count", "Count", 512.0, "features of each part of a sum, two for each wave"),
+        Parameter(
+            "kind",
+            "Text",
+            "orthogonal",
+            False,
+            structural=True,
+            choices=("orthogonal", "structured", "independent"),
+            doc="how the waves' directions are drawn: orthogonal, structured or independent",
+        ),
+    ),
+    _method(
         "Iterative",
         "Integrated out by conjugate gradients, to a tolerance.",
         _setting("tolerance", "Positive", 1e-6, "relative residual at which a solve ends"),

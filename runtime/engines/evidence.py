@@ -113,27 +113,49 @@ def whiten(root: Root, cross: Array) -> Array:
     return times_lower_transposed(cross, root.inverse)
 
 
+class Sums(NamedTuple):
+    """What the rows say of finite unknowns with one noise for each outcome, A = D R / noise."""
+
+    inner: Array  # A'A [p, p]
+    shift: Array  # A'r [p]
+    root: Array  # R [p], the diagonal, or [p, p]
+    design: Array  # D [n, p]
+
+
 @jax.custom_jvp
 def log_evidence_of_sums(
-    inner: Array, shift: Array, square: Array, design: Array, residual: Array
+    inner: Array,
+    shift: Array,
+    root: Array,
+    design: Array,
+    square: Array,
+    residual: Array,
+    scale: Array,
 ) -> Array:
     """log N(r; 0, I + A A') of finite unknowns, a function of the sums A'A [p, p], A'r and r'r.
 
-    Its gradient is that in the sums, -(S + w w') / 2, w and -1/2: no product with A. `design` A and
-    `residual` r themselves only make the value precise, |r - A w|^2 being no difference of large
-    numbers.
+    Its gradient is that in the sums, -(S + w w') / 2, w and -1/2: no product with A. A = D R
+    `scale` and `residual` r themselves only make the value precise, |r - A w|^2 being no difference
+    of large numbers; A is never formed.
     """
-    return evidence_of(posterior(design, (), inner=inner, shift=shift), 0, residual)
+    return _of_sums(inner, shift, root, design, residual, scale)[1]
+
+
+def _of_sums(
+    inner: Array, shift: Array, root: Array, design: Array, residual: Array, scale: Array
+) -> tuple[Regression, Array]:
+    found = posterior(design, (), inner=inner, shift=shift)
+    weights = root * found.mean if root.ndim == 1 else root @ found.mean
+    return found, _evidence(found, 0, residual - scale * (design @ weights))
 
 
 @log_evidence_of_sums.defjvp
 def _of_sums_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
-    inner, shift, _, design, residual = primals
-    found = posterior(design, (), inner=inner, shift=shift)
-    covariance = _inverse(found.factor)
-    slope = covariance + jnp.outer(found.mean, found.mean)
-    tangent = found.mean @ tangents[1] - 0.5 * (jnp.sum(slope * tangents[0]) + tangents[2])
-    return evidence_of(found, 0, residual), tangent
+    inner, shift, root, design, _, residual, scale = primals
+    found, value = _of_sums(inner, shift, root, design, residual, scale)
+    slope = _inverse(found.factor) + jnp.outer(found.mean, found.mean)
+    tangent = found.mean @ tangents[1] - 0.5 * (jnp.sum(slope * tangents[0]) + tangents[4])
+    return value, tangent
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(4,))
@@ -173,12 +195,15 @@ def _log_evidence_jvp(levels: tuple[float, ...], primals: Any, tangents: Any) ->
 
 def evidence_of(found: Regression, count: int, residual: Array) -> Array:
     """The value of `log_evidence`; the first `count` features are those of functions."""
+    return _evidence(found, count, residual - found.features @ found.mean)
+
+
+def _evidence(found: Regression, count: int, error: Array) -> Array:
     # |r - A w|^2 + |w|^2: no difference of large numbers.
-    error = residual - found.features @ found.mean
     square = error @ error + found.mean @ found.mean
     log_determinant = jnp.sum(jnp.log(diagonal_of(found.factor.lower)))
     explained = jnp.trace(found.precision[:count, :count]) - count
-    constant = 0.5 * len(residual) * math.log(2 * math.pi)
+    constant = 0.5 * len(error) * math.log(2 * math.pi)
     return -0.5 * square - log_determinant - constant + 0.5 * explained
 
 

@@ -10,6 +10,7 @@ import numpyro
 from jax import Array
 
 from mercer.runtime.engines.dense import Dense, LeaveOneOut, Observations
+from mercer.runtime.engines.features import Features, waves_of
 from mercer.runtime.engines.grid import Grid
 from mercer.runtime.engines.inducing import Inducing, held_points
 from mercer.runtime.engines.iterative import Iterations, Iterative
@@ -37,6 +38,7 @@ __all__ = [
     "Dense",
     "Engine",
     "Factor",
+    "Features",
     "Gaussian",
     "Grid",
     "Inducing",
@@ -55,6 +57,7 @@ __all__ = [
     "Weights",
     "held_points",
     "observe",
+    "waves_of",
 ]
 
 

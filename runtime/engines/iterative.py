@@ -90,8 +90,8 @@ class Remembered(NamedTuple):
 
 
 class Solved(NamedTuple):
-    """`alpha` C^-1 y [n]; of the probes `inverse` C^-1 w and `turned` M^-1 w [s, n]; what M is made
-    of; the log determinant; `residual` and `iterations` of the outcome and of the probes [1 + s]."""
+    """`alpha` C^-1 y [n]; of the probes `inverse` C^-1 w and `turned` M^-1 w [s, n]; what M is
+    made of; the log determinant; `residual` and `iterations` of outcome and probes [1 + s]."""
 
     alpha: Array
     inverse: Array

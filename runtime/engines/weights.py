@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.core import Tracer
+from jax.scipy.linalg import block_diag
 
 from mercer.runtime.engines.cholesky import EXACT, Factor, solve_triangular
 from mercer.runtime.engines.dense import (
@@ -35,6 +36,7 @@ from mercer.runtime.engines.dense import (
 from mercer.runtime.engines.evidence import (
     Arrays,
     Regression,
+    Sums,
     log_evidence,
     log_evidence_of_sums,
     posterior,
@@ -53,7 +55,7 @@ from mercer.runtime.engines.sites import (
     weights_count,
     weights_root,
 )
-from mercer.runtime.engines.terms import Affine, Process, Site, Weights
+from mercer.runtime.engines.terms import Affine, Site, Weights
 from mercer.runtime.shared import shared_property
 
 _LOG_TWO_PI = math.log(2 * math.pi)
@@ -88,11 +90,11 @@ class WeightSpace:
 
     def log_density(self) -> Array:
         """log density of all the observations together."""
-        noise, (crosses, design) = jnp.sum(jnp.log(self.data.noise)), self._scaled
-        residual = self._residual
-        if (inner := self._inner) is not None:
-            shift, square = design.T @ residual, residual @ residual
-            return log_evidence_of_sums(inner, shift, square, design, residual) - noise
+        noise, residual = jnp.sum(jnp.log(self.data.noise)), self._residual
+        if (sums := self._sums) is not None:
+            square = residual @ residual
+            return log_evidence_of_sums(*sums, square, residual, 1.0 / self.data.noise) - noise
+        crosses, design = self._scaled
         return log_evidence(self.grams, crosses, design, residual, self.levels) - noise
 
     def condition(self, sites: Sites, affine: Affine, *, full: bool = False) -> tuple[Array, Array]:
@@ -152,32 +154,43 @@ class WeightSpace:
     def regression(self) -> Regression:
         """The posterior of the whitened weights, shared by the verbs."""
         crosses, design = self._scaled
-        if (inner := self._inner) is not None:
-            return posterior(design, (), inner=inner, shift=design.T @ self._residual)
+        if (sums := self._sums) is not None:
+            return posterior(design, (), inner=sums.inner, shift=sums.shift)
         return regression(self.grams, crosses, design, self._residual, self.levels)
 
     @shared_property
-    def _inner(self) -> Array | None:
-        """A'A [p, p] of finite unknowns where each outcome has one noise: the products of the
-        columns themselves depend on no unknown, and a loop over values of these makes them once.
+    def _sums(self) -> Sums | None:
+        """What finite unknowns are told by the rows, where each outcome has one noise: the products
+        of the columns themselves depend on no unknown, and a loop over values of these makes them
+        once.
         """
         laws = [law for law, _, _ in self.observations.values()]
         if self.grams or not laws or any(jnp.ndim(law.noise) for law in laws):
             return None
-        total: Any = 0.0
-        for law, part in zip(laws, self.data.parts, strict=True):
-            blocks = self._blocks(part, plain_design)
-            total += gram(jnp.concatenate(blocks, axis=1)) / jnp.square(law.noise)
-        for _ in range(2):  # R' G R
-            starts = np.cumsum([0, *self._sizes.values()])
-            total = jnp.concatenate(
-                [
-                    _times_root(total[:, start : start + size], self.processes[name], size)
-                    for start, (name, size) in zip(starts, self._sizes.items())
-                ],
-                axis=1,
-            ).T
-        return total
+        designs = [jnp.concatenate(self._blocks(p, plain_design), axis=1) for p in self.data.parts]
+        inner: Any = 0.0
+        shift: Any = 0.0
+        start = 0
+        for law, design in zip(laws, designs, strict=True):
+            stop = start + len(design)
+            inner += gram(design) / jnp.square(law.noise)
+            shift += design.T @ self.data.deviation[start:stop] / jnp.square(law.noise)
+            start = stop
+        root = self._root()
+        if root.ndim == 1:
+            return Sums(root[:, None] * inner * root, root * shift, root, _stacked(designs))
+        return Sums(root.T @ inner @ root, root.T @ shift, root, _stacked(designs))
+
+    def _root(self) -> Array:
+        """The prior's root of all weights: [p], or [p, p] where any of them are correlated."""
+        roots = []
+        for name, size in self._sizes.items():
+            process = self.processes[name]
+            assert isinstance(process, Weights)
+            roots.append(weights_root(process, size))
+        if all(root.ndim == 1 for root in roots):
+            return jnp.concatenate(roots)
+        return block_diag(*(jnp.diag(root) if root.ndim == 1 else root for root in roots))
 
     # --- what random functions add to ---
 
@@ -263,12 +276,6 @@ class WeightSpace:
         if new := {site.process for site in sites.values()} - known:
             raise ValueError(f"sites: {sorted(new)} are not unknowns of this block")
         return {**self.sites, **sites}
-
-
-def _times_root(columns: Array, process: Process, size: int) -> Array:
-    assert isinstance(process, Weights)
-    root = weights_root(process, size)
-    return columns * root if root.ndim == 1 else columns @ root
 
 
 def _stacked(blocks: list[Array]) -> Array:

@@ -22,6 +22,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from mercer.runtime.layers.convolution import convolved
 from mercer.runtime.layers.coordinate import Weights, coordinate_network
 from mercer.runtime.layers.held import given_features, noted
 from mercer.runtime.layers.layer import Layer
@@ -49,7 +50,7 @@ def lift(
     kernel = _kernel(reads, weights, images.dtype, layer)  # [s, k, k, o, c]
     samples, k, _, outputs, inputs = kernel.shape
     filters = jnp.moveaxis(kernel, (3, 4), (1, 2)).reshape(samples * outputs, inputs, k, k)
-    return _convolved(images, filters, layer).reshape(
+    return convolved(images, filters, layer.stride).reshape(
         len(images), samples, outputs, *_grid(images, layer)
     )
 
@@ -65,7 +66,8 @@ def convolve(
     filters = jnp.transpose(kernel, (0, 4, 1, 5, 2, 3))
     filters = filters.reshape(samples * outputs, read * inputs, k, k)
     flat = field.reshape(rows, read * inputs, *field.shape[3:])
-    return _convolved(flat, filters, layer).reshape(rows, samples, outputs, *_grid(field, layer))
+    made = convolved(flat, filters, layer.stride)
+    return made.reshape(rows, samples, outputs, *_grid(field, layer))
 
 
 def pooled(field: Float[Array, "n s c h w"], of: Layer) -> Float[Array, "n c"]:
@@ -181,46 +183,3 @@ def _haar(of: Layer) -> np.ndarray:
 
 def _grid(values: Array, layer: Layer) -> tuple[int, int]:
     return values.shape[-2] // layer.stride, values.shape[-1] // layer.stride
-
-
-def _convolved(values: Array, filters: Array, layer: Layer) -> Array:
-    height, width = values.shape[-2:]
-    if height % layer.stride or width % layer.stride:
-        raise ValueError(
-            f"stride: one that divides {height} and {width} is wanted, got {layer.stride}"
-        )
-    wide, stride = filters.shape[-1], layer.stride
-    before = (wide - stride) // 2
-    taps = -(-wide // stride)  # of cells of the grid that is made
-    after = taps * stride - stride - before
-    # Channels last: in any other order XLA has no fast convolution inside a loop on a CPU, and is
-    # forty times as slow there. And no strides, of whose gradient XLA makes another seven times:
-    # the cells that a step leaps over become channels.
-    filled = jnp.pad(
-        jnp.transpose(filters, (2, 3, 1, 0)),
-        ((0, taps * stride - wide), (0, taps * stride - wide), (0, 0), (0, 0)),
-    )
-    padded = jnp.pad(jnp.moveaxis(values, 1, 3), ((0, 0), (before, after), (before, after), (0, 0)))
-    found = jax.lax.conv_general_dilated(
-        _cells_as_channels(padded, stride, axis=1),
-        _cells_as_channels(filled, stride, axis=0),
-        (1, 1),
-        "VALID",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-    return jnp.moveaxis(found, 3, 1)
-
-
-def _cells_as_channels(values: Array, side: int, *, axis: int) -> Array:
-    """Blocks of side x side cells, along `axis` and the next, as one cell of more channels, which
-    stand in the axis after these."""
-    if side == 1:
-        return values
-    lead, (height, width, channels), rest = (
-        values.shape[:axis],
-        values.shape[axis : axis + 3],
-        values.shape[axis + 3 :],
-    )
-    blocks = values.reshape(*lead, height // side, side, width // side, side, channels, *rest)
-    within = jnp.moveaxis(blocks, axis + 2, axis + 1)
-    return within.reshape(*lead, height // side, width // side, side**2 * channels, *rest)

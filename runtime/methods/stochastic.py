@@ -46,7 +46,7 @@ from mercer.runtime.methods.natural import (
     standard,
     standard_law,
 )
-from mercer.runtime.methods.placing import place, placed_names
+from mercer.runtime.methods.placing import moving_of, place, placed_names
 from mercer.runtime.methods.unknowns import Unknowns
 from mercer.runtime.progress import Report, silent
 from mercer.runtime.through import at_means
@@ -60,7 +60,7 @@ _CHUNK = 10  # steps in a call
 _LOG_SD = -3.0  # of unconstrained unknowns at the start: close to a point
 _LEAST_DRAWS = 32  # of the unknowns, over all rows
 _WINDOW = (50, 150)  # steps, at least and at most; about one pass over the rows in between
-_DEEP = 300  # at least, where layers are learned: their laws move far slower than the outer one
+_DEEP = 300  # at least, where layers or points are learned, far slower than the outermost law
 _PASS = 8  # batches at a time, where nothing is moved
 _BOUND_ROWS = 2**18  # rows that the bound is taken from, where it has no closed form
 _SETTLING = 3  # passes over all rows at the end, where entries stand apart from the joint law
@@ -149,7 +149,8 @@ class Stochastic:
         self.is_closed = not program.PREDICTORS
         self.is_product = bool(multiplied_of(program))
         count = self.batches.count
-        least = _DEEP if has_laws(program) else _WINDOW[0]
+        is_deep = has_laws(program) or bool(moving_of(program))
+        least = _DEEP if is_deep else _WINDOW[0]
         self.window = max(least, min(math.ceil(count / self.batch), _WINDOW[1]))
         some = shuffled(count, 0, min(count, _CANDIDATES), seed)
         self.candidates = self.batches.arguments(np.sort(some))

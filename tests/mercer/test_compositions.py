@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import mercer
-from mercer.dsl.diagnostic import MercerError
 
 _RBF = "RBF(lengthscale = 1, scale = 1)"
 _NORMAL = "data y[n] : Real\ny ~ Normal({}, 0.3)\n"
@@ -73,7 +72,7 @@ f : Real^inf -> Real ~ GP({_RBF})
     **{
         f"{outcome} behind a {inner}": _text(outcome, inner)
         for outcome in _OUTCOMES
-        for inner in ("process", "machine")
+        for inner in _INNER
     },
     **{
         f"{outcome} behind a {inner}, sampled": _text(outcome, inner, _CHAINS)
@@ -118,10 +117,40 @@ def test_a_composition_goes_the_road(tmp_path):
     _goes(_text("Poisson", "process"), tmp_path / "fit.nc")
 
 
-@pytest.mark.parametrize("inner", ["linear", "network"])
-def test_rows_at_a_time_behind_weights_are_refused_by_name(inner):
-    with pytest.raises(MercerError, match=r"(?s)M321.*points of `f\(h\(x\)\)` are unknown"):
-        mercer.compile(_text("Normal", inner)).plan()
+def test_what_moves_points_begins_at_a_draw_and_the_plan_says_so():
+    plan = mercer.compile(_text("Normal", "network")).explain()
+    assert "Points of functions are made of h.layer1.weights, h.layer1.bias" in plan
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "h(x)|h : Real^d -> Real ~ Linear()|Real",
+        "h(g(x))|g : Real^d -> Real^2 ~ Linear()\n"
+        "h : Real^2 -> Real^2 ~ GP(RBF(lengthscale = 1, scale = 1), mean = Identity())|Real^2",
+    ],
+)
+def test_the_direction_in_which_a_function_varies_is_found_in_batches(inside):
+    """y = sin(3 x.w) of five inputs: held-out rows are foretold to the noise."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 5))
+    y = np.sin(3 * x @ [0.3, -0.5, 0.6, 0.4, 0.37]) + 0.1 * rng.normal(size=600)
+    argument, declared, domain = inside.split("|")
+    text = f"""data x[n] : Real^d
+data y[n] : Real
+{declared}
+f : {domain} -> Real ~ GP(RBF(lengthscale ~ LogNormal(0, 1), scale = 1))
+noise ~ LogNormal(-1, 1)
+y ~ Normal(f({argument}), noise)
+infer SVI(batch = 100, steps = 3000)
+infer f by Inducing(count = 30)
+"""
+    fit = mercer.compile(text).fit(
+        {"x": x[:400], "y": y[:400]}, seed=0, draws=25, chains=1, progress=False
+    )
+    found = fit.predict({"x": x[400:]}).means["y"]
+    assert np.sqrt(np.mean((found - y[400:]) ** 2)) < 0.12
 
 
 @pytest.mark.slow

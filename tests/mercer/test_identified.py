@@ -1,4 +1,4 @@
-"""Laws of convergence where factors have no order and no sign: chains are judged by what they share."""
+"""Laws of convergence where factors have no order and no sign of their own."""
 
 from __future__ import annotations
 

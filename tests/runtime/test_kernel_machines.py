@@ -282,6 +282,20 @@ def test_the_network_of_infinite_width_is_the_machine_without_divergence():
     assert values[0] == pytest.approx(values[1], rel=1e-10)
 
 
+@pytest.mark.parametrize("word", ["NNGP", "NTK"])
+def test_a_wide_network_after_a_layer_is_that_of_its_gram_matrix(word):
+    """However many coordinates stand for the points of a learned Gram matrix: held at the kernel's
+    it is the composed process."""
+    network = f"{word}(depth = 1, weight_variance = 2, bias_variance = 0.1, scale = 1)"
+    text = MACHINE.replace("GP(RBF(lengthscale = 1, scale = 1))", f"GP({network})")
+    density, _ = _learned(text.replace("nu = 10", "nu = 1e7"), _rows())
+    model = mercer.compile(text.replace("nu = 10", "nu = inf"))
+    bound = model.bind(_rows())
+    program = model.program(model.plan(bound.sizes))
+    exact = Density(program, arguments_of(program, bound)).value_and_grad(np.zeros(0))[0]
+    assert float(density.value_and_grad(np.zeros(0))[0]) == pytest.approx(float(exact), rel=3e-4)
+
+
 def test_in_batches_the_bound_is_the_collapsed_one_at_the_best_law():
     data = _rows()
     density, arrays = _learned(MACHINE, data)
@@ -321,6 +335,7 @@ def test_a_reopened_machine_predicts_the_same(tmp_path):
         (("nu = 10", "nu = -1"), "M245.*`nu` must be `Positive`"),
         (("nu = 10", "nu ~ HalfNormal(1)"), "M304.*`nu` of `h` as an unknown"),
         (("lengthscale = 1, scale = 1", "lengthscale[d] ~ LogNormal(0, 1)"), "M204"),
+        (("-> Real^inf ~", "-> Real^2 ~"), "M210.*`nu` belongs to layers"),
         (("f : Real^inf", "f : Real^3"), "M221.*`Real\\^3` is wanted"),
         (("f(h(x))", "f(2 * h(x))"), "M304.*of anything but a layer"),
         (("f(h(x))", "f(h(x)) + f(h(2 * x))"), "M304.*at several places"),
