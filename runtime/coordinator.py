@@ -19,10 +19,10 @@ SILENCE = 600
 
 
 def main(port: int, processes: int) -> None:
-    from jax._src.lib import _jax
+    from jax._src import lib
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then tells us
-    service = _jax.get_distributed_runtime_service(
+    service = lib._jax.get_distributed_runtime_service(
         f"[::]:{port}", processes, heartbeat_timeout=SILENCE, shutdown_timeout=1, recoverable=True
     )
     print("ready", flush=True)

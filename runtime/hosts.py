@@ -211,13 +211,13 @@ class Hosts:
     def _connect(self, patience: float) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else the service warns of what we do
         import jax
+        from jax._src import lib, xla_bridge
         from jax._src.distributed import global_state
-        from jax._src.lib import _jax
 
-        if jax._src.xla_bridge.backends_are_initialized():
+        if xla_bridge.backends_are_initialized():
             raise ValueError("distributed: call it before anything is computed with JAX")
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        client = _jax.get_distributed_runtime_client(
+        client = lib._jax.get_distributed_runtime_client(
             self.coordinator,
             self.rank,
             init_timeout=max(1, round(patience)),

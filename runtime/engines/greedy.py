@@ -16,6 +16,11 @@ from mercer.runtime.engines.sites import site_covariance, site_variance
 from mercer.runtime.engines.terms import RandomFunction, Site
 from mercer.stdlib.points import Points
 
+_ALIKE = 1e-6
+"""Relative to the largest conditional variance: what is so close to it is as good, and the first is
+taken. Rounding would choose among points that lie symmetrically, one way on one device and another
+on two."""
+
 _NOTHING = 1e-10
 """Conditional variance, relative to the largest prior variance, that is no reason for a point."""
 
@@ -33,7 +38,7 @@ def greedy_choice(process: RandomFunction, points: Points, count: int) -> np.nda
     least = _NOTHING * float(np.max(variance, initial=0.0))
     chosen: list[int] = []
     for step in range(count):
-        place = int(np.argmax(variance))
+        place = int(np.argmax(variance >= (1.0 - _ALIKE) * np.max(variance)))
         if not variance[place] > least:
             break
         column = np.array(_column(process, points, place))
