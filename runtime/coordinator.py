@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from importlib import import_module
 
 LINGERING = 60.0
 """Seconds: longer than it takes the others to notice that process 0 is silent."""
@@ -19,10 +20,8 @@ SILENCE = 600
 
 
 def main(port: int, processes: int) -> None:
-    from jax._src import lib
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then tells us
-    service = lib._jax.get_distributed_runtime_service(
+    service = import_module("jaxlib._jax").get_distributed_runtime_service(
         f"[::]:{port}", processes, heartbeat_timeout=SILENCE, shutdown_timeout=1, recoverable=True
     )
     print("ready", flush=True)

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -211,13 +212,13 @@ class Hosts:
     def _connect(self, patience: float) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else the service warns of what we do
         import jax
-        from jax._src import lib, xla_bridge
+        from jax._src import xla_bridge
         from jax._src.distributed import global_state
 
         if xla_bridge.backends_are_initialized():
             raise ValueError("distributed: call it before anything is computed with JAX")
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        client = lib._jax.get_distributed_runtime_client(
+        client = import_module("jaxlib._jax").get_distributed_runtime_client(
             self.coordinator,
             self.rank,
             init_timeout=max(1, round(patience)),
