@@ -138,7 +138,8 @@ def test_four_devices_find_what_one_finds() -> None:
     ]
 
 
-@pytest.mark.parametrize("model", ["chains", pytest.param("short", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["chains", "short"])
 def test_two_processes_find_what_one_finds(folder: Path, model: str) -> None:
     assert run(fitting(folder, model, "one", "--quiet")) == 0
     port = free_port()
