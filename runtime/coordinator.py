@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from importlib import import_module
+from typing import Any
 
 LINGERING = 60.0
 """Seconds: longer than it takes the others to notice that process 0 is silent."""
@@ -20,8 +21,11 @@ SILENCE = 600
 
 
 def main(port: int, processes: int) -> None:
+    # JAX has no public way to the service by itself.
+    _jax: Any = import_module("jax._src.lib")._jax
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then tells us
-    service = import_module("jaxlib._jax").get_distributed_runtime_service(
+    service = _jax.get_distributed_runtime_service(
         f"[::]:{port}", processes, heartbeat_timeout=SILENCE, shutdown_timeout=1, recoverable=True
     )
     print("ready", flush=True)

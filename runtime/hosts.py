@@ -212,13 +212,14 @@ class Hosts:
     def _connect(self, patience: float) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else the service warns of what we do
         import jax
-        from jax._src import xla_bridge
         from jax._src.distributed import global_state
 
-        if xla_bridge.backends_are_initialized():
+        # JAX has no public way to a client with callbacks of our own.
+        _jax: Any = import_module("jax._src.lib")._jax
+        if import_module("jax._src.xla_bridge").backends_are_initialized():
             raise ValueError("distributed: call it before anything is computed with JAX")
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        client = import_module("jaxlib._jax").get_distributed_runtime_client(
+        client = _jax.get_distributed_runtime_client(
             self.coordinator,
             self.rank,
             init_timeout=max(1, round(patience)),

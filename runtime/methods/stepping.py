@@ -124,7 +124,9 @@ class Functions:
             sample = Sample({**still, **arrays}, widths, jnp.asarray(self.weights), white)
             value, looks, slope, *others = self.slopes(free, law, sample, key)
             probes, apart = jax.tree.map(lambda leaf: leaf / self.scale, others)
-            target = self.bound.target(looks, probes, sample.weights, self.scale, law, apart)
+            target = self.bound.target(
+                looks, probes, jnp.asarray(self.weights), self.scale, law, apart
+            )
             q, after = self.stepped(q, law, target, length, looks)
             slope = jax.tree.map(lambda leaf: -leaf / (self.scale * self.batch), slope)
             change, moments = ADAM.update(slope, moments)
