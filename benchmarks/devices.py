@@ -3,9 +3,9 @@
 Devices are forced ones of the CPU, which share its cores and its memory: more of them than cores
 gain nothing, and what is shown is what sharing costs. Each row is a process of its own (two, on
 loopback), in the same run: seconds of a step, the least of several calls of ten, compilation apart;
-CPU time with it, of all threads; and the largest difference of the law from that of one device,
-relative to its size. Counts of a function of three inputs through 256 inducing points; four chains
-of NUTS over 200 points, whose seconds are of a whole run the second time.
+CPU time with it, of all threads; and the largest difference of the unknowns from those of one
+device, relative to their size. Counts of a function of three inputs through 256 inducing points;
+four chains of NUTS over 200 points, whose seconds are of a whole run the second time.
 
     python benchmarks/devices.py [--batch 2048] [--inducing 256] [--calls 4]
 """
@@ -51,7 +51,7 @@ def rows() -> dict[str, np.ndarray]:
 
 
 def measure_steps(batch: int, inducing: int, calls: int) -> dict[str, Any]:
-    """Of a step, in this process; and the mean of q after them."""
+    """Of a step, in this process; and where the unknowns are after them."""
     import mercer
     from mercer.runtime.methods.stochastic import Stochastic
 
@@ -67,7 +67,7 @@ def measure_steps(batch: int, inducing: int, calls: int) -> dict[str, Any]:
         taken = state.step - step
         found.append(((time.perf_counter() - wall) / taken, (time.process_time() - cpu) / taken))
     seconds, cpu = (min(one) for one in zip(*found, strict=True))
-    return {"seconds": seconds, "cpu": cpu, "law": np.asarray(state.law.mean).tolist()}
+    return {"seconds": seconds, "cpu": cpu, "law": np.asarray(state.free.centre).tolist()}
 
 
 def measure_chains() -> dict[str, Any]:
