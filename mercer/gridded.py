@@ -33,10 +33,10 @@ MOST = 4_000_000
 def with_grid(model: Model, bound: Bound) -> Bound:
     """The same data; where its inputs may form a grid, `sizes` say how many distinct ones there
     are of each part of a point, of points, and of rows with a value."""
-    asked = {directive.method for directive in model.structure.asked.engines.values()}
-    if asked - {"Kronecker"}:
-        return bound
     try:
+        asked = {directive.method for directive in model.structure.asked.engines.values()}
+        if asked - {"Kronecker"}:
+            return bound
         use = grid_site(model.structure)
         plan = model.plan()
     except MercerError:  # which the plan of a fit tells, before data are read
