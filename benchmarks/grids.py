@@ -1,6 +1,6 @@
 """A grid beside its eigendecompositions, and kinds of random waves at equal cost.
 
-    python benchmarks/grids.py [--side 200] [--rounds 10]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/grids.py [--side 200] [--rounds 10]
 
 The first table is the CPU time of one log density with its gradient on a grid of side x side cells
 (RBF, two lengthscales, scale and noise), least of the rounds, beside two eigendecompositions of
@@ -55,7 +55,7 @@ def of_grids(side: int, rounds: int) -> None:
     axis = np.linspace(0.0, 3.0, side)
     cells = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
     values = np.sin(2 * cells[:, 0]) * cells[:, 1] + 0.1 * rng.normal(size=len(cells))
-    found = lattice(Site("f", Points((cells,)), len(cells)), (((0, 0),), ((0, 1),)))
+    found = lattice(Site("f", Points((jnp.asarray(cells),)), len(cells)), (((0, 0),), ((0, 1),)))
     grid = jax.tree.map(jnp.asarray, found)
     x, y = jnp.asarray(cells), jnp.asarray(values)
     both = jax.jit(jax.value_and_grad(density))

@@ -25,24 +25,29 @@ AT = jnp.array([0.9, 1.4, 1.2, 0.15, 1.7, 0.6])
 """Two lengthscales, scale, noise, spread of the weights, coefficient of the function."""
 
 
+def held(*factors: Any, **codes: Any) -> Points:
+    """Points on the host, where grids are found."""
+    return Points(factors, **codes)
+
+
 def plane(rows: int = 5, columns: int = 6) -> Points:
     """The points of a grid in any order; the first axis is not regular."""
     first = np.sort(RNG.uniform(0, 3, rows))
     pairs = np.stack(np.meshgrid(first, np.linspace(0, 2, columns), indexing="ij"), -1)
-    return Points((RNG.permutation(pairs.reshape(-1, 2)),))
+    return held(RNG.permutation(pairs.reshape(-1, 2)))
 
 
 def place_and_time() -> Points:
     """Scattered sites, all at the same irregular times."""
     place, time = RNG.uniform(0, 2, (6, 2)), np.sort(RNG.uniform(0, 3, 4))
-    return Points((np.repeat(place, 4, axis=0), np.tile(time, 6)[:, None]))
+    return held(np.repeat(place, 4, axis=0), np.tile(time, 6)[:, None])
 
 
 def several(is_output: bool) -> Points:
     """A function at 6 times, 3 of it."""
     codes = np.tile(np.arange(3), 6)
     time = np.repeat(np.linspace(0, 2, 6), 3)[:, None]
-    return Points((time,), *((None, codes) if is_output else (codes, None)))
+    return held(time, output=codes) if is_output else held(time, labels=codes)
 
 
 def of_plane(at: jax.Array) -> RandomFunction:
@@ -106,7 +111,7 @@ def elsewhere(case: str) -> tuple[dict[str, Site], Points]:
     points, _, _ = CASES[case]
     moved = tuple(jnp.asarray(factor[:7]) + 0.21 for factor in points.factors)
     own = [None if c is None else jnp.asarray(c[:7]) for c in (points.labels, points.output)]
-    found = Points(moved, *own)
+    found = Points(moved, labels=own[0], output=own[1])
     return {"new": Site("f", found, 7)}, found
 
 
@@ -220,5 +225,5 @@ def test_cells_hold_the_points_that_they_came_from() -> None:
     np.testing.assert_array_equal(whole, points.factors[0])
     assert len(found.absent) == 3 and found.is_once
     np.testing.assert_array_equal(found.row[found.cell], np.arange(27))
-    twice = Points((np.concatenate([points.factors[0]] * 2),))
+    twice = held(np.concatenate([points.factors[0]] * 2))
     assert not lattice(_on_host(twice), PLANE).is_once
