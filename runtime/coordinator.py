@@ -10,6 +10,8 @@ import os
 import signal
 import sys
 import time
+from importlib import import_module
+from typing import Any
 
 LINGERING = 60.0
 """Seconds: longer than it takes the others to notice that process 0 is silent."""
@@ -19,7 +21,8 @@ SILENCE = 600
 
 
 def main(port: int, processes: int) -> None:
-    from jaxlib import _jax
+    # JAX has no public way to the service by itself.
+    _jax: Any = import_module("jax._src.lib")._jax
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then tells us
     service = _jax.get_distributed_runtime_service(

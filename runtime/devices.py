@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -34,7 +35,7 @@ _AXIS = "spread"
 class Spread:
     """The devices that share an axis. With one of them arrays stay where they are."""
 
-    devices: tuple[jax.Device, ...]
+    devices: tuple[Any, ...]
 
     @property
     def count(self) -> int:
@@ -138,7 +139,7 @@ def over_chains(chains: int) -> Spread:
 
 def _placed(leaf: Any, sharding: NamedSharding) -> Array:
     """An array that every process has, where each device takes its part."""
-    if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         kind = jax.random.key_impl(leaf)
         return jax.random.wrap_key_data(_placed(jax.random.key_data(leaf), sharding), impl=kind)
     if sharding.is_fully_addressable:

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -212,9 +213,10 @@ class Hosts:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else the service warns of what we do
         import jax
         from jax._src.distributed import global_state
-        from jaxlib import _jax
 
-        if jax._src.xla_bridge.backends_are_initialized():
+        # JAX has no public way to a client with callbacks of our own.
+        _jax: Any = import_module("jax._src.lib")._jax
+        if import_module("jax._src.xla_bridge").backends_are_initialized():
             raise ValueError("distributed: call it before anything is computed with JAX")
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         client = _jax.get_distributed_runtime_client(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 from jax import Array
@@ -73,7 +73,7 @@ class Features(WeightSpace):
                 f"sites: {site.process!r} is asked for by labels, outputs or operators"
             )
         kernel = self.functions[site.process].kernel
-        found = features(kernel, points.factors, waves=self.waves, kind=self.kind)
+        found = features(kernel, points.factors, waves=self.waves, kind=cast("Kind", self.kind))
         return replace(site, points=None, features=found)
 
 

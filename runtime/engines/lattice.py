@@ -76,7 +76,7 @@ def lattice(site: Site, axes: Axes, *, is_wanted: bool = True) -> Lattice:
         entries.append(found)
         codes.append(code.reshape(-1))
     shape = tuple(len(e) for e in entries)
-    cell = np.ravel_multi_index(tuple(codes), shape)
+    cell = np.asarray(np.ravel_multi_index(tuple(codes), shape))
     count, cells = len(cell), int(np.prod(shape))
     row = np.full(cells, count)
     row[cell] = np.arange(count)

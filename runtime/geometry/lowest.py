@@ -16,6 +16,7 @@ import numpy as np
 from scipy.linalg import qr
 from scipy.sparse import identity
 from scipy.sparse.linalg import splu
+from threadpoolctl import threadpool_limits
 
 _SHIFT = 1e-3
 """The shift below 0, in units of the mean diagonal over the number of unknowns: far above rounding,
@@ -40,7 +41,16 @@ _WITHIN = 0.382
 
 
 def lowest_pairs(matrix: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest `count` eigenvalues [count], in order, and their vectors [n, count]."""
+    """The lowest `count` eigenvalues [count], in order, and their vectors [n, count].
+
+    On one thread of BLAS: the products are of a few columns, many times, and its threads wait for
+    one another longer than they compute.
+    """
+    with threadpool_limits(1, user_api="blas"):
+        return _lowest_pairs(matrix, count)
+
+
+def _lowest_pairs(matrix: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     size = matrix.shape[0]
     shift = -_SHIFT * matrix.diagonal().mean() * count / size
     inverse = _Inverse(matrix, shift)

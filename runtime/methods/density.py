@@ -186,7 +186,8 @@ class Density:
         if is_iterative(self.functions.program):
             self._path = self._path or self._new_path()
             return self._path.value_and_grad(flat)
-        return self.functions.value_and_grad(np.asarray(flat), self.arguments.arrays)
+        point: Any = np.asarray(flat)
+        return self.functions.value_and_grad(point, self.arguments.arrays)
 
     def path(self) -> Density | Path:
         """What an optimiser asks for the density: solves for a block go from one to the next."""
@@ -202,10 +203,10 @@ class Density:
 
     def sentences(self) -> tuple[str, ...]:
         """What is told of how the density was computed."""
-        engine = self.functions.program.ENGINE
-        if not is_iterative(self.functions.program):
+        program = self.functions.program
+        if not is_iterative(program):
             return ()
-        return sentences_of_solves(self._told, engine.tolerance)
+        return sentences_of_solves(self._told, program.ENGINE.tolerance)
 
     def _new_path(self) -> Path:
         program, static = self.functions.program, self.arguments.static
@@ -215,13 +216,14 @@ class Density:
             every = {**static, **{words.get(name, name): v for name, v in known.items()}}
             laws = program.outcomes({}, **every)
             seen = {
-                name: (law, every[words.get(name, name)], every.get(kept.get(name, "")))
+                name: (law, every[str(words.get(name, name))], every.get(kept.get(name, "")))
                 for name, law in laws.items()
                 if isinstance(law, Gaussian)
             }
             return program.ENGINE(program.processes(**every), program.sites(**every), seen)
 
-        return Path(self.functions, self.arguments.arrays, block, self._told)
+        functions: Any = self.functions
+        return Path(functions, self.arguments.arrays, block, self._told)
 
     def hessian_row(self, flat: Any, number: int) -> np.ndarray:
         """Row `number` of the Hessian of -log density, [p]: differences of the gradient, of fourth

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -134,10 +134,11 @@ def _climb(
         return value, gradient
 
     ends = {"ftol": 1e-9, "gtol": 1e-5, "maxcor": 20}
-    point, result = start, None
+    point: Any = start
+    result: Any = None
     for count in path.stretches(steps):
         options = {"maxiter": count, "maxfun": 3 * count, **ends}
-        result = cast(Any, minimize(evaluate, point, jac=True, method="L-BFGS-B", options=options))
+        result = minimize(evaluate, point, jac=True, method="L-BFGS-B", options=options)
         point = result.x
     over = _Climbed(True, np.asarray(result.x), float(result.fun), np.zeros(0), np.zeros((0, 0)))
     tally.add(over.lowest, 0, ended=1)

@@ -185,7 +185,8 @@ def _medians(
     are made of at a draw, as at their medians points may all be the same. `until_moving`: only
     those, and what they depend on."""
     moving = moving_of(program)
-    median, drawn = init_to_median(num_samples=15), init_to_sample()
+    median: Any = init_to_median(num_samples=15)
+    drawn: Any = init_to_sample()
 
     def start(site: Any) -> Any:
         name = str(site["name"])

@@ -73,16 +73,17 @@ class Path:
     def value_and_grad(self, flat: Any) -> tuple[Array, Array]:
         """-log density at a flat point [p], and its gradient."""
         flat = jnp.asarray(flat)
-        if self._is_new or self._before is None:
+        before = self._before
+        if self._is_new or before is None:
             first = self._compiled("first", lambda block: block.first())(flat, self._arrays)
-            if self._before is not None:
-                first = first._replace(basis=self._before.basis, alpha=self._before.alpha)
+            if before is not None:
+                first = first._replace(basis=before.basis, alpha=before.alpha)
             # Solved for once to find the directions, which are then held.
-            self._before = self._solved(flat, first)[1]
+            before = self._before = self._solved(flat, first)[1]
             self._is_new = False
-        solution, after = self._solved(flat, self._before)
+        solution, after = self._solved(flat, before)
         if bool(jnp.all(jnp.isfinite(after.alpha))):
-            self._before = self._before._replace(alpha=after.alpha)
+            self._before = before._replace(alpha=after.alpha)
         self._told.append(
             Told(float(jnp.max(solution.residual)), int(jnp.max(solution.iterations)))
         )
