@@ -70,7 +70,7 @@ _LEAST = 1e-13  # noise variance, relative to that of the function, below which 
 
 
 class Solved(NamedTuple):
-    """All columns Z = [y, V] in the basis: `gram` Z' P Z [c, c], `duals` P Z (held), `root` that of
+    """All columns Z = [y, V] in the basis: `gram` Z' P Z [c, c], `duals` P Z, `root` that of
     S, `log_determinant` of C_obs, and `weights` S^-1 V' P y."""
 
     gram: Array
@@ -272,11 +272,12 @@ class Grid:
     def solved(self) -> Solved:
         """All columns solved, and the border eliminated."""
         in_cells = self._in_cells(jnp.concatenate([self.deviation[None], self.design.T]))
-        gaps = len(self.gaps)
-        picks = jnp.zeros((gaps, in_cells[0].size)).at[jnp.arange(gaps), self.gaps].set(1.0)
-        columns = jnp.concatenate([in_cells, picks.reshape(gaps, *self.grid.shape)])
-        gram, duals = kronecker.grams(self.basis, self._shift, self.basis.into(columns))
-        border = gram[1:, 1:] + jnp.diag(jnp.arange(len(gram) - 1) < len(in_cells) - 1)
+        columns = self.basis.into(in_cells)
+        if len(self.gaps):
+            columns = jnp.concatenate([columns, self.basis.picked(self.gaps)])
+        gram, duals = kronecker.grams(self.basis, self._shift, columns)
+        is_weight = jnp.arange(len(gram) - 1) < len(in_cells) - 1
+        border = gram[1:, 1:] + jnp.diag(is_weight.astype(float))
         total = kronecker.log_determinant(self.basis, self._shift)
         if not len(border):
             return Solved(gram, duals, border, total, jnp.zeros(0))

@@ -5,9 +5,10 @@ product of the Q_k and l that of the l_k (Saatci 2011, section 5.2). Tensors are
 c columns over all cells.
 
 Derivatives go through no eigenvector: equal eigenvalues, which any symmetry brings, would make
-those infinite. The vectors are held, K_k is turned by them to B_k = Q_k' K_k Q_k, diagonal by
-value but not by derivative, and the log determinant is its perturbation series in the rest of B_k,
-of which two orders give two derivatives. Its weights are divided differences of log(l + s) in
+those infinite. The vectors are held, and K_k is turned by them to B_k = Q_k' K_k Q_k: diagonal by
+value, which is all that a value needs, but not by derivative. What follows has its rules in B_k,
+good for two derivatives; that of the log determinant is its perturbation series in the rest of
+B_k, of which two orders give two derivatives. Its weights are divided differences of log(l + s) in
 closed form, without a difference of eigenvalues.
 """
 
@@ -15,8 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -46,9 +48,12 @@ class Basis(NamedTuple):
         """Q x: from the basis to cells."""
         return along(self.vectors, tensor)
 
-    def times(self, tensor: Array) -> Array:
-        """The product of covariances, within the basis."""
-        return along(self.turned, tensor)
+    def picked(self, cells: Array) -> Array:
+        """The columns that pick some cells [c], in the basis: rows of the vectors."""
+        shape = tuple(len(value) for value in self.values)
+        places = jnp.unravel_index(cells, shape)
+        each = [q[place] for q, place in zip(self.vectors, places, strict=True)]
+        return side_by_side(each).reshape(len(cells), *shape)
 
 
 def basis(covariances: Sequence[Array]) -> Basis:
@@ -56,18 +61,28 @@ def basis(covariances: Sequence[Array]) -> Basis:
     vectors, values, turned = [], [], []
     for matrix in covariances:
         value, vector = eigen(lax.stop_gradient(matrix))
+        value = jnp.maximum(value, 0.0)  # below 0 is rounding
         vectors.append(vector)
-        values.append(jnp.maximum(value, 0.0))  # below 0 is rounding
-        turned.append(vector.T @ matrix @ vector)
+        values.append(value)
+        turned.append(_turned(matrix, vector, value))
     return Basis(tuple(vectors), tuple(values), tuple(turned))
+
+
+@jax.custom_jvp
+def _turned(matrix: Array, vectors: Array, values: Array) -> Array:
+    """Q' K Q."""
+    return jnp.diag(values)
+
+
+@_turned.defjvp
+def _turned_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    _, vectors, _ = primals
+    return _turned(*primals), vectors.T @ tangents[0] @ vectors
 
 
 def log_determinant(found: Basis, shift: Array) -> Array:
     """log|K_1 ⊗ ... ⊗ K_D + shift I|, with its first two derivatives."""
-    moving = [
-        value + jnp.diagonal(turned) - lax.stop_gradient(jnp.diagonal(turned))
-        for value, turned in zip(found.values, found.turned, strict=True)
-    ]
+    moving = [jnp.diagonal(turned) for turned in found.turned]
     total = jnp.sum(jnp.log(outer(moving) + shift))
     held = lax.stop_gradient(found.spectrum + shift)
     for k, turned in enumerate(found.turned):
@@ -79,34 +94,91 @@ def log_determinant(found: Basis, shift: Array) -> Array:
 
 
 def grams(found: Basis, shift: Array, columns: Array) -> tuple[Array, Array]:
-    """Z' C^-1 Z [c, c] of columns in the basis, and C^-1 Z there (held), C = K + shift I.
+    """Z' C^-1 Z [c, c] of columns in the basis, and C^-1 Z there (held), C = K + shift I."""
+    duals = lax.stop_gradient(columns) / lax.stop_gradient(found.spectrum + shift)
+    return _gram(found.turned, shift, columns), duals
 
-    With X = C^-1 Z held and R = Z - C X, which is 0 but for its derivative,
-    Z' C^-1 Z = X' Z + Z' X - X' C X + R' C^-1 R, to all orders.
-    """
-    held = lax.stop_gradient(found.spectrum + shift)
-    solved = lax.stop_gradient(columns) / held
-    images = found.times(solved) + shift * solved
-    left = columns - images
-    flat = [t.reshape(len(columns), -1) for t in (solved, columns, images, left, left / held)]
-    x, z, cx, r, pr = flat
-    cross = x @ z.T
-    return cross + cross.T - x @ cx.T + r @ pr.T, solved
+
+@jax.custom_jvp
+def _gram(turned: tuple[Array, ...], shift: Array, columns: Array) -> Array:
+    """Z' C^-1 Z, with d(Z' C^-1 Z) = dZ' X + X' dZ - X' dC X."""
+    return _inner(columns, solve(turned, shift, columns))
+
+
+@_gram.defjvp
+def _gram_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    turned, shift, columns = primals
+    changes, shift_change, columns_change = tangents
+    solved = solve(turned, shift, columns)
+    cross = _inner(columns_change, solved)
+    total = cross + cross.T - shift_change * _inner(solved, solved)
+    for k, own in enumerate(changes):
+        total = total - _inner(solved, _along_one(own, k, times(_others(turned, k), solved)))
+    return _inner(columns, solved), total
+
+
+@jax.custom_jvp
+def solve(turned: tuple[Array, ...], shift: Array, columns: Array) -> Array:
+    """C^-1 Z of columns in the basis, where C is diagonal by value: dX = C^-1 (dZ - dC X)."""
+    return columns / (outer([jnp.diagonal(b) for b in turned]) + shift)
+
+
+@solve.defjvp
+def _solve_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    turned, shift, columns = primals
+    changes, shift_change, columns_change = tangents
+    solved = solve(turned, shift, columns)
+    change = columns_change - shift_change * solved
+    for k, own in enumerate(changes):
+        change = change - _along_one(own, k, times(_others(turned, k), solved))
+    return solved, solve(turned, shift, change)
+
+
+@jax.custom_jvp
+def times(turned: tuple[Array, ...], columns: Array) -> Array:
+    """(B_1 ⊗ ... ⊗ B_D) x of columns, the B_k diagonal by value."""
+    return columns * outer([jnp.diagonal(b) for b in turned])
+
+
+@times.defjvp
+def _times_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    turned, columns = primals
+    changes, columns_change = tangents
+    total = times(turned, columns_change)
+    for k, own in enumerate(changes):
+        total = total + _along_one(own, k, times(_others(turned, k), columns))
+    return times(turned, columns), total
+
+
+def _others(turned: tuple[Array, ...], number: int) -> tuple[Array, ...]:
+    """All but one of the matrices, with the identity in its place."""
+    return (*turned[:number], jnp.eye(len(turned[number])), *turned[number + 1 :])
+
+
+def _inner(a: Array, b: Array) -> Array:
+    return a.reshape(len(a), -1) @ b.reshape(len(b), -1).T
+
+
+def _along_one(matrix: Array, number: int, tensor: Array) -> Array:
+    """A matrix along one axis of the cells of columns."""
+    shape = list(tensor.shape)
+    k = number + 1
+    before, after = _product(shape[:k]), _product(shape[k + 1 :])
+    if after == 1:
+        found = tensor.reshape(before, shape[k]) @ matrix.T
+    elif before == 1:
+        found = matrix @ tensor.reshape(shape[k], after)
+    else:
+        found = jnp.matmul(matrix, tensor.reshape(before, shape[k], after))
+    shape[k] = len(matrix)
+    return found.reshape(shape)
 
 
 def along(matrices: Sequence[Array], tensor: Array) -> Array:
     """(A_1 ⊗ ... ⊗ A_D) x for each column x of a tensor [c, m_1, ..., m_D]."""
-    shape = list(tensor.shape)
-    for k, matrix in enumerate(matrices, start=1):
-        before, after = _product(shape[:k]), _product(shape[k + 1 :])
-        if after == 1:
-            tensor = tensor.reshape(before, shape[k]) @ matrix.T
-        elif before == 1:
-            tensor = matrix @ tensor.reshape(shape[k], after)
-        else:
-            tensor = jnp.matmul(matrix, tensor.reshape(before, shape[k], after))
-        shape[k] = len(matrix)
-    return tensor.reshape(shape)
+    for k, matrix in enumerate(matrices):
+        tensor = _along_one(matrix, k, tensor)
+    return tensor
 
 
 def outer(vectors: Sequence[Array]) -> Array:
