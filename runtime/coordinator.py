@@ -19,7 +19,7 @@ SILENCE = 600
 
 
 def main(port: int, processes: int) -> None:
-    from jaxlib import _jax
+    from jax._src.lib import _jax
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then tells us
     service = _jax.get_distributed_runtime_service(

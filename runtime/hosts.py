@@ -212,7 +212,7 @@ class Hosts:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else the service warns of what we do
         import jax
         from jax._src.distributed import global_state
-        from jaxlib import _jax
+        from jax._src.lib import _jax
 
         if jax._src.xla_bridge.backends_are_initialized():
             raise ValueError("distributed: call it before anything is computed with JAX")

@@ -127,7 +127,9 @@ def run(
     jitter = {k: v for k, v in stats.items() if k in LEAST_JITTER}
     most = {k: float(np.max(v)) for k, v in jitter.items()}
     quality = {k: float(np.mean(stats[k])) for k in ("bound", "unexplained") if k in stats}
-    reached = {k: float(np.max(stats[k])) for k in ("residual", "iterations") if k in stats}
+    reached = {
+        k: float(np.max(stats[k])) for k in ("residual", "iterations", "change") if k in stats
+    }
     attributes = {"created_by": "mercer", **settings, **most, **quality, **reached}
     symmetry = _equivariance(program, arguments, found, seed)
     attributes |= {f"equivariance error of {k}": v.error for k, v in symmetry.items()}

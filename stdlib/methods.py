@@ -110,7 +110,7 @@ METHODS = (
         "Iterative",
         "Integrated out by conjugate gradients, to a tolerance.",
         _setting("tolerance", "Positive", 1e-6, "relative residual at which a solve ends"),
-        _setting("rank", "Count", 100.0, "columns of the covariance in the preconditioner"),
+        _setting("rank", "Count", 300.0, "columns of the covariance in the preconditioner"),
         _setting("probes", "Count", 10.0, "random vectors that estimate the log determinant"),
     ),
 )

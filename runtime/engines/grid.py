@@ -9,8 +9,8 @@ P - P E (E' P E)^-1 E' P. With V = [D, E] and J = diag(I, 0),
 
     C_obs^-1 = P - P V S^-1 V' P,   S = V' P V + J,   log|C_obs| = log|C| + log|S|.
 
-Where there are too many such cells, or values differ in their noise or share a cell, the solves are
-iterative (`runtime.gridsolve`).
+Where there are many such cells, or values differ in their noise or share a cell, it is no case for
+this engine.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ class Grid:
         self.missing = count - self.kept + len(self.grid.absent)
         is_one = jnp.ndim(law.noise) == 0
         if not (is_one and self.grid.is_once and self.missing <= MOST):
-            raise ValueError("observations: too many cells have no value of their own noise")
+            wanted = f"one noise, a cell for each row, and up to {MOST} cells without a value"
+            raise ValueError(f"observations: {wanted} are wanted, {self.missing} have none")
         gaps = jnp.nonzero(~self.seen, size=count - self.kept)[0]
         self.gaps = jnp.concatenate(
             [jnp.asarray(self.grid.absent), jnp.asarray(self.grid.cell)[gaps]]

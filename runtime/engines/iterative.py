@@ -111,7 +111,7 @@ class Iterations:
     for the block that it is asked for, with `Iterative.solved`."""
 
     tolerance: float = 1e-6
-    rank: int = 100
+    rank: int = 300
     probes: int = 10
     solution: Solved | None = None
 
@@ -137,6 +137,7 @@ class Iterative:
         self.processes, self.sites, self.observations = processes, sites, observations
         self.settings = settings or Iterations()
         self.data = observed(sites, observations)
+        self._drawn: list[tuple[Array, Array]] = []
 
     @shared_property
     def covariance(self) -> Covariance:
@@ -212,14 +213,17 @@ class Iterative:
         return preconditioner(low, matrix.noise**2, found.basis, found.image)
 
     @property
-    def residual(self) -> Array:
-        """The largest residual that a solve for the outcome or a probe was left with."""
-        return jnp.max(self.solution.residual)
-
-    @property
-    def iterations(self) -> Array:
-        """Of the solve that took the most."""
-        return jnp.max(self.solution.iterations)
+    def reached(self) -> dict[str, Array]:
+        """The largest residual that a solve for the outcome, a probe or a draw was left with, the
+        most iterations, and by how much a prior draw still changed when it ended."""
+        found = {
+            "residual": jnp.max(self.solution.residual),
+            "iterations": jnp.max(self.solution.iterations),
+        }
+        for residual, change in self._drawn:
+            found["residual"] = jnp.maximum(found["residual"], residual)
+            found["change"] = jnp.maximum(found.get("change", change), change)
+        return found
 
     def _solve(self, right: Array, tolerance: float) -> Solve:
         matrix = self.covariance
@@ -290,7 +294,7 @@ class Iterative:
         whole = {name: rows(law.mean, self.sites) for name, (law, *_) in self.observations.items()}
         unique = unique_sites([*whole.values(), *targets.values()])
         key, noise_key = jax.random.split(key)
-        values = self._prior_draw(key, unique)
+        values, change = self._prior_draw(key, unique)
         result = {name: evaluate_at(target, values) for name, target in targets.items()}
         if len(self.data.deviation):
             fitted = []
@@ -299,14 +303,17 @@ class Iterative:
                 fitted.append(law_values(law, value, keep)[0])
             noise = self.data.noise * jax.random.normal(noise_key, self.data.noise.shape)
             surprise = self.data.deviation - jnp.concatenate(fitted) - noise
-            pull = self._solve(surprise[None], self.settings.tolerance).solution
+            solved = self._solve(surprise[None], self.settings.tolerance)
+            pull = solved.solution
+            self._drawn.append((jnp.max(solved.residual), change))
             for name, target in targets.items():
                 result[name] += cross_product(self.processes, self.data.parts, target, pull)[0]
         return {name: value.reshape(affines[name].shape) for name, value in result.items()}
 
-    def _prior_draw(self, key: Array, sites: list[Site]) -> dict[Any, Array]:
-        """Joint prior values of sites."""
+    def _prior_draw(self, key: Array, sites: list[Site]) -> tuple[dict[Any, Array], Array]:
+        """Joint prior values of sites, and by how much they still changed at the end."""
         values: dict[Any, Array] = {}
+        most = jnp.zeros(())
         for number, (name, process) in enumerate(self.processes.items()):
             own = [site for site in sites if site.process == name]
             if not own:
@@ -323,12 +330,13 @@ class Iterative:
             matrix = covariance_of(
                 {name: process}, groups, jnp.zeros(sum(site.size for site in own))
             )
-            found, _ = square_root.draw(own_key, matrix, rank=self.settings.rank)
+            found, change = square_root.draw(own_key, matrix, rank=self.settings.rank)
+            most = jnp.maximum(most, change)
             start = 0
             for site in own:
                 values[identity(site)] = found[start : start + site.size]
                 start += site.size
-        return values
+        return values, most
 
 
 # --- the density ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from mercer.runtime.engines import kalman, lanes
+from mercer.runtime.engines.chain import Blocks, advanced, layout_of
 from mercer.runtime.engines.cholesky import factor
 from mercer.runtime.engines.sites import Part, Processes, Rows, Sites, weighted_design, weights_root
 from mercer.runtime.engines.terms import RandomFunction, Timeline, Weights
@@ -24,8 +25,6 @@ from mercer.runtime.engines.timeline import (
 )
 from mercer.stdlib.line import System, systems
 from mercer.stdlib.operators import Directional, Laplace
-
-Blocks = kalman.Blocks
 
 
 class Places(NamedTuple):
@@ -185,7 +184,7 @@ class LineModel:
         labels = label_of_code(readout.code)
         start = jnp.ones(len(readout.time), bool)
         _, p = self.transitions(readout.time, readout.time, labels, start)
-        return total + jnp.sum(h * kalman.advanced(p, h[:, None])[:, 0], axis=0)
+        return total + jnp.sum(h * advanced(p, h[:, None])[:, 0], axis=0)
 
     def prior_draw(
         self, key: Array, readouts: Sequence[Readout], nodes: Nodes | None = None
@@ -244,7 +243,7 @@ class LineModel:
 
     def _simulated(self, nodes: Nodes, normals: Array) -> Array:
         """States [d, m] of the prior at the nodes, from as many standard normals."""
-        layout = kalman.layout(len(nodes.time))
+        layout = layout_of(len(nodes.time))
         before = jnp.concatenate([nodes.time[:1], nodes.time[:-1]])
         labels = label_of_code(nodes.code)
         before, after, own = (layout.lay(x, x[-1]) for x in (before, nodes.time, labels))
@@ -253,7 +252,7 @@ class LineModel:
         for block in noises:
             stop = start + block.shape[0]
             normal = layout.lay(normals[start:stop])
-            shocks.append(kalman.advanced((lanes.root(block),), normal[:, None])[:, 0])
+            shocks.append(advanced((lanes.root(block),), normal[:, None])[:, 0])
             start = stop
         return layout.flat(kalman.simulate(moves, jnp.concatenate(shocks)))
 

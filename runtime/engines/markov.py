@@ -22,9 +22,9 @@ from jax.core import Tracer
 
 from mercer.runtime.engines import kalman
 from mercer.runtime.engines.border import Border, eliminated
+from mercer.runtime.engines.chain import Blocks, Chain, Layout, advanced, layout_of, predicted
 from mercer.runtime.engines.cholesky import EXACT
 from mercer.runtime.engines.dense import LeaveOneOut, Observations
-from mercer.runtime.engines.kalman import Chain, Layout
 from mercer.runtime.engines.linemodel import LineModel, Nodes, Readout, gathered, node_of_rows
 from mercer.runtime.engines.sites import Processes, Sites, rows, rows_covariance, spread
 from mercer.runtime.engines.terms import Affine
@@ -98,7 +98,7 @@ class Markov:
         place = self.timeline.place
         self.times, self.codes = places.time[place], places.code[place]
         self.nodes = len(place)
-        self.layout = kalman.layout(self.nodes)
+        self.layout = layout_of(self.nodes)
         self.chains = len(self.timeline.first)
         starts = jnp.zeros(self.nodes, jnp.int32).at[self.timeline.first].set(1)
         self.is_start = starts > 0
@@ -169,8 +169,8 @@ class Markov:
         chain = self._chain(self.precision[jnp.asarray(self.timeline.row)])
         a = tuple(at(block) for block in chain.transitions)
         q = tuple(at(block) for block in chain.noises)
-        mean = kalman.advanced(a, at(found.before_mean))  # predicted, [d, 1, m]
-        p = kalman.predicted(a, q, at(found.before_covariance))
+        mean = advanced(a, at(found.before_mean))  # predicted, [d, 1, m]
+        p = predicted(a, q, at(found.before_covariance))
         r, n = at(smoothed.r), at(smoothed.n)
         mean = (mean + jnp.einsum("dem,ecm->dcm", p, r))[:, 0]
         covariance = p - jnp.einsum("dem,efm,fgm->dgm", p, n, p)
@@ -352,16 +352,16 @@ class Markov:
         labels = label_of_code(readout.code)
         start = jnp.where(is_after, self.times[low], readout.time)
         a, noise = self.model.transitions(start, readout.time, labels, ~is_after)
-        h_before = kalman.advanced(_turned(a), h[:, None])[:, 0]
+        h_before = advanced(_turned(a), h[:, None])[:, 0]
         covariance = gathered(flat(found.covariance), low)
         gain = jnp.sum(covariance * h_before, axis=1)
-        gain = kalman.advanced(a, gain[:, None])[:, 0]
-        gain = gain + kalman.advanced(noise, h[:, None])[:, 0]
+        gain = advanced(a, gain[:, None])[:, 0]
+        gain = gain + advanced(noise, h[:, None])[:, 0]
         projected = jnp.sum(gathered(flat(found.mean), low) * h_before[:, None], axis=0)
         variance = jnp.sum(h * gain, axis=0)
         stop = jnp.where(is_before, self.times[next_], readout.time)
         a, _ = self.model.transitions(readout.time, stop, labels, ~is_before)
-        ahead = kalman.advanced(a, gain[:, None])[:, 0]
+        ahead = advanced(a, gain[:, None])[:, 0]
         projected = projected + jnp.sum(gathered(flat(smoothed.r), next_) * ahead[:, None], axis=0)
         pulled = jnp.sum(gathered(flat(smoothed.n), next_) * ahead, axis=1)
         return group, projected, variance - jnp.sum(ahead * pulled, axis=0)
@@ -379,7 +379,7 @@ class Markov:
         return mean.reshape(shape), 0.5 * (covariance + covariance.T)
 
 
-def _turned(blocks: kalman.Blocks) -> kalman.Blocks:
+def _turned(blocks: Blocks) -> Blocks:
     return tuple(jnp.swapaxes(block, 0, 1) for block in blocks)
 
 

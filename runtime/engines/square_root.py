@@ -8,6 +8,8 @@ is orthogonal to all others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -16,10 +18,10 @@ from mercer.runtime.engines.cholesky import eigen
 from mercer.runtime.engines.preconditioner import greedy_columns, low_root
 from mercer.runtime.engines.tiles import Covariance, diagonal, product
 
-STEPS = 64
+_STEPS = 64
 """Steps of Lanczos's method at most: the largest basis [64, n] that is kept."""
 
-_SETTLED = 1e-3
+SETTLED = 1e-3
 """Change of a draw over some steps, relative to the prior's deviation, at which it ends."""
 
 _EVERY = 8
@@ -41,45 +43,39 @@ def draw(key: Array, matrix: Covariance, *, rank: int) -> tuple[Array, Array]:
     return jax.random.normal(few, (len(low),)) @ low + value, change
 
 
-def _root_times(times: object, start: Array, scale: Array) -> tuple[Array, Array]:
+def _root_times(times: Callable[[Array], Array], start: Array, scale: Array) -> tuple[Array, Array]:
     """R^1/2 of a vector [n], and by how much it still changed, relative to `scale`."""
-    assert callable(times)
     size = len(start)
-    most = min(STEPS, size)
-    length = jnp.linalg.norm(start)
+    most = _EVERY * -(-min(_STEPS, size) // _EVERY)
+    length, total = jnp.linalg.norm(start), scale * jnp.sqrt(1.0 * size)
 
-    def combined(basis: Array, main: Array, beside: Array) -> Array:
-        matrix = jnp.diag(main) + jnp.diag(beside[:-1], 1) + jnp.diag(beside[:-1], -1)
-        values, vectors = eigen(matrix)
-        roots = jnp.sqrt(jnp.maximum(values, 0.0))
-        return length * ((vectors * roots) @ vectors[0]) @ basis[:-1]
-
-    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        count, basis, main, beside, value, change = state
-        own = basis[count]
-        image = times(own)
-        center = own @ image
+    def step(count: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        basis, main, beside = state
+        image = times(basis[count])
+        main = main.at[count].set(basis[count] @ image)
         image = image - basis.T @ (basis @ image)
         image = image - basis.T @ (basis @ image)  # twice is enough
         norm = jnp.linalg.norm(image)
-        is_some = norm > 1e-12 * scale**2
+        is_some = norm > 1e-12 * scale**2  # else the basis holds all that there is
         following = jnp.where(is_some, image / jnp.where(is_some, norm, 1.0), 0.0)
-        basis = basis.at[count + 1].set(following)
-        main = main.at[count].set(center)
         beside = beside.at[count].set(jnp.where(is_some, norm, 0.0))
-        # What comes after is not yet coupled: the last of `beside` is left out until then.
-        is_look = ((count + 1) % _EVERY == 0) | (count + 1 == most)
-        found = lax.cond(
-            is_look, lambda: combined(basis, main, beside.at[count].set(0.0)), lambda: value
-        )
-        change = jnp.where(is_look, jnp.linalg.norm(found - value), change)
-        return count + 1, basis, main, beside, found, change
+        return basis.at[count + 1].set(following), main, beside
+
+    def some(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        count, basis, main, beside, value, _ = state
+        ended = count + _EVERY
+        basis, main, beside = lax.fori_loop(count, ended, step, (basis, main, beside))
+        # The last of `beside` couples with what comes next, and is left out until then.
+        coupled = jnp.where(jnp.arange(most) + 1 < ended, beside, 0.0)[:-1]
+        values, vectors = eigen(jnp.diag(main) + jnp.diag(coupled, 1) + jnp.diag(coupled, -1))
+        roots = jnp.sqrt(jnp.maximum(values, 0.0))
+        found = length * ((vectors * roots) @ vectors[0]) @ basis[:-1]
+        return ended, basis, main, beside, found, jnp.linalg.norm(found - value) / total
 
     def goes_on(state: tuple[Array, ...]) -> Array:
-        count, change = state[0], state[5]
-        return (count < most) & (change > _SETTLED * scale * jnp.sqrt(1.0 * size))
+        return (state[0] < most) & (state[5] > SETTLED)
 
-    state = (
+    begun = (
         jnp.asarray(0),
         jnp.zeros((most + 1, size)).at[0].set(start / length),
         jnp.zeros(most),
@@ -87,5 +83,6 @@ def _root_times(times: object, start: Array, scale: Array) -> tuple[Array, Array
         jnp.zeros(size),
         jnp.asarray(jnp.inf),
     )
-    *_, value, change = lax.while_loop(goes_on, step, state)
-    return value, change / (scale * jnp.sqrt(1.0 * size))
+    *_, value, change = lax.while_loop(goes_on, some, begun)
+    # All of the space: what is left is rounding.
+    return value, change if most < size else jnp.zeros(())

@@ -202,10 +202,10 @@ class Density:
 
     def sentences(self) -> tuple[str, ...]:
         """What is told of how the density was computed."""
-        engine = self.functions.program.ENGINE
-        if not is_iterative(self.functions.program):
+        program = self.functions.program
+        if not is_iterative(program):
             return ()
-        return sentences_of_solves(self._told, engine.tolerance)
+        return sentences_of_solves(self._told, program.ENGINE.tolerance)
 
     def _new_path(self) -> Path:
         program, static = self.functions.program, self.arguments.static

@@ -106,7 +106,7 @@ class Conditional:
                 found |= {"bound": block.bound, "unexplained": block.unexplained}
                 found["inducing_jitter"] = block.jitter
             elif isinstance(block, Iterative):
-                found |= {"residual": block.residual, "iterations": block.iterations}
+                found |= block.reached
             else:
                 found["jitter"] = block.jitter
         if self.latent:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from mercer.runtime.engines.cholesky import EXACT, LATENT
 from mercer.runtime.engines.evidence import SPARSE
+from mercer.runtime.engines.square_root import SETTLED
 from mercer.runtime.methods.draws import Draws
 
 STANDARD = ".standard"
@@ -84,6 +85,12 @@ def of_solves(stats: Mapping[str, np.ndarray], tolerance: float) -> tuple[str, .
             f" In {missed} of {residual.size} draws it is above the tolerance of {tolerance:g}: "
             "what follows from them is less exact than asked for. A larger rank helps, infer NAME "
             "by Iterative(rank = ...), and so does more noise."
+        )
+    if (change := float(np.max(stats.get("change", 0.0)))) > SETTLED:
+        text += (
+            f" Prior draws behind the draws of functions still changed by {100 * change:.2g} % of "
+            "the prior's standard deviation when they ended: joint draws of functions are exact to "
+            "about that, means and variances are not touched. A larger rank helps."
         )
     return (text,)
 

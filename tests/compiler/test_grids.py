@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mercer.compiler.engines import MOST_APART
 from mercer.compiler.grids import LABEL, OUTPUT, GridUse, grid_of
 from mercer.dsl.diagnostic import MercerError
 from mercer.model import Model
+from mercer.runtime.engines.grid import MOST
 
 RNG = np.random.default_rng(5)
 PLANE = """
@@ -126,6 +128,16 @@ CHOICES = [
 def test_the_plan_takes_a_grid_where_it_is_the_cheapest(text: str, data: Any, engine: str) -> None:
     model = Model.from_text(text)
     assert model.plan(model.bind(data).sizes).engine_name == engine
+
+
+def test_the_plan_and_the_engine_agree_on_how_much_is_eliminated() -> None:
+    assert MOST_APART == MOST
+    data = rows(BIG)
+    data["y"][: MOST + 1] = np.nan
+    model = Model.from_text(PLANE + "infer f by Kronecker()\n")
+    with pytest.raises(MercerError) as caught:
+        model.plan(model.bind(data).sizes)
+    assert "602 cells of the grid have no value" in str(caught.value)
 
 
 def test_the_plan_says_what_the_grid_is() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import xarray as xr
 
 import mercer
@@ -64,17 +63,3 @@ def test_without_draws_of_the_factors_sampled_values_are_judged() -> None:
     draws, posterior = chains()
     typed = mercer.compile(MODEL).typed
     assert identified(typed, draws.values, posterior[["u(x)"]]).keys() == draws.values.keys()
-
-
-@pytest.mark.slow
-def test_chains_of_a_product_agree_once_their_factors_are_aligned() -> None:
-    rng = np.random.default_rng(2)
-    x, z = rng.uniform(0, 2, (2, 60)).round(1)
-    y = np.sin(2 * x) * (1 + 0.5 * z) + 0.1 * rng.normal(size=60)
-    text = MODEL.replace("Real^2", "Real").replace(", weights = 1", "")
-    settings = {"chains": 2, "warmup": 300, "draws": 300}
-    fit = mercer.compile(text).fit({"x": x, "z": z, "y": y}, "nuts", progress=False, **settings)
-    raw = mixing(fit.sampled)[0]
-    names = [name for name in raw if str(name).endswith(".whitened")]
-    assert names and max(float(raw[name].max()) for name in names) > 1.1
-    assert not any("whitened" in sentence for sentence in fit.diagnostics)

@@ -79,7 +79,7 @@ def fitting(folder: Path, model: str, out: str, *more: str, data: str = "data") 
 
 
 def group(port: int, process: int) -> list[str]:
-    options = ["--processes", "2", "--process", str(process), "--patience", "100"]
+    options = ["--processes", "2", "--process", str(process), "--patience", "300"]
     return [*options, "--coordinator", f"localhost:{port}"]
 
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mercer.runtime.engines import kalman, lanes
-from mercer.runtime.engines.kalman import Chain, Layout
+from mercer.runtime.engines import kalman, lanes, stretches
+from mercer.runtime.engines.chain import Chain, Layout
 
 M, SIZES, COLUMNS = 14, (2, 1), 2
 STARTS = (0, 6, 10)
@@ -94,7 +94,8 @@ def dense():
 def test_likelihood_and_score_are_those_of_the_joint_normal(
     monkeypatch, dense, blocks: int, is_parallel: bool
 ) -> None:
-    monkeypatch.setattr(kalman, "_is_parallel", lambda: is_parallel)
+    for module in (kalman, stretches):
+        monkeypatch.setattr(module, "is_parallel", lambda: is_parallel)
     layout = Layout(M, -(-M // blocks), blocks)
     value, slopes = dense
     found, own = jax.jit(jax.value_and_grad(lambda p: _loss(_two_level(p, layout))))(PARAMETERS)

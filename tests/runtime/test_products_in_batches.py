@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from scipy.special import expit
 
 import mercer
@@ -100,29 +99,3 @@ def test_a_product_of_counts_is_found_from_batches_of_rows() -> None:
     known = expected(truth(new["x"], new["z"]))
     error = fit.predict(new).means["y"] - known
     assert np.sqrt(np.mean(error**2)) < 0.2 * known.std()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", list(OUTCOMES))
-def test_batches_and_sampling_agree_on_what_is_expected(kind: str) -> None:
-    text, data, _ = made(kind, 300)
-    steps = "infer SVI(batch = 100, steps = 3000)\n"
-    found = mercer.compile(text + steps).fit(data, progress=False).predict(grid())
-    sampled = mercer.compile(text).fit(
-        data, "nuts", chains=2, warmup=300, draws=300, progress=False
-    )
-    at = sampled.predict(grid())
-    draws = at.expected["y"]
-    far = np.abs(found.means["y"] - at.means["y"]) / np.std(draws, axis=0)
-    assert np.sqrt(np.mean(far**2)) < 0.5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", list(OUTCOMES))
-def test_a_tensor_of_many_rows_is_recovered(kind: str) -> None:
-    text, data, expected = made(kind, 20_000)
-    new = grid()
-    fit = mercer.compile(text + "infer SVI(batch = 500)\n").fit(data, progress=False)
-    known = expected(truth(new["x"], new["z"]))
-    error = fit.predict(new).means["y"] - known
-    assert np.sqrt(np.mean(error**2)) < 0.06 * known.std()
