@@ -141,11 +141,16 @@ def grid_of(structure: Structure, sizes: Sizes) -> GridUse | str:
     count = count_of(use.dims, sizes)
     found = []
     for grouped in groupings(axes):
+        # Of data that were looked at, what has no count has too many cells.
+        if KEPT in sizes and any(count_name(axis) not in sizes for axis in grouped):
+            continue
         counts = tuple(_count(structure, use, axis, sizes) for axis in grouped)
         cells = prod(counts)
         kept = sizes.get(KEPT, rows_of(structure, sizes))
         points = sizes.get(POINTS, min(count, cells))
         found.append(GridUse(grouped, counts, cells - min(kept, points), points == count))
+    if not found:
+        return "the inputs of its rows form no grid"
     best = min(found, key=lambda grid: (operations(grid, 1), len(grid.axes)))
     if len([c for c in best.counts if c > 1]) < 2:
         return "the inputs of its rows form no grid"

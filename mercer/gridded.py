@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mercer.compiler.affine import SiteUse
+from mercer.compiler.engines import MOST_APART
 from mercer.compiler.grids import (
     KEPT,
     LABEL,
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 MOST = 4_000_000
 """Rows whose inputs are looked at; of more no engine takes all at once."""
+
+_SOME = 4096
+"""Rows that are looked at first: the square of so many distinct entries is above `MOST`."""
 
 
 def with_grid(model: Model, bound: Bound) -> Bound:
@@ -61,21 +66,40 @@ def with_grid(model: Model, bound: Bound) -> Bound:
 
 
 def counts_of(model: Model, site: Any, use: SiteUse, sizes: Mapping[str, int]) -> dict[str, int]:
-    """Of each grouping of the axes the distinct entries of each part, and distinct points."""
+    """Of each grouping of the axes that could be a grid the distinct entries of each part, and
+    distinct points. What could not be one has too many cells by its single axes alone."""
     axes = finest_axes(model.structure, sizes)
     assert not isinstance(axes, str)
+    most = site.size + MOST_APART
+    # Of numbers that are all different a few rows say that they form no grid.
+    some = {axis: _distinct([_codes(site.points, axis, _SOME)]) for axis in axes}
+    if not [*_possible(axes, some, most)]:
+        return {POINTS: site.size}
     codes = {axis: _codes(site.points, axis) for axis in axes}
+    every = {axis: _distinct([code]) for axis, code in codes.items()}
     found: dict[str, int] = {}
-    for grouped in groupings(axes):
+    for grouped in _possible(axes, every, most):
         for axis in grouped:
-            inside = [codes[a] for a in axes if set(a) <= set(axis)]
-            found.setdefault(count_name(axis), _distinct(inside))
-    found[POINTS] = _distinct([*codes.values()])
+            if count_name(axis) not in found:
+                inside = [codes[a] for a in axes if set(a) <= set(axis)]
+                found[count_name(axis)] = _distinct(inside)
+    found[POINTS] = _distinct([*codes.values()]) if found else site.size
     return found
 
 
-def _codes(points: Any, axis: Axis) -> np.ndarray:
-    """The entry of an axis of each point, as a number from 0 on."""
+def _possible(
+    axes: tuple[Axis, ...], distinct: Mapping[Axis, int], most: int
+) -> Iterator[tuple[Axis, ...]]:
+    """The groupings that may have at most so many cells: a group has as many entries as each axis
+    inside, at least."""
+    for grouped in groupings(axes):
+        least = (max(distinct[a] for a in axes if set(a) <= set(group)) for group in grouped)
+        if prod(least) <= most:
+            yield grouped
+
+
+def _codes(points: Any, axis: Axis, first: int | None = None) -> np.ndarray:
+    """The entry of an axis of each point, or of the first few, as a number from 0 on."""
     columns = []
     for part, coordinate in axis:
         if (part, coordinate) in (LABEL, OUTPUT):
@@ -83,7 +107,7 @@ def _codes(points: Any, axis: Axis) -> np.ndarray:
         else:
             factor = np.asarray(points.factors[part])
             column = factor if factor.ndim == 1 else factor[:, coordinate]
-        columns.append(np.unique(np.asarray(column), return_inverse=True)[1].reshape(-1))
+        columns.append(np.unique(np.asarray(column)[:first], return_inverse=True)[1].reshape(-1))
     return _together(columns)
 
 
