@@ -9,8 +9,7 @@ than 28. The transformed ones are turned by up to 20 degrees, sheared by up to 0
 1.2 each way and shifted by up to 3 of 28 pixels. GPs are regressions on the ten indicator columns
 with one kernel, whose arguments and noise have the highest marginal likelihood of the first rows
 (1,000; 400 where the kernel is averaged over a group). The plain network has about as many weights
-as the equivariant one; its features are means over the plane, which do better in it than largest
-values; it is trained for 60 passes, after which it has long stopped to get better. The values of
+as the equivariant one, features that are means over the plane, and 60 passes. The values of
 either network are those of the pass that was best for the rows held out. Accuracies are means over
 seeds, which draw split, transformations and starts, ± standard errors. What FILE holds already is
 not run again: a run that was cut short goes on.

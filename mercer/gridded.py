@@ -90,11 +90,11 @@ def counts_of(model: Model, site: Any, use: SiteUse, sizes: Mapping[str, int]) -
 def _possible(
     axes: tuple[Axis, ...], distinct: Mapping[Axis, int], most: int
 ) -> Iterator[tuple[Axis, ...]]:
-    """The groupings that may have at most so many cells: a group has as many entries as each axis
-    inside, at least."""
+    """The groupings of several parts that may have at most so many cells: a part has as many
+    entries as each axis inside, at least."""
     for grouped in groupings(axes):
         least = (max(distinct[a] for a in axes if set(a) <= set(group)) for group in grouped)
-        if prod(least) <= most:
+        if len(grouped) > 1 and prod(least) <= most:
             yield grouped
 
 

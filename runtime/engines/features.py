@@ -1,7 +1,7 @@
 """Random functions as sums of random waves: an approximation whose cost grows with the rows alone.
 
 Each function of the block is phi(x)'v, v ~ N(0, I), phi the random features of its kernel
-(`runtime.fourier`), so that all is conjugate linear regression (`WeightSpace`): O(n p^2) for p
+(`engines.fourier`), so that all is conjugate linear regression (`WeightSpace`): O(n p^2) for p
 features. The waves are drawn once, by a seed of their own, and are the same at all points: a draw
 is a function. It is not the process itself but one whose covariance is phi(x)'phi(z); nothing
 bounds how far the two posteriors differ, and away from the data it is too sure of itself.

@@ -2,7 +2,7 @@
 
     y = a f(cells) + D w + e,   Cov f = K_1 ⊗ ... ⊗ K_D,   e ~ N(0, noise^2),   M = prod m_k cells.
 
-With one noise the eigenvectors of the K_k solve all (`runtime.kronecker`). What disturbs the
+With one noise the eigenvectors of the K_k solve all (`engines.kronecker`). What disturbs the
 product is a border of it: the whitened finite unknowns w by their columns D, and cells without a
 value by the columns E that pick them, since P = C^-1 of all cells gives that of the observed as
 P - P E (E' P E)^-1 E' P. With V = [D, E] and J = diag(I, 0),
@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from mercer.runtime.engines import kronecker
-from mercer.runtime.engines.cholesky import EXACT, LATENT, factor, solve_triangular
+from mercer.runtime.engines.cholesky import EXACT, LATENT, diagonal_of, factor, solve_triangular
 from mercer.runtime.engines.dense import (
     Dense,
     LeaveOneOut,
@@ -186,7 +186,7 @@ class Grid:
         covariance = prior - known + half.T @ half
         if full:
             return mean.reshape(affine.shape), covariance
-        variance = jnp.maximum(jnp.diagonal(covariance), 0.0)
+        variance = jnp.maximum(diagonal_of(covariance), 0.0)
         return mean.reshape(affine.shape), variance.reshape(affine.shape)
 
     def leave_one_out(self) -> dict[str, LeaveOneOut]:
@@ -284,7 +284,7 @@ class Grid:
         root = factor(border, self.levels).lower
         half = solve_triangular(root, gram[1:, 0])
         weights = solve_triangular(root, half, transposed=True)
-        total = total + 2.0 * jnp.sum(jnp.log(jnp.diagonal(root)))
+        total = total + 2.0 * jnp.sum(jnp.log(diagonal_of(root)))
         return Solved(gram, duals, root, total, weights)
 
     @shared_property
@@ -321,7 +321,7 @@ class Grid:
 
     @shared_property
     def _scale(self) -> Array:
-        means = [jnp.mean(jnp.diagonal(self._covariance(k, None))) for k in range(self._depth)]
+        means = [jnp.mean(diagonal_of(self._covariance(k, None))) for k in range(self._depth)]
         return jnp.prod(jnp.stack(means))
 
     @property
@@ -365,7 +365,7 @@ class Grid:
         own = on_axis(self.grid, number, like)
         points = own if site is None else site.points
         kernel = axis_kernels(process.kernel, self.grid.axes, like)[number]
-        matrix = axis_covariance((kernel,), process.outputs, self.grid.axes[number], points, own)
+        matrix = axis_covariance(kernel, process.outputs, self.grid.axes[number], points, own)
         return matrix * jnp.square(self._factor) if number == 0 else matrix
 
     # --- rows elsewhere ---
@@ -429,7 +429,7 @@ class Grid:
             explained = explained * ((feature * inverse) @ feature.T)
         mean = kronecker.contracted(features, means[None])[:, 0]
         own = stacked_covariance(self.processes, sites) * jnp.square(self._factor)
-        rest = own - explained + 1e-9 * jnp.diag(jnp.diagonal(own))
+        rest = own - explained + 1e-9 * jnp.diag(diagonal_of(own))
         root = factor(rest, LATENT).lower
         drawn = (mean + root @ jax.random.normal(key, mean.shape)) / self._factor
         found, start = {}, 0

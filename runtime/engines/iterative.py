@@ -107,8 +107,8 @@ class Solved(NamedTuple):
 @dataclass(frozen=True)
 class Iterations:
     """The engine with its settings: `tolerance` of residuals, relative to the right sides; `rank`
-    of the preconditioner's columns; `probes` of log determinants. `solved`: what was solved before
-    for the block that it is asked for, with `Iterative.solved`."""
+    of the preconditioner's columns; `probes` of log determinants. `solution`: what was solved
+    before for the block that it is asked for, by `Iterative.solved`."""
 
     tolerance: float = 1e-6
     rank: int = 300

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from mercer.runtime.engines.cholesky import eigen
+from mercer.runtime.engines.cholesky import diagonal_of, eigen
 
 
 class Basis(NamedTuple):
@@ -82,13 +82,13 @@ def _turned_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
 
 def log_determinant(found: Basis, shift: Array) -> Array:
     """log|K_1 ⊗ ... ⊗ K_D + shift I|, with its first two derivatives."""
-    moving = [jnp.diagonal(turned) for turned in found.turned]
+    moving = [diagonal_of(turned) for turned in found.turned]
     total = jnp.sum(jnp.log(outer(moving) + shift))
     held = lax.stop_gradient(found.spectrum + shift)
     for k, turned in enumerate(found.turned):
         others = outer([v for j, v in enumerate(found.values) if j != k]).reshape(-1)
         share = others / jnp.moveaxis(held, k, 0).reshape(len(turned), -1)
-        rest = turned - jnp.diag(jnp.diagonal(turned))
+        rest = turned - jnp.diag(diagonal_of(turned))
         total = total - 0.5 * jnp.sum(rest**2 * (share @ share.T))
     return total
 
@@ -120,7 +120,7 @@ def _gram_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
 @jax.custom_jvp
 def solve(turned: tuple[Array, ...], shift: Array, columns: Array) -> Array:
     """C^-1 Z of columns in the basis, where C is diagonal by value: dX = C^-1 (dZ - dC X)."""
-    return columns / (outer([jnp.diagonal(b) for b in turned]) + shift)
+    return columns / (outer([diagonal_of(b) for b in turned]) + shift)
 
 
 @solve.defjvp
@@ -137,7 +137,7 @@ def _solve_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
 @jax.custom_jvp
 def times(turned: tuple[Array, ...], columns: Array) -> Array:
     """(B_1 ⊗ ... ⊗ B_D) x of columns, the B_k diagonal by value."""
-    return columns * outer([jnp.diagonal(b) for b in turned])
+    return columns * outer([diagonal_of(b) for b in turned])
 
 
 @times.defjvp

@@ -8,7 +8,6 @@ identity, or that between the outputs. Found once, on the host, by `prepare`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -122,13 +121,12 @@ def on_axis(grid: Lattice, number: int, like: Points) -> Points:
 
 
 def axis_covariance(
-    kernels: Sequence[Kernel | None], outputs: Any, axis: tuple[Position, ...], a: Points, b: Points
+    kernel: Kernel | None, outputs: Any, axis: tuple[Position, ...], a: Points, b: Points
 ) -> Array:
     """The factor [n, m] of the covariance between two sets of points that one axis gives.
 
-    `kernels`: that of the axis alone, None for labels and outputs.
+    `kernel`: that of the axis alone, None for labels and outputs.
     """
-    (kernel,) = kernels
     if axis == (LABEL,):
         return _same(a.labels, b.labels)
     if axis == (OUTPUT,):

@@ -75,7 +75,7 @@ class Site:
 
     `is_inducing`: no outcome reads them; an approximate engine sees the process through them.
     `order`: that of the points along a line, where they are whitened along it. `grid`: that of the
-    points (`runtime.lattice`), for the engine of grids.
+    points (`runtime.engines.lattice`), for the engine of grids.
     """
 
     process: str

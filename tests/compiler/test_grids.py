@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mercer import gridded
 from mercer.compiler.engines import MOST_APART
 from mercer.compiler.grids import LABEL, OUTPUT, GridUse, grid_of
 from mercer.dsl.diagnostic import MercerError
 from mercer.model import Model
 from mercer.runtime.engines.grid import MOST
+from mercer.runtime.methods.density import Density, arguments_of
 
 RNG = np.random.default_rng(5)
 PLANE = """
@@ -169,3 +171,36 @@ def test_a_program_on_a_grid_has_the_density_of_the_exact_one() -> None:
         arguments = arguments_of(program, bound).all()
         found[word] = float(log_density(program.model, (), arguments, at)[0])
     assert found["Kronecker"] == pytest.approx(found["Exact"], rel=1e-10)
+
+
+def test_a_covariance_of_the_outputs_may_be_unknown():
+    """The density is that of one factorisation, at the same unknowns."""
+    text = """
+    data x[n] : Real
+    data y[n, k] : Real
+    Omega : Correlation(k) ~ LKJ(2)
+    f : Real -> Real^k ~ GP(RBF(), outputs = Omega)
+    noise ~ LogNormal(0, 1)
+    y ~ Normal(f(x), noise)
+    """
+    data = {"x": np.linspace(0, 3, 8), "y": RNG.normal(size=(8, 2))}
+    found = []
+    for engine in ("Kronecker", "Exact"):
+        model = Model.from_text(f"{text}\ninfer f by {engine}()".replace("\n    ", "\n"))
+        bound = model.bind(data)
+        program = model.program(model.plan(bound.sizes))
+        density = Density(program, arguments_of(program, bound))
+        at = np.linspace(-0.5, 0.5, len(density.functions.zero))
+        found.append(density.value_and_grad(at))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-9)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-7)
+
+
+def test_of_many_rows_few_are_looked_at_where_all_inputs_differ(monkeypatch):
+    looked = []
+    own = gridded._codes
+    monkeypatch.setattr(gridded, "_codes", lambda *given: looked.append(given[2:]) or own(*given))
+    columns = {"x": RNG.normal(size=(6_000, 3)), "y": RNG.normal(size=6_000)}
+    assert grid(PLANE, columns) == "the inputs of its rows form no grid"
+    assert looked == [(4096,)] * 3
+    assert grid(PLANE, rows(cells(80, 90))).counts in {(80, 90), (90, 80)}
