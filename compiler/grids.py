@@ -15,6 +15,7 @@ from math import prod
 from mercer.compiler import typed as ir
 from mercer.compiler.affine import SiteUse
 from mercer.compiler.curved import domain_factors, factor_seen
+from mercer.compiler.potentials import is_field
 from mercer.compiler.shapes import functions_on_shapes
 from mercer.compiler.sizes import Sizes, count_of, functions_of, rows_of, size_of
 from mercer.compiler.structure import Structure, moving_point
@@ -101,6 +102,8 @@ def finest_axes(structure: Structure, sizes: Sizes) -> tuple[Axis, ...] | str:
     factors = domain_factors(function.type.domain)
     if any(isinstance(f, Shape | Image) for f in factors) or function.kernel is None:
         return f"`{function.name}` is a function on a shape"
+    if is_field(function):
+        return f"the kernel of `{function.name}` ties the coordinates of its values to its points"
     widths = [_width(space, sizes) for space in factors]
     every = [(f, c) for f, width in enumerate(widths) for c in range(width)]
     calls = [k for k in nodes(function.kernel) if isinstance(k, ir.KernelCall)]

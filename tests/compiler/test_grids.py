@@ -204,3 +204,16 @@ def test_of_many_rows_few_are_looked_at_where_all_inputs_differ(monkeypatch):
     assert grid(PLANE, columns) == "the inputs of its rows form no grid"
     assert looked == [(4096,)] * 3
     assert grid(PLANE, rows(cells(80, 90))).counts in {(80, 90), (90, 80)}
+
+
+def test_a_field_whose_kernel_ties_its_coordinates_is_on_no_grid():
+    text = """
+data place[s] : Real^2
+data time[t] : Real
+data v[s, t] : Real^2
+f : (place: Real^2, time: Real) -> Real^2 ~ GP(DivergenceFree(RBF())[place] * RBF()[time])
+v ~ Normal(f(place, time), 0.2)
+"""
+    data = {"place": RNG.normal(size=(4, 2)), "time": np.arange(5.0)}
+    told = grid(text, data | {"v": RNG.normal(size=(4, 5, 2))})
+    assert told == "the kernel of `f` ties the coordinates of its values to its points"
